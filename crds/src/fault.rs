@@ -1,0 +1,152 @@
+//! What is broken while the load runs, and how fast the system must be back.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::text::DurationText;
+
+/// One fault, injected once, at its time. Times count from the measured start of the load.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.podKill)").message("say what the fault does: podKill: {}"))]
+pub struct Fault {
+    /// Name of the fault, unique in the run, as in `kill-dbman`.
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// When, after the measured start of the load, as in `30s` or `3m`.
+    pub at: DurationText,
+
+    /// Which pods.
+    pub target: Target,
+
+    /// Deletes the picked pods. Their controller replaces them, as after the loss of a node or an eviction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_kill: Option<PodKill>,
+
+    /// How fast the system must recover from this fault. Without it the recovery is measured up to the
+    /// replacement of the pods and not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryLimit>,
+}
+
+/// The pods of a fault. The choice among those that match is random with the run's seed, and recorded.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Namespace of the pods. Default: the LoadTest's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+
+    /// Labels of the pods, as in `matchLabels: {app: dbman}`. An empty selector is refused.
+    #[x_kube(validation = Rule::new("(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)").message("an empty selector would match every pod of the namespace: write matchLabels, as in {app: dbman}"))]
+    #[schemars(schema_with = "selector_schema")]
+    pub selector: LabelSelector,
+
+    /// How many of the matching ready pods: exactly one of count, percent or all. Default: count 1.
+    #[serde(default)]
+    pub pick: Pick,
+
+    /// Allow a fault that leaves no ready pod behind the selector. Default false: such a fault is refused.
+    #[serde(default)]
+    pub allow_no_ready: bool,
+}
+
+/// How many of the matching pods a fault takes.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.count), has(self.percent), has(self.all)].filter(x, x).size() == 1").message("write exactly one of count, percent or all"))]
+pub struct Pick {
+    /// This many pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 50))]
+    pub count: Option<i32>,
+    /// This share of the pods, in percent, rounded down, but at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: Option<i32>,
+    /// `true`: every matching pod, at most 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self").message("all takes true; leave it out otherwise"))]
+    pub all: Option<bool>,
+}
+
+impl Default for Pick {
+    fn default() -> Self {
+        Self { count: Some(1), percent: None, all: None }
+    }
+}
+
+/// How the pods are deleted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodKill {
+    /// Seconds that the pods get to end by themselves. Default 0: the endpoint is gone at once, while the
+    /// process gets SIGTERM and lives up to 2 s more, the kubelet's minimum.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 3600))]
+    pub grace_period_seconds: i64,
+}
+
+/// What counts as recovered, and until when.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryLimit {
+    /// Names of objectives that must be back within their limits. Client-side ones (k6) only.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub of: Vec<String>,
+
+    /// The longest time from the injection to the recovery, as in `5m`.
+    pub within: DurationText,
+
+    /// For how long the objectives must stay within their limits to count as recovered. Default 10s.
+    #[serde(default = "default_hold")]
+    pub hold: DurationText,
+}
+
+fn default_hold() -> DurationText {
+    "10s".into()
+}
+
+/// A label selector with bounds, so that the cost of its rules is bounded too. The type of k8s-openapi has
+/// neither bounds nor descriptions.
+fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "description": "Labels of the pods, as in `matchLabels: {app: dbman}`. An empty selector is refused.",
+        "type": "object",
+        "properties": {
+            "matchLabels": {
+                "description": "Labels that a pod must have, all of them, as in `{app: dbman}`.",
+                "type": "object",
+                "maxProperties": 16,
+                "additionalProperties": { "type": "string", "maxLength": 63 }
+            },
+            "matchExpressions": {
+                "description": "Conditions on labels, all of which must hold.",
+                "type": "array",
+                "maxItems": 16,
+                "items": {
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": { "description": "Key of the label.", "type": "string", "maxLength": 317 },
+                        "operator": {
+                            "description": "In, NotIn, Exists or DoesNotExist.",
+                            "type": "string",
+                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"]
+                        },
+                        "values": {
+                            "description": "Values for In and NotIn.",
+                            "type": "array",
+                            "maxItems": 32,
+                            "items": { "type": "string", "maxLength": 63 }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}

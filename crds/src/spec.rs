@@ -1,0 +1,118 @@
+//! The `LoadTest` object: one run.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fault::Fault,
+    objective::{NoDataPolicy, Objective},
+    scenario::{Runner, Scenario},
+    status::LoadTestStatus,
+};
+
+/// What to run, what to break, and what must hold. A LoadTest is one run, as a Job is: it starts when it is
+/// created, and only spec.stop may change afterwards. To run again, make a sibling: `kubectl loadtest rerun NAME`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "loadtest.dev",
+    version = "v1alpha1",
+    kind = "LoadTest",
+    plural = "loadtests",
+    shortname = "lt",
+    category = "all",
+    namespaced,
+    status = "LoadTestStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "A load test with faults and a verdict: starts k6 runner pods together, injects faults while the load runs, asks Prometheus whether each objective held, and writes the verdict with its grounds into the status. One object is one run.",
+    validation = Rule::new("size(self.metadata.name) <= 63").message("the name becomes a label of the runner pods: use at most 63 characters"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),
+    printcolumn(name = "Load", type_ = "string", json_path = ".status.display.load", description = "Virtual users asked for, and requests a second delivered"),
+    printcolumn(name = "Worst", type_ = "string", json_path = ".status.display.worst", description = "The objective closest to or furthest beyond its limit"),
+    printcolumn(name = "Faults", type_ = "string", json_path = ".status.display.faults", description = "Faults injected of those planned"),
+    printcolumn(name = "Recovery", type_ = "string", json_path = ".status.display.recovery", description = "The slowest recovery"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = "1"),
+    printcolumn(name = "Spread", type_ = "string", json_path = ".status.display.spread", priority = "1", description = "Time between the first runner told to start and the last that did"),
+    printcolumn(name = "Series", type_ = "string", json_path = ".status.series", priority = "1")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.faults.size() == 0 || has(self.serviceAccountName)").message("faults are injected with the rights of a service account: set serviceAccountName to one that may delete the target pods"),
+    validation = Rule::new("self.faults.size() == 0 || self.objectives.exists(o, has(o.k6))").message("a LoadTest with faults needs at least one k6 objective: metrics of the system under test can miss what died with a pod"),
+    validation = Rule::new("self.faults.all(f, !has(f.recovery) || f.recovery.of.all(n, self.objectives.exists(o, o.name == n)))").message("recovery.of names an objective that is not in spec.objectives"),
+    validation = Rule::new("self.objectives.all(o, !has(o.k6) || !has(o.k6.scenario) || self.scenarios.exists(s, s.name == o.k6.scenario))").message("k6.scenario names a scenario that is not in spec.scenarios"),
+    validation = Rule::new("!oldSelf.stop || self.stop").message("a stopped run cannot be started again: make a sibling with kubectl loadtest rerun"),
+    validation = Rule::new("self.scenarios == oldSelf.scenarios && self.faults == oldSelf.faults && self.objectives == oldSelf.objectives && self.runner == oldSelf.runner && self.prometheus == oldSelf.prometheus && self.verdict == oldSelf.verdict && has(self.serviceAccountName) == has(oldSelf.serviceAccountName) && (!has(self.serviceAccountName) || self.serviceAccountName == oldSelf.serviceAccountName)").message("a LoadTest is one run and its spec never changes, except for stop: to run with other settings create another, as with kubectl loadtest rerun")
+)]
+pub struct LoadTestSpec {
+    /// End the run now: the load stops, faults are undone, and the verdict is Aborted. The only field that
+    /// may be changed, and only from false to true.
+    #[serde(default)]
+    pub stop: bool,
+
+    /// The service account, in this namespace, whose rights are used for everything that reaches beyond
+    /// the run's own pods: reading and deleting the targets of faults. Needed for faults only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub service_account_name: Option<String>,
+
+    /// Groups of k6 runners. They start together and their loads add up.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub scenarios: Vec<Scenario>,
+
+    /// Settings of the runner pods.
+    #[serde(default)]
+    pub runner: Runner,
+
+    /// Which of the Prometheus endpoints in the operator's configuration answers the objectives. Default `default`.
+    #[serde(default = "default_prometheus")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub prometheus: String,
+
+    /// What is broken while the load runs.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub faults: Vec<Fault>,
+
+    /// What must hold. Without objectives a run ends Inconclusive: nothing was judged.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub objectives: Vec<Objective>,
+
+    /// How the results of the objectives become one verdict.
+    #[serde(default)]
+    pub verdict: VerdictPolicy,
+}
+
+/// How results become a verdict.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictPolicy {
+    /// What an objective without data means: Inconclusive or Fail. Never a pass. Default Inconclusive.
+    #[serde(default)]
+    pub on_no_data: NoDataPolicy,
+
+    /// How many objectives that are not key may miss with a Warn; one more is a Fail. Default 1.
+    #[serde(default = "one_miss")]
+    #[schemars(range(min = 0, max = 64))]
+    pub max_misses: i32,
+}
+
+impl Default for VerdictPolicy {
+    fn default() -> Self {
+        Self { on_no_data: NoDataPolicy::default(), max_misses: one_miss() }
+    }
+}
+
+fn one_miss() -> i32 {
+    1
+}
+
+fn default_prometheus() -> String {
+    "default".to_owned()
+}

@@ -1,0 +1,429 @@
+//! What the operator answers: where the run stands, what it did, what it measured, and the verdict.
+//!
+//! The status is also the operator's write-ahead log: whatever may happen only once is recorded here before
+//! it is done, so that a run survives the death of the operator at any point.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::objective::WindowKind;
+
+/// State and result of the run.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct LoadTestStatus {
+    /// The generation of the spec that this status answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Pending, Preparing, Running, Evaluating, Finished.
+    pub phase: Phase,
+
+    /// Pass, Warn, Fail, Inconclusive, Error or Aborted. Set when the run is finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+
+    /// One word for what decided the verdict, as in ObjectiveMissed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+
+    /// One sentence for people: what the run is doing, or why it ended as it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+
+    /// The grounds of the verdict, a line each, the deciding ones first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grounds: Vec<String>,
+
+    /// Runs of one kind share this name: the label loadtest.dev/series, or the name without its suffix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
+
+    /// Seed of the run's random choices, such as the pods that a fault picks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+
+    /// When the operator took the run up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<MicroTime>,
+
+    /// When the verdict was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<MicroTime>,
+
+    /// The columns of `kubectl get loadtests`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display: Option<Display>,
+
+    /// The runner pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runners: Option<RunnersStatus>,
+
+    /// The load as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadStatus>,
+
+    /// The load by scenario.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub scenarios: Vec<ScenarioStatus>,
+
+    /// The faults: what was intended, what was done, and how the system recovered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub faults: Vec<FaultStatus>,
+
+    /// The objectives with their figures, one result per window.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub objectives: Vec<ObjectiveStatus>,
+
+    /// Complete (the run is over), Passed, RunnersReady, FaultsReverted, Evaluated; Ready, Reconciling and
+    /// Stalled for tools that follow the kstatus convention.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a run stands.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Phase {
+    #[default]
+    Pending,
+    Preparing,
+    Running,
+    Evaluating,
+    Finished,
+}
+
+/// The answer of a run. Ordered by weight: of two, the later one decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    Pass,
+    Warn,
+    Inconclusive,
+    Fail,
+    Aborted,
+    Error,
+}
+
+/// How one figure stands to its limit. Ordered by weight: of two, the later one is the worse.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Outcome {
+    #[default]
+    Met,
+    Warn,
+    NoData,
+    Missed,
+}
+
+/// Columns of `kubectl get loadtests`.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct Display {
+    /// Virtual users asked for and requests a second delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+    /// The worst objective with its window, value and limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst: Option<String>,
+    /// Faults injected of those planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faults: Option<String>,
+    /// The slowest recovery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<String>,
+    /// The start spread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<String>,
+}
+
+/// Counts of runner pods.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct RunnersStatus {
+    /// Asked for, all scenarios together.
+    pub total: i32,
+    /// Initialised and waiting at the barrier, or past it.
+    pub ready: i32,
+    /// Through with their load.
+    pub ended: i32,
+    /// Died before their load was through, or never started.
+    pub lost: i32,
+    /// When the runner pods were asked for; recorded before they are created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<MicroTime>,
+    /// When the last runner was ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<MicroTime>,
+    /// The lost runners and why, at most 10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+/// The load as a whole.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct LoadStatus {
+    /// Virtual users asked for at the peak, all scenarios together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_vus: Option<i64>,
+    /// When the runners were to be resumed; recorded before they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_intended_at: Option<MicroTime>,
+    /// When the last runner acknowledged its start. Faults count from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<MicroTime>,
+    /// Time from the first start sent to the last start acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_spread_milliseconds: Option<i64>,
+    /// When the load is due to end, by the scripts' own plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_end_at: Option<MicroTime>,
+    /// When the last runner was seen through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<MicroTime>,
+    /// Requests that the runners counted themselves, read from k6 as the load ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k6_requests: Option<i64>,
+    /// HTTP requests sent, as recorded in Prometheus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<i64>,
+    /// Of those, the failed ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_requests: Option<i64>,
+    /// Iterations completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<i64>,
+    /// Iterations that k6 could not start for lack of virtual users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped_iterations: Option<i64>,
+    /// Errors that the scripts logged, thrown exceptions included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_errors: Option<i64>,
+}
+
+/// The load of one scenario.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct ScenarioStatus {
+    /// Name of the scenario.
+    pub name: String,
+    /// Its runner pods.
+    pub runners: i32,
+    /// Virtual users at the peak, from the inspection of the script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_vus: Option<i64>,
+    /// The longest time the script may take, from the inspection, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_milliseconds: Option<i64>,
+    /// Stretches, in milliseconds from the start, in which the load neither ramps up nor down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plateaus: Vec<Plateau>,
+    /// The script's setup(), which runs once, on one runner.
+    pub setup: StepState,
+    /// The script's teardown(), which runs once, on one runner.
+    pub teardown: StepState,
+}
+
+/// A stretch of constant load, in milliseconds from the start.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plateau {
+    pub from: i64,
+    pub to: i64,
+}
+
+/// A step that may run only once. Intended is recorded before it runs; found so after a restart, nobody
+/// knows whether it ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum StepState {
+    #[default]
+    Pending,
+    Intended,
+    Done,
+    Failed,
+}
+
+/// One fault of the run.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct FaultStatus {
+    /// Name of the fault.
+    pub name: String,
+    /// Pending, Intended (pods picked and recorded), Injected, Failed, Unconfirmed (it may have happened,
+    /// but not provably by us) or NotInjected.
+    pub state: FaultState,
+    /// When it is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<MicroTime>,
+    /// When the first effect was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected_at: Option<MicroTime>,
+    /// How long after its due time the first effect was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timing_error_milliseconds: Option<i64>,
+    /// Ready pods behind the selector before the fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_before: Option<i32>,
+    /// When as many pods as before were ready again: the end of the Fault window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_at: Option<MicroTime>,
+    /// The picked pods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetStatus>,
+    /// How the system recovered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
+    /// What went wrong, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How far a fault is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum FaultState {
+    #[default]
+    Pending,
+    Intended,
+    Injected,
+    Failed,
+    Unconfirmed,
+    NotInjected,
+}
+
+/// One pod that a fault picked.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct TargetStatus {
+    pub namespace: String,
+    pub name: String,
+    /// The pod's uid: the precondition of its deletion, so that no other pod of that name is hit.
+    pub uid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    pub state: TargetState,
+    /// When the effect was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<MicroTime>,
+    /// When the API server acknowledged it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<MicroTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How far one target of a fault is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum TargetState {
+    #[default]
+    Intended,
+    Injected,
+    Failed,
+    Unconfirmed,
+}
+
+/// How the system recovered from a fault. Times count from the injection; each is the upper end of what the
+/// measurement allows.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct RecoveryStatus {
+    pub outcome: Outcome,
+    /// Until as many pods as before were ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_milliseconds: Option<i64>,
+    /// Until the objectives held again, for as long as `hold` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recover_milliseconds: Option<i64>,
+    /// How finely the recovery could be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution_milliseconds: Option<i64>,
+    /// When the objectives held again: the end of the Recovery window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered_at: Option<MicroTime>,
+    /// The limit, as written in the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One objective with its results.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct ObjectiveStatus {
+    /// Name of the objective.
+    pub name: String,
+    /// The worst of its windows.
+    pub outcome: Outcome,
+    /// A miss alone fails the run.
+    pub key: bool,
+    /// The limit in words, as in `at most 300ms`.
+    pub limit: String,
+    /// One result per window.
+    pub windows: Vec<WindowResult>,
+}
+
+/// One objective in one window.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct WindowResult {
+    /// Run, Steady, Fault or Recovery.
+    pub window: WindowKind,
+    /// The fault, for Fault and Recovery windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Start of the window (of its first stretch, where it has several).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<MicroTime>,
+    /// End of the window (of its last stretch).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<MicroTime>,
+    pub outcome: Outcome,
+    /// The figure in the limit's unit, as in `212ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// How many samples (requests, events or points) the figure stands on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<i64>,
+    /// Of those, how many were bad, for figures that are shares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad: Option<i64>,
+    /// The query as it was asked; paste it into Prometheus to see the figure again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The result in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Removes the defaults that serde's struct-level `default` leaves in the schema: a status is written by the
+/// operator, and what it leaves out must stay out. The keys of a list map stay required.
+fn without_defaults(schema: &mut schemars::Schema) {
+    let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) else {
+        return;
+    };
+    for property in properties.values_mut() {
+        if let Some(property) = property.as_object_mut() {
+            property.remove("default");
+        }
+    }
+    if properties.contains_key("name") {
+        schema.insert("required".to_owned(), serde_json::json!(["name"]));
+    }
+}
