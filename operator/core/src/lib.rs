@@ -1,1 +1,16 @@
-//! The pure core.
+//! The pure core: what a LoadTest means, what to do next, and what the figures say.
+//!
+//! Nothing here reads a clock, rolls a die or talks to anyone. Time and seed come in as arguments, and
+//! what must be done goes out as values, so that a whole run can be followed in a unit test.
+//!
+//! Data goes through in this order:
+//! [`plan`] (the spec, checked) → [`machine`] (state and observations in, next state and effects out, with
+//! [`build`] for the objects and [`pick`] for the targets) → the evaluation of the figures → the verdict.
+
+pub mod build;
+pub mod duration;
+pub mod k6;
+pub mod machine;
+pub mod names;
+pub mod pick;
+pub mod plan;
