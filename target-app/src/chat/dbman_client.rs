@@ -1,0 +1,242 @@
+//! Calls of dbman that outlive the death of one of its instances.
+//!
+//! dbman stands behind one address, and a connection to it stays with the instance it was opened to. So a call may
+//! meet a refused connection (the instance is gone and the Service does not know yet), a reset one, silence, or a
+//! 5xx answer. Each try is short, and a failed one is repeated after a pause; since dbman takes every call any
+//! number of times with the effect of one, it does not matter whether the failed try got through.
+//!
+//! A connection that went silent or was cut has siblings in the pool that lead to the same dead instance. They are
+//! all discarded with it, so that the next try opens a new connection and meets a living one.
+
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::{Client, Method};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::metrics::ChatMetrics;
+use crate::config::DbmanClientConfig;
+use crate::http::error::ApiError;
+use crate::wire::{ListQuery, Messages, NewMessage, Room, SearchQuery, Stored, User};
+
+pub struct DbmanClient {
+    config: DbmanClientConfig,
+    metrics: ChatMetrics,
+    /// The client that is in use, and how many there were before it.
+    current: RwLock<(u64, Client)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// dbman understood and declined. Repeating would not help.
+    #[error("dbman declined with {status}: {body}")]
+    Declined { status: StatusCode, body: String },
+    #[error("failed to connect to dbman")]
+    Connect,
+    #[error("dbman did not answer in time")]
+    Timeout,
+    #[error("the connection to dbman was lost")]
+    Lost,
+    #[error("dbman answered {0}")]
+    Status(StatusCode),
+    #[error("dbman's answer makes no sense: {0}")]
+    Answer(String),
+}
+
+impl CallError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Declined { .. } => "declined",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+            Self::Status(_) => "status",
+            Self::Answer(_) => "answer",
+        }
+    }
+
+    fn is_worth_a_retry(&self) -> bool {
+        !matches!(self, Self::Declined { .. } | Self::Answer(_))
+    }
+
+    /// True when the instance at the other end may be gone.
+    fn casts_doubt_on_the_pool(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Lost)
+    }
+}
+
+impl DbmanClient {
+    pub fn new(config: DbmanClientConfig, metrics: ChatMetrics) -> anyhow::Result<Self> {
+        let current = RwLock::new((0, build(&config)?));
+        Ok(Self { config, metrics, current })
+    }
+
+    pub async fn create_user(&self, user: &User) -> Result<(), CallError> {
+        self.call_empty("create_user", "/v1/users", user).await
+    }
+
+    pub async fn user(&self, name: &str) -> Result<User, CallError> {
+        // Names have no characters that a path would take for its own: see `check_name`.
+        self.call("user", Method::GET, &format!("/v1/users/{name}"), &()).await
+    }
+
+    pub async fn create_room(&self, room: &Room) -> Result<(), CallError> {
+        self.call_empty("create_room", "/v1/rooms", room).await
+    }
+
+    pub async fn create_message(&self, room: Uuid, new: &NewMessage) -> Result<Stored, CallError> {
+        self.call("create_message", Method::POST, &format!("/v1/rooms/{room}/messages"), new).await
+    }
+
+    pub async fn list(&self, room: Uuid, query: &ListQuery) -> Result<Messages, CallError> {
+        self.call("list", Method::POST, &format!("/v1/rooms/{room}/messages/list"), query).await
+    }
+
+    pub async fn search(&self, room: Uuid, query: &SearchQuery) -> Result<Messages, CallError> {
+        self.call("search", Method::POST, &format!("/v1/rooms/{room}/messages/search"), query).await
+    }
+
+    /// One try, for the check of readiness.
+    pub async fn ping(&self) -> Result<(), CallError> {
+        self.attempt("ping", Method::GET, "/readyz", Vec::new()).await.map(|_| ())
+    }
+
+    async fn call_empty(
+        &self,
+        operation: &'static str,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), CallError> {
+        self.with_retries(operation, Method::POST, path, body).await.map(|_| ())
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CallError> {
+        let answer = self.with_retries(operation, method, path, body).await?;
+        serde_json::from_slice(&answer).map_err(|error| CallError::Answer(error.to_string()))
+    }
+
+    async fn with_retries(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Vec<u8>, CallError> {
+        let started = Instant::now();
+        let body = serde_json::to_vec(body).map_err(|error| CallError::Answer(error.to_string()))?;
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(self.config.dbman_backoff)
+            .with_max_delay(self.config.dbman_backoff_max)
+            .with_max_times(self.config.dbman_retries)
+            .with_jitter();
+        let tries = (|| self.attempt(operation, method.clone(), path, body.clone()))
+            .retry(backoff)
+            .when(CallError::is_worth_a_retry);
+        let result = match tokio::time::timeout(self.config.dbman_deadline, tries).await {
+            Ok(result) => result,
+            Err(_) => Err(CallError::Timeout),
+        };
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(CallError::Declined { .. }) => "declined",
+            Err(_) => "failed",
+        };
+        self.metrics.called_dbman(operation, outcome, started.elapsed());
+        result
+    }
+
+    async fn attempt(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, CallError> {
+        let (generation, client) = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let result = send(&client, method, format!("{}{path}", self.config.dbman_url), body).await;
+        if let Err(error) = &result {
+            self.metrics.try_failed(operation, error.reason());
+            tracing::debug!(event = "dbman_try_failed", operation, reason = error.reason(), %error);
+            if error.casts_doubt_on_the_pool() {
+                self.discard(generation);
+            }
+        }
+        result
+    }
+
+    /// Puts a client without connections in the place of the one that failed. Of many tries that fail together only
+    /// the first does; requests under way keep their connections until they are done.
+    fn discard(&self, generation: u64) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != generation {
+            return;
+        }
+        match build(&self.config) {
+            Ok(client) => *current = (generation + 1, client),
+            Err(error) => tracing::error!(%error, "failed to renew the client of dbman"),
+        }
+    }
+}
+
+fn build(config: &DbmanClientConfig) -> reqwest::Result<Client> {
+    Client::builder()
+        .no_proxy()
+        .connect_timeout(config.dbman_connect_timeout)
+        .timeout(config.dbman_timeout)
+        .tcp_user_timeout(config.dbman_tcp_user_timeout)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(config.dbman_max_idle)
+        // So that connections spread over instances again after one was replaced.
+        .pool_idle_timeout(Duration::from_secs(10))
+        .build()
+}
+
+async fn send(client: &Client, method: Method, url: String, body: Vec<u8>) -> Result<Vec<u8>, CallError> {
+    let request = client.request(method, url).header("content-type", "application/json").body(body);
+    let response = request.send().await.map_err(classify)?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(classify)?;
+    if status.is_success() {
+        Ok(body.into())
+    } else if status.is_server_error() {
+        Err(CallError::Status(status))
+    } else {
+        Err(CallError::Declined { status, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+}
+
+fn classify(error: reqwest::Error) -> CallError {
+    // The time-out of a connection is both; what it says about the pool is what a failed connection says.
+    if error.is_connect() {
+        CallError::Connect
+    } else if error.is_timeout() {
+        CallError::Timeout
+    } else {
+        CallError::Lost
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Declined { status, body } => {
+                let says = serde_json::from_str::<serde_json::Value>(&body).ok();
+                let message = says.as_ref().and_then(|says| says["error"].as_str()).unwrap_or(&body);
+                Self::new(status, message)
+            }
+            CallError::Answer(_) => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
+            _ => Self::unavailable(error.to_string()),
+        }
+    }
+}
