@@ -80,13 +80,25 @@ struct Inspection {
     total_duration: Option<String>,
     #[serde(rename = "maxVUs")]
     max_vus: Option<i64>,
+    // The short forms. From them k6 makes up a scenario that it calls default.
     vus: Option<i64>,
     duration: Option<String>,
     iterations: Option<i64>,
     stages: Option<Vec<Stage>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Where the script's load comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// `options.scenarios`.
+    Scenarios,
+    /// `options.vus`, `duration`, `iterations` or `stages`, which flags may override.
+    ShortForm,
+    /// Nothing: k6 would run one iteration.
+    Nothing,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct K6Scenario {
     executor: String,
@@ -97,6 +109,7 @@ struct K6Scenario {
     #[serde(rename = "startVUs")]
     start_vus: Option<f64>,
     start_rate: Option<f64>,
+    iterations: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -124,26 +137,26 @@ pub fn requirements(
         scenario: scenario.to_owned(),
         cause: e.to_string(),
     })?;
-    let own = inspection.scenarios.as_ref().filter(|s| !s.is_empty());
+    let own = inspection.scenarios.clone().unwrap_or_default();
 
-    let required = match (load, own) {
-        (Some(_), Some(own)) => {
-            let scenarios = own.keys().cloned().collect::<Vec<_>>().join(", ");
+    let required = match (load, inspection.source()) {
+        (Some(_), Source::Scenarios) => {
+            let scenarios = own.into_keys().collect::<Vec<_>>().join(", ");
             return Err(InspectionError::LoadTwice { scenario: scenario.to_owned(), scenarios });
         }
-        (Some((vus, planned)), None) => Requirements {
+        (None, Source::Nothing) => return Err(InspectionError::NoLoad { scenario: scenario.to_owned() }),
+        (Some((vus, planned)), _) => Requirements {
             max_vus: i64::from(vus),
             longest: planned + GRACEFUL_STOP,
             planned,
             plateaus: vec![Plateau { from: 0, to: millis(planned) }],
         },
-        (None, Some(own)) => Requirements {
+        (None, _) => Requirements {
             max_vus: inspection.max_vus.unwrap_or(0),
             longest: inspection.total_duration.as_deref().and_then(duration::parse).unwrap_or_default(),
             planned: own.values().map(K6Scenario::planned_end).max().unwrap_or_default(),
             plateaus: intersect(own.values().map(K6Scenario::plateaus)),
         },
-        (None, None) => shortcut(scenario, &inspection)?,
     };
 
     if required.max_vus < i64::from(runners) {
@@ -156,31 +169,26 @@ pub fn requirements(
     Ok(required)
 }
 
-/// A script with `options.vus`, `duration`, `iterations` or `stages` and no scenarios.
-fn shortcut(scenario: &str, inspection: &Inspection) -> Result<Requirements, InspectionError> {
-    let stand_in = K6Scenario {
-        duration: inspection.duration.clone(),
-        stages: inspection.stages.clone(),
-        max_duration: inspection.iterations.map(|_| "10m".to_owned()),
-        ..K6Scenario::default()
-    };
-    if stand_in.duration.is_none() && stand_in.stages.is_none() && inspection.iterations.is_none() {
-        return Err(InspectionError::NoLoad { scenario: scenario.to_owned() });
+impl Inspection {
+    fn source(&self) -> Source {
+        let short =
+            self.vus.is_some() || self.duration.is_some() || self.iterations.is_some() || self.stages.is_some();
+        match &self.scenarios {
+            _ if short => Source::ShortForm,
+            None => Source::Nothing,
+            Some(own) if own.is_empty() => Source::Nothing,
+            Some(own) if own.len() == 1 && own.get("default").is_some_and(K6Scenario::is_made_up) => Source::Nothing,
+            Some(_) => Source::Scenarios,
+        }
     }
-    let planned = stand_in.planned_end();
-    Ok(Requirements {
-        max_vus: inspection.max_vus.or(inspection.vus).unwrap_or(1),
-        longest: inspection
-            .total_duration
-            .as_deref()
-            .and_then(duration::parse)
-            .unwrap_or(planned + GRACEFUL_STOP),
-        planned,
-        plateaus: stand_in.plateaus(),
-    })
 }
 
 impl K6Scenario {
+    /// The one iteration that k6 runs for a script without any load.
+    fn is_made_up(&self) -> bool {
+        self.executor == "per-vu-iterations" && self.iterations.is_none() && self.max_duration.is_none()
+    }
+
     fn planned_end(&self) -> Duration {
         let start = self.start_time.as_deref().and_then(duration::parse).unwrap_or_default();
         let own = match (&self.stages, &self.duration, &self.max_duration) {
@@ -201,7 +209,9 @@ impl K6Scenario {
             return vec![Plateau { from: millis(start), to: millis(self.planned_end()) }];
         };
         let mut at = start;
-        let mut level = if self.executor.contains("arrival") { self.start_rate } else { self.start_vus };
+        // k6's defaults where the script says nothing.
+        let mut level =
+            if self.executor.contains("arrival") { self.start_rate.or(Some(0.0)) } else { self.start_vus.or(Some(1.0)) };
         let mut flat = Vec::new();
         for stage in stages {
             let end = at + stage.length();
@@ -252,20 +262,112 @@ fn json_part(printed: &str) -> &str {
     }
 }
 
-/// The lines of a k6 log that say what went wrong, shortened to one sentence for the status.
+/// What the last error in a k6 log says, as one line of bounded length.
 #[must_use]
 pub fn error_in_log(log: &str) -> Option<String> {
-    let line = log.lines().rev().find(|line| line.contains("level=error") || line.starts_with("ERRO"))?;
-    let message = line
-        .split_once("msg=\"")
-        .map_or(line, |(_, rest)| rest)
-        .trim_end_matches(|c: char| c != '"' && !c.is_alphanumeric());
-    let message = message.split("\" ").next().unwrap_or(message).trim_end_matches('"');
-    let message = message.replace("\\n", " ").replace("\\t", " ").replace("\\\"", "\"");
-    let mut short: String = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = log.lines().rev().find(|line| is_error(line))?;
+    let message = line.split_once("msg=").map_or(line.to_owned(), |(_, rest)| unquote(rest));
+    let mut short = message.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((cut, _)) = short.char_indices().nth(400) {
         short.truncate(cut);
         short.push('…');
     }
     Some(short)
+}
+
+/// True for a line by which k6 reports an error: of the script, of its own, or of an output.
+#[must_use]
+pub fn is_error(line: &str) -> bool {
+    line.contains("level=error") || line.contains("level=fatal")
+}
+
+/// True for a line that reports metrics which did not reach Prometheus.
+#[must_use]
+pub fn is_push_error(line: &str) -> bool {
+    line.contains("output=\"Prometheus remote write\"") && (is_error(line) || line.contains("level=warning"))
+}
+
+/// The value of a logfmt field: a quoted string with its escapes undone, or one word.
+fn unquote(text: &str) -> String {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return text.split(' ').next().unwrap_or_default().to_owned();
+    };
+    let mut out = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => match chars.next() {
+                Some('n' | 't' | 'r') => out.push(' '),
+                Some(other) => out.push(other),
+                None => break,
+            },
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT_FORM: &str = r#"{
+  "vus": 5, "duration": "10s",
+  "scenarios": {"default": {"executor": "constant-vus", "vus": 5, "duration": "10s"}},
+  "totalDuration": "40s", "maxVUs": 5
+}"#;
+    const NOTHING: &str = r#"{
+  "vus": null,
+  "scenarios": {"default": {"executor": "per-vu-iterations", "vus": null, "iterations": null, "maxDuration": null}},
+  "totalDuration": "10m30s", "maxVUs": 1
+}"#;
+    const RAMP: &str = r#"time="…" level=warning msg="something"
+{
+  "scenarios": {
+    "steady": {"executor": "constant-arrival-rate", "rate": 5, "duration": "1m30s"},
+    "ramp": {"executor": "ramping-vus", "stages": [
+      {"duration": "10s", "target": 5}, {"duration": "1m0s", "target": 5}, {"duration": "5s", "target": 0}]}
+  },
+  "totalDuration": "2m0s", "maxVUs": 15
+}"#;
+
+    #[test]
+    fn the_load_test_says_the_load_of_a_plain_script() {
+        let required = requirements("chat", 4, Some((40, Duration::from_secs(90))), NOTHING).unwrap();
+        assert_eq!((required.max_vus, required.planned), (40, Duration::from_secs(90)));
+        assert_eq!(required.plateaus, [Plateau { from: 0, to: 90_000 }]);
+    }
+
+    #[test]
+    fn a_script_may_say_its_load_itself() {
+        let required = requirements("chat", 2, None, SHORT_FORM).unwrap();
+        assert_eq!((required.max_vus, required.planned), (5, Duration::from_secs(10)));
+        assert_eq!(required.longest, Duration::from_secs(40));
+    }
+
+    #[test]
+    fn ramps_are_no_plateaus() {
+        let required = requirements("chat", 2, None, RAMP).unwrap();
+        assert_eq!(required.plateaus, [Plateau { from: 10_000, to: 70_000 }]);
+        assert_eq!(required.planned, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn loads_that_cannot_be_are_refused_with_advice() {
+        let load = Some((4, Duration::from_secs(9)));
+        let text = |r: Result<Requirements, InspectionError>| r.unwrap_err().to_string();
+        assert!(text(requirements("a", 1, load, RAMP)).contains("(ramp, steady)"));
+        assert!(text(requirements("a", 1, None, NOTHING)).contains("write vus and duration"));
+        assert!(text(requirements("a", 6, None, SHORT_FORM)).contains("lower parallelism to 5"));
+        assert!(text(requirements("a", 1, None, "not json")).contains("failed to read"));
+    }
+
+    #[test]
+    fn the_last_error_of_a_log_becomes_one_line() {
+        let log = "time=\"x\" level=info msg=\"ok\"\n\
+                   time=\"x\" level=error msg=\"Error: \\\"boom\\\"\\n\\tat file:///f.js:1:7(12)\\n\" hint=\"script exception\"\n";
+        assert_eq!(error_in_log(log).unwrap(), "Error: \"boom\" at file:///f.js:1:7(12)");
+        assert_eq!(error_in_log("nothing here"), None);
+    }
 }

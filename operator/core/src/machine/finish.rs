@@ -1,0 +1,172 @@
+//! Evaluating, Finished and deletion: runners released, logs kept, figures judged, pods gone.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{FaultState, LoadTestStatus, Phase, StepState};
+
+use super::{Effect, Pass, PodState, World, prepare::planned, run};
+use crate::{
+    display,
+    names::{Role, RunnerId},
+    plan::Plan,
+    verdict,
+};
+
+/// One look at a run whose load has ended or is being ended.
+pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
+    for fault in &mut pass.status.faults {
+        if matches!(fault.state, FaultState::Pending | FaultState::Intended) && fault.due_at.is_some() {
+            fault.state = FaultState::NotInjected;
+            fault.message.get_or_insert("the load ended before it was due".to_owned());
+        }
+    }
+    let decided = pass.status.verdict.is_some();
+    if !decided && !(tear_down(pass, plan, world) && count_requests(pass, plan, world)) {
+        return;
+    }
+    if !release(pass, world) || !keep_logs(pass, world) {
+        return;
+    }
+    if decided || judge(pass, plan, world) {
+        finish(&mut pass.status, plan, world);
+    }
+}
+
+/// The run is recorded as over; what is left of it goes.
+pub fn clean_up(pass: &mut Pass, _: &Plan, world: &World) {
+    pass.effect(Effect::DeletePods);
+    if world.facts.pods_deleted && world.pods.is_empty() {
+        pass.effect(Effect::RemoveFinalizer);
+    }
+}
+
+/// The object is being deleted: the load ends with it.
+pub fn delete(pass: &mut Pass, _: &Plan, world: &World) {
+    pass.effect(Effect::DeletePods);
+    if world.facts.pods_deleted && world.pods.is_empty() {
+        pass.effect(Effect::RemoveFinalizer);
+    }
+}
+
+/// True when teardown() has run, or cannot run any more, for every scenario.
+fn tear_down(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
+    let mut done = true;
+    for scenario in &plan.scenarios {
+        let name = &scenario.spec.name;
+        let first = RunnerId { scenario: name.clone(), index: 0 };
+        let effect = Effect::Teardown { scenario: name.clone(), runner: first.clone() };
+        let alive = matches!(
+            world.pods.get(&plan.names.runner_pod(&first)).map(|p| &p.state),
+            Some(PodState::Running { .. })
+        );
+        let Some(recorded) = pass.status.scenarios.iter_mut().find(|s| s.name == *name) else { continue };
+        match (recorded.teardown, world.facts.teardown.get(name)) {
+            (StepState::Done | StepState::Failed, _) => {}
+            (StepState::Pending, _) if !alive => recorded.teardown = StepState::Failed,
+            (StepState::Pending, _) => {
+                recorded.teardown = StepState::Intended;
+                done = false;
+                pass.effect(effect);
+            }
+            (StepState::Intended, Some(Ok(()))) => recorded.teardown = StepState::Done,
+            (StepState::Intended, Some(Err(_))) => recorded.teardown = StepState::Failed,
+            (StepState::Intended, None) if world.facts.has_dispatched(&effect) => done = false,
+            // Started by an earlier process, with an unknown end; it is not run twice.
+            (StepState::Intended, None) => recorded.teardown = StepState::Failed,
+        }
+    }
+    done
+}
+
+/// While the runners linger, their own count is there for comparison. True when there is nothing to count
+/// any more.
+fn count_requests(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
+    let lingering =
+        world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Running { .. }));
+    match world.facts.k6_requests {
+        Some(count) => {
+            pass.status.load.get_or_insert_default().k6_requests = count;
+            true
+        }
+        None if !lingering => true,
+        None => {
+            pass.effect(Effect::CountRequests { runners: plan.runners().collect() });
+            false
+        }
+    }
+}
+
+/// True when no container of the run is left running.
+fn release(pass: &mut Pass, world: &World) -> bool {
+    let alive: Vec<RunnerId> = world
+        .pods
+        .values()
+        .filter(|pod| !matches!(pod.state, PodState::Ended { .. }))
+        .filter_map(|pod| pod.runner.clone())
+        .collect();
+    let waiting = world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Waiting { .. }));
+    if alive.is_empty() {
+        return true;
+    }
+    if waiting && pass.status.load.as_ref().is_none_or(|l| l.started_at.is_none()) {
+        // Pods that never ran have no logs worth waiting for.
+        pass.effect(Effect::DeletePods);
+        return world.facts.pods_deleted;
+    }
+    pass.effect(Effect::Release { runners: alive });
+    false
+}
+
+fn keep_logs(pass: &mut Pass, world: &World) -> bool {
+    let ran = world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Ended { .. }));
+    match world.facts.logs {
+        Some(logs) => {
+            if let Some(load) = &mut pass.status.load {
+                load.script_errors = Some(logs.script_errors);
+            }
+            true
+        }
+        None if !ran => true,
+        None => {
+            pass.effect(Effect::KeepLogs);
+            false
+        }
+    }
+}
+
+/// True when the verdict is decided.
+fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
+    let judgement = match &world.facts.judgement {
+        None => {
+            pass.status.message = Some("waiting for the figures to settle".to_owned());
+            pass.effect(Effect::Evaluate);
+            return false;
+        }
+        Some(judgement) => judgement,
+    };
+    let status = &mut pass.status;
+    let interrupted = plan
+        .runners()
+        .filter(|id| run::fate(plan, world, id) == run::RunnerFate::Ended { interrupted: true })
+        .count();
+    let facts = verdict::Facts {
+        planned: planned(status),
+        interrupted_runners: interrupted,
+        push_errors: world.facts.logs.map_or(0, |l| l.push_errors),
+        not_settled: judgement.as_ref().err().cloned(),
+    };
+    if let Ok(judgement) = judgement {
+        judgement.write_into(status);
+    }
+    let ruling = verdict::decide(&plan.policy, &plan.objectives, status, &facts);
+    status.verdict = Some(ruling.verdict);
+    status.reason = Some(ruling.reason.as_str().to_owned());
+    status.message = Some(ruling.message);
+    status.grounds = ruling.grounds;
+    true
+}
+
+fn finish(status: &mut LoadTestStatus, plan: &Plan, world: &World) {
+    status.phase = Phase::Finished;
+    status.finished_at = Some(MicroTime(world.now));
+    status.display = Some(display::display(status, &plan.objectives));
+}

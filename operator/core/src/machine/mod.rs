@@ -1,0 +1,110 @@
+//! The course of a run as a pure function: [`decide`] takes the plan, the recorded status and what was
+//! observed, and returns the next status and the effects that may follow once it is recorded.
+//!
+//! ```text
+//! Pending ──► Preparing ──► Running ──► Evaluating ──► Finished
+//!                 │             │            ▲
+//!                 └─ problem ───┴─ stop ─────┘  (with the verdict already decided)
+//! ```
+//!
+//! One file per phase: [`prepare`], [`run`] with [`fault`], [`finish`]. The rule of all of them: whatever
+//! may happen only once is first written into the status as intended; an effect without such a record
+//! can be repeated without harm. What a process has handed out itself is in [`Facts::dispatched`], so that
+//! an intent found without it is known to be that of an earlier process.
+
+mod conditions;
+mod fault;
+mod finish;
+mod prepare;
+mod run;
+mod types;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{LoadTestStatus, Phase, Verdict};
+
+pub use conditions::{Reason, set_conditions};
+pub use types::{
+    Effect, Facts, KillResult, LogSummary, PodState, PodView, Problem, RunnerStart, TargetSeen, World,
+};
+
+use crate::plan::Plan;
+
+/// What follows from one look at the world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pass {
+    /// To be recorded before any of the effects.
+    pub status: LoadTestStatus,
+    pub effects: Vec<Effect>,
+    /// When to look again if nothing happens before.
+    pub wake: Option<Timestamp>,
+}
+
+/// Decides what to do next.
+#[must_use]
+pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
+    let mut pass = Pass { status: status.clone(), effects: Vec::new(), wake: None };
+    if world.deleting {
+        finish::delete(&mut pass, plan, world);
+        return pass;
+    }
+    if world.stop && status.phase < Phase::Evaluating {
+        pass.end(Verdict::Aborted, "Stopped", "stopped by spec.stop before the end".to_owned(), world.now);
+    }
+    match pass.status.phase {
+        Phase::Pending => prepare::accept(&mut pass, plan, world),
+        Phase::Preparing => prepare::prepare(&mut pass, plan, world),
+        Phase::Running => run::run(&mut pass, plan, world),
+        Phase::Evaluating | Phase::Finished => {}
+    }
+    // A run that has just been ended goes on to its clean-up in the same pass.
+    match pass.status.phase {
+        Phase::Evaluating => finish::evaluate(&mut pass, plan, world),
+        Phase::Finished => finish::clean_up(&mut pass, plan, world),
+        _ => {}
+    }
+    set_conditions(&mut pass.status, world.now);
+    pass
+}
+
+/// A run whose spec cannot be carried out at all: nothing was started, so nothing needs to end.
+#[must_use]
+pub fn refuse(status: &LoadTestStatus, generation: Option<i64>, message: String, now: Timestamp) -> LoadTestStatus {
+    let mut status = status.clone();
+    status.observed_generation = generation;
+    status.accepted_at.get_or_insert(MicroTime(now));
+    status.finished_at = Some(MicroTime(now));
+    status.phase = Phase::Finished;
+    status.verdict = Some(Verdict::Error);
+    status.reason = Some("InvalidSpec".to_owned());
+    status.message = Some(message);
+    set_conditions(&mut status, now);
+    status
+}
+
+impl Pass {
+    /// Decides the verdict before there is anything to evaluate; the load is ended next.
+    fn end(&mut self, verdict: Verdict, reason: &str, message: String, now: Timestamp) {
+        self.status.verdict = Some(verdict);
+        self.status.reason = Some(reason.to_owned());
+        self.status.message = Some(message);
+        self.status.phase = Phase::Evaluating;
+        if let Some(load) = &mut self.status.load
+            && load.started_at.is_some()
+        {
+            load.ended_at.get_or_insert(MicroTime(now));
+        }
+    }
+
+    fn fail(&mut self, reason: &str, message: String, now: Timestamp) {
+        self.end(Verdict::Error, reason, message, now);
+    }
+
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+}

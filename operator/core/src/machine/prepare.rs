@@ -1,0 +1,320 @@
+//! Pending and Preparing: checks, pods, inspection, barrier, setup(), start.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{FaultStatus, LoadStatus, LoadTestStatus, Phase, RunnersStatus, ScenarioStatus, StepState};
+
+use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
+use crate::{
+    duration, k6,
+    names::RunnerId,
+    plan::{FaultPlan, Plan},
+};
+
+/// How long a stuck load may overrun its plan before the kubelet ends it.
+const OVERRUN: Duration = Duration::from_secs(300);
+
+/// Takes a new run up: fixes its seed and its lists, so that later passes only fill them in.
+pub fn accept(pass: &mut Pass, plan: &Plan, world: &World) {
+    let status = &mut pass.status;
+    status.observed_generation = world.generation;
+    status.phase = Phase::Preparing;
+    status.accepted_at = Some(MicroTime(world.now));
+    status.seed = Some(world.seed);
+    status.series = Some(plan.series.clone());
+    status.message = Some("checking what can be checked before the start".to_owned());
+    let total = plan.runners().count();
+    status.runners =
+        Some(RunnersStatus { total: i32::try_from(total).unwrap_or(i32::MAX), ..RunnersStatus::default() });
+    status.scenarios = plan
+        .scenarios
+        .iter()
+        .map(|s| ScenarioStatus {
+            name: s.spec.name.clone(),
+            runners: s.spec.parallelism,
+            ..ScenarioStatus::default()
+        })
+        .collect();
+    status.faults =
+        plan.faults.iter().map(|f| FaultStatus { name: f.name.clone(), ..FaultStatus::default() }).collect();
+    pass.effect(Effect::Preflight);
+}
+
+/// One look at a run that has not started yet.
+pub fn prepare(pass: &mut Pass, plan: &Plan, world: &World) {
+    let now = world.now;
+    match &world.facts.preflight {
+        None => return pass.effect(Effect::Preflight),
+        Some(problems) => {
+            if let Some(first) = problems.first() {
+                let all = problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("; ");
+                return pass.fail(first.reason, all, now);
+            }
+        }
+    }
+
+    let runners = pass.status.runners.get_or_insert_default();
+    let created_at = runners.created_at.get_or_insert(MicroTime(now)).0;
+    match &world.facts.created {
+        None => return pass.effect(Effect::Create),
+        Some(Err(message)) => return pass.fail("CreateFailed", message.clone(), now),
+        Some(Ok(())) => {}
+    }
+
+    let inspected = inspect(pass, plan, world);
+    let ready = await_barrier(pass, plan, world, created_at);
+    if pass.status.phase == Phase::Preparing && inspected && ready && set_up(pass, plan, world) {
+        start(pass, plan, world);
+    }
+}
+
+/// True when every script was inspected and found fit.
+fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
+    let mut complete = true;
+    for scenario in &plan.scenarios {
+        let name = &scenario.spec.name;
+        if pass.status.scenarios.iter().any(|s| s.name == *name && s.duration_milliseconds.is_some()) {
+            continue;
+        }
+        match world.facts.inspections.get(name) {
+            None => {
+                complete = false;
+                match world.pods.get(&plan.names.inspect_pod(name)).map(|pod| &pod.state) {
+                    Some(PodState::Ended { .. }) => pass.effect(Effect::ReadInspection { scenario: name.clone() }),
+                    Some(PodState::Waiting { reason, message }) if cannot_start(reason) => {
+                        let message = format!("the inspection of scenario {name} cannot start: {message}");
+                        pass.fail(waiting_reason(reason), message, world.now);
+                        return false;
+                    }
+                    _ => {}
+                }
+            }
+            Some(Err(log)) => {
+                let cause = k6::error_in_log(log).unwrap_or_else(|| "k6 inspect failed without a word".to_owned());
+                let message = format!("scenario {name}: the script cannot be loaded: {cause}");
+                pass.fail("ScriptInvalid", message, world.now);
+                return false;
+            }
+            Some(Ok(printed)) => {
+                match k6::requirements(name, scenario.spec.parallelism, scenario.load, printed) {
+                    Err(error) => {
+                        pass.fail("ScriptInvalid", error.to_string(), world.now);
+                        return false;
+                    }
+                    Ok(required) => record(&mut pass.status, name, &required),
+                }
+            }
+        }
+    }
+    if complete {
+        if let Some(message) = late_fault(&pass.status, plan) {
+            pass.fail("FaultAfterLoad", message, world.now);
+            return false;
+        }
+        let vus = pass.status.scenarios.iter().filter_map(|s| s.max_vus).sum();
+        pass.status.load.get_or_insert_default().asked_vus = Some(vus);
+    }
+    complete
+}
+
+fn record(status: &mut LoadTestStatus, name: &str, required: &k6::Requirements) {
+    let Some(scenario) = status.scenarios.iter_mut().find(|s| s.name == name) else { return };
+    scenario.max_vus = Some(required.max_vus);
+    scenario.duration_milliseconds = i64::try_from(required.planned.as_millis()).ok();
+    scenario.plateaus.clone_from(&required.plateaus);
+}
+
+/// A fault that cannot be judged, since the load is over by then.
+fn late_fault(status: &LoadTestStatus, plan: &Plan) -> Option<String> {
+    let length = planned(status);
+    let needed = |f: &FaultPlan| f.at + f.recovery.as_ref().map_or(Duration::ZERO, |r| r.hold);
+    plan.faults.iter().find(|f| needed(f) >= length).map(|f| {
+        format!(
+            "fault {} needs load until {} after the start ({} and the hold of its recovery), but the load \
+             lasts {}: lengthen the load beyond that, or move the fault",
+            f.name,
+            duration::human(needed(f)),
+            duration::human(f.at),
+            duration::human(length)
+        )
+    })
+}
+
+/// How long the load is planned to last.
+pub fn planned(status: &LoadTestStatus) -> Duration {
+    let longest = status.scenarios.iter().filter_map(|s| s.duration_milliseconds).max().unwrap_or(0);
+    Duration::from_millis(u64::try_from(longest).unwrap_or(0))
+}
+
+/// True when every runner waits at the barrier.
+fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, created_at: Timestamp) -> bool {
+    if pass.status.phase != Phase::Preparing {
+        return false;
+    }
+    let deadline = created_at + plan.start_timeout;
+    let mut missing: Option<String> = None;
+    let mut ready = 0;
+    for id in plan.runners() {
+        let name = plan.names.runner_pod(&id);
+        let pod = world.pods.get(&name);
+        if let Some(PodView { state: PodState::Ended { exit_code, reason }, .. }) = pod {
+            return died(pass, world, &id, *exit_code, reason);
+        }
+        if world.facts.at_barrier.contains(&id) {
+            ready += 1;
+            continue;
+        }
+        let why = match pod.map(|p| &p.state) {
+            Some(PodState::Running { .. }) => {
+                pass.effect(Effect::AwaitBarrier { runner: id.clone() });
+                "k6 is initialising".to_owned()
+            }
+            Some(PodState::Waiting { reason, message }) if cannot_start(reason) => {
+                pass.fail(waiting_reason(reason), format!("runner {id} cannot start: {message}"), world.now);
+                return false;
+            }
+            Some(PodState::Waiting { reason, message }) => format!("{reason} {message}").trim().to_owned(),
+            _ => "not created yet".to_owned(),
+        };
+        missing.get_or_insert(format!("{id}: {why}"));
+    }
+
+    let total = plan.runners().count();
+    if let Some(runners) = &mut pass.status.runners {
+        // A write for every runner that gets ready would cost more than it tells.
+        if missing.is_none() {
+            runners.ready = ready;
+            runners.ready_at.get_or_insert(MicroTime(world.now));
+        }
+    }
+    match missing {
+        None => true,
+        Some(first) if world.now >= deadline => {
+            let message = format!(
+                "{ready} of {total} runners were ready within {}; first missing: {first}",
+                duration::human(plan.start_timeout)
+            );
+            pass.fail("RunnersNotReady", message, world.now);
+            false
+        }
+        Some(_) => {
+            pass.status.message = Some(format!("waiting for {total} runners"));
+            pass.wake_at(deadline);
+            false
+        }
+    }
+}
+
+fn died(pass: &mut Pass, world: &World, id: &RunnerId, exit_code: Option<i32>, reason: &str) -> bool {
+    match world.facts.last_words.get(id) {
+        None => pass.effect(Effect::ReadLastWords { runner: id.clone() }),
+        Some(log) => {
+            let code = exit_code.map_or_else(|| reason.to_owned(), |c| format!("exit code {c}"));
+            let cause = k6::error_in_log(log).unwrap_or_else(|| "no error in its log".to_owned());
+            pass.fail("RunnerFailed", format!("runner {id} ended before the start ({code}): {cause}"), world.now);
+        }
+    }
+    false
+}
+
+/// Waiting states that time does not mend.
+fn cannot_start(reason: &str) -> bool {
+    matches!(reason, "CreateContainerConfigError" | "InvalidImageName" | "ErrImageNeverPull" | "ImagePullBackOff")
+}
+
+fn waiting_reason(reason: &str) -> &'static str {
+    match reason {
+        "CreateContainerConfigError" => "MissingReference",
+        _ => "ImageUnavailable",
+    }
+}
+
+/// True when setup() has run for every scenario.
+fn set_up(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
+    let mut done = true;
+    for scenario in &plan.scenarios {
+        let name = &scenario.spec.name;
+        let effect = Effect::Setup { scenario: name.clone() };
+        let Some(recorded) = pass.status.scenarios.iter_mut().find(|s| s.name == *name) else { continue };
+        match (recorded.setup, world.facts.setup.get(name)) {
+            (StepState::Done, _) => {}
+            (StepState::Pending, _) => {
+                recorded.setup = StepState::Intended;
+                done = false;
+                pass.status.message = Some("running setup()".to_owned());
+                pass.effect(effect);
+            }
+            (_, Some(Ok(()))) => recorded.setup = StepState::Done,
+            (_, Some(Err(message))) => {
+                recorded.setup = StepState::Failed;
+                let message = format!("setup() of scenario {name} failed: {message}");
+                pass.fail("SetupFailed", message, world.now);
+                return false;
+            }
+            (_, None) if world.facts.has_dispatched(&effect) => done = false,
+            (_, None) => {
+                let message = format!(
+                    "setup() of scenario {name} was started, but the operator restarted before its result was known; \
+                     it is not run twice"
+                );
+                pass.fail("SetupUnknown", message, world.now);
+                return false;
+            }
+        }
+    }
+    done
+}
+
+fn start(pass: &mut Pass, plan: &Plan, world: &World) {
+    let load = pass.status.load.get_or_insert_default();
+    load.start_intended_at.get_or_insert(MicroTime(world.now));
+    match &world.facts.started {
+        None => {
+            pass.status.message = Some("starting all runners".to_owned());
+            pass.effect(Effect::Start { runners: plan.runners().collect() });
+        }
+        Some(starts) => started(pass, plan, world.facts, starts, world.now),
+    }
+}
+
+/// The load's start, from which faults count, is the last acknowledgement.
+fn started(pass: &mut Pass, plan: &Plan, _: &Facts, starts: &[RunnerStart], now: Timestamp) {
+    let acknowledged = starts.iter().filter_map(|s| s.acknowledged.as_ref().ok());
+    let (Some(first), Some(last)) = (starts.iter().map(|s| s.sent).min(), acknowledged.max().copied()) else {
+        return pass.fail("StartFailed", "no runner acknowledged its start".to_owned(), now);
+    };
+    let failed: Vec<String> = starts
+        .iter()
+        .filter_map(|s| s.acknowledged.as_ref().err().map(|why| format!("{}: failed to start: {why}", s.runner)))
+        .collect();
+    let length = planned(&pass.status);
+    let load = pass.status.load.get_or_insert_with(LoadStatus::default);
+    load.started_at = Some(MicroTime(last));
+    load.start_spread_milliseconds = Some(millis_between(first, last));
+    load.planned_end_at = Some(MicroTime(last + length));
+    if let Some(runners) = &mut pass.status.runners {
+        runners.lost = i32::try_from(failed.len()).unwrap_or(i32::MAX);
+        runners.problems = failed.into_iter().take(10).collect();
+    }
+    for (fault, plan) in pass.status.faults.iter_mut().zip(&plan.faults) {
+        fault.due_at = Some(MicroTime(last + plan.at));
+    }
+    pass.status.phase = Phase::Running;
+    pass.status.message = Some(format!("load started, planned for {}", duration::human(length)));
+    let since_creation = pass
+        .status
+        .runners
+        .as_ref()
+        .and_then(|r| r.created_at.as_ref())
+        .map_or(0, |created| now.as_second() - created.0.as_second());
+    let seconds = since_creation + i64::try_from((length + OVERRUN).as_secs()).unwrap_or(i64::MAX / 2);
+    pass.effect(Effect::LowerDeadline { seconds });
+    pass.effect(Effect::Follow { runners: plan.runners().collect() });
+    pass.wake_at(now);
+}
+
+pub fn millis_between(from: Timestamp, to: Timestamp) -> i64 {
+    i64::try_from(to.duration_since(from).as_millis()).unwrap_or(i64::MAX)
+}

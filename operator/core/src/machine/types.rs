@@ -1,0 +1,204 @@
+//! What goes into a decision and what comes out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::{
+    evaluate::Judgement,
+    k6::RunnerStatus,
+    names::{Role, RunnerId},
+    pick::Candidate,
+};
+
+/// What was observed.
+#[derive(Clone, Debug)]
+pub struct World<'a> {
+    pub now: Timestamp,
+    /// spec.stop is set.
+    pub stop: bool,
+    /// The object is being deleted.
+    pub deleting: bool,
+    pub generation: Option<i64>,
+    /// A seed for a run that has none yet.
+    pub seed: i64,
+    /// The run's own pods, by name.
+    pub pods: &'a BTreeMap<String, PodView>,
+    pub facts: &'a Facts,
+}
+
+/// One of the run's own pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodView {
+    pub role: Role,
+    pub scenario: String,
+    pub runner: Option<RunnerId>,
+    pub state: PodState,
+}
+
+/// How far a pod is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodState {
+    /// Not running yet, and why, in the kubelet's or scheduler's words.
+    Waiting { reason: String, message: String },
+    Running { ip: String },
+    /// Its container has ended.
+    Ended { exit_code: Option<i32>, reason: String },
+}
+
+/// Results of the effects that this process has carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Keys of the effects handed out by this process.
+    pub dispatched: BTreeSet<String>,
+    pub preflight: Option<Vec<Problem>>,
+    pub created: Option<Result<(), String>>,
+    /// By scenario: what the inspection printed, or its log if it failed.
+    pub inspections: BTreeMap<String, Result<String, String>>,
+    /// Last words of runners that died.
+    pub last_words: BTreeMap<RunnerId, String>,
+    pub at_barrier: BTreeSet<RunnerId>,
+    pub setup: BTreeMap<String, Result<(), String>>,
+    pub started: Option<Vec<RunnerStart>>,
+    /// The last answer of each runner's REST API.
+    pub k6: BTreeMap<RunnerId, RunnerStatus>,
+    pub candidates: BTreeMap<String, Result<Vec<Candidate>, Problem>>,
+    pub seen: BTreeMap<String, BTreeMap<String, TargetSeen>>,
+    pub kills: BTreeMap<String, BTreeMap<String, KillResult>>,
+    /// By fault: when as many pods as before were ready again.
+    pub replaced: BTreeMap<String, Timestamp>,
+    pub teardown: BTreeMap<String, Result<(), String>>,
+    /// The sum of the runners' own request counts; `Some(None)` where k6 could not tell.
+    pub k6_requests: Option<Option<i64>>,
+    pub logs: Option<LogSummary>,
+    pub judgement: Option<Result<Judgement, String>>,
+    /// Requests so far and failed ones, while the load runs.
+    pub live: Option<(i64, i64)>,
+    pub pods_deleted: bool,
+}
+
+/// Why something cannot be, with a word for the condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// The start of one runner: it lies between the two times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerStart {
+    pub runner: RunnerId,
+    pub sent: Timestamp,
+    /// `Err` with the reason where the runner never acknowledged.
+    pub acknowledged: Result<Timestamp, String>,
+}
+
+/// A target, looked up again after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetSeen {
+    /// The pod with the recorded uid lives: nothing was done to it yet.
+    Alive,
+    /// Gone, on its way out, or replaced: perhaps by us.
+    Gone,
+    Unknown(String),
+}
+
+/// What became of one deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KillResult {
+    Done { sent: Timestamp, acknowledged: Timestamp },
+    /// Refused: certainly not done by us.
+    Refused { sent: Timestamp, message: String },
+    /// No answer, and the pod is gone: perhaps done by us.
+    Unconfirmed { sent: Timestamp, message: String },
+}
+
+/// What the logs of the runners say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSummary {
+    /// Lines that report an error of the script, thrown exceptions included.
+    pub script_errors: i64,
+    /// Lines that report metrics which never reached Prometheus.
+    pub push_errors: i64,
+}
+
+/// Something to do. Unless said otherwise it can be repeated without harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Check what can be checked before anything starts.
+    Preflight,
+    /// Create the run's objects; those that exist stay.
+    Create,
+    /// Read what an inspection printed.
+    ReadInspection { scenario: String },
+    /// Read why a runner died.
+    ReadLastWords { runner: RunnerId },
+    /// Ask the runner until it waits at the barrier.
+    AwaitBarrier { runner: RunnerId },
+    /// Run setup() on the scenario's first runner and hand its result to the others. Only once, after its intent.
+    Setup { scenario: String },
+    /// Resume all runners. Those that already run stay as they are.
+    Start { runners: Vec<RunnerId> },
+    /// Lower the pods' deadline from the ceiling to the length of the load.
+    LowerDeadline { seconds: i64 },
+    /// Ask the runners how far they are, until each is through.
+    Follow { runners: Vec<RunnerId> },
+    /// List the pods behind a fault's selector.
+    ListCandidates { fault: String },
+    /// Look a fault's recorded targets up again.
+    LookAgain { fault: String },
+    /// Delete a fault's recorded targets, each with its uid as precondition. Only after its intent.
+    Kill { fault: String, uids: Vec<String> },
+    /// Watch until as many pods as before are ready.
+    AwaitReplacement { fault: String },
+    /// Run teardown() on the scenario's first runner. Only once, after its intent.
+    Teardown { scenario: String, runner: RunnerId },
+    /// Sum the runners' own request counts.
+    CountRequests { runners: Vec<RunnerId> },
+    /// Let the runners end: they flush their metrics and exit.
+    Release { runners: Vec<RunnerId> },
+    /// Read the logs of the runners and keep them.
+    KeepLogs,
+    /// Wait until the figures have settled, and judge them.
+    Evaluate,
+    /// Delete all pods of the run.
+    DeletePods,
+    /// Let the API server remove the object.
+    RemoveFinalizer,
+}
+
+impl Effect {
+    /// Effects of the same key are handed out once by a process.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Preflight => "preflight".to_owned(),
+            Self::Create => "create".to_owned(),
+            Self::ReadInspection { scenario } => format!("read-inspection/{scenario}"),
+            Self::ReadLastWords { runner } => format!("read-last-words/{runner}"),
+            Self::AwaitBarrier { runner } => format!("await-barrier/{runner}"),
+            Self::Setup { scenario } => format!("setup/{scenario}"),
+            Self::Start { .. } => "start".to_owned(),
+            Self::LowerDeadline { .. } => "lower-deadline".to_owned(),
+            Self::Follow { .. } => "follow".to_owned(),
+            Self::ListCandidates { fault } => format!("list-candidates/{fault}"),
+            Self::LookAgain { fault } => format!("look-again/{fault}"),
+            Self::Kill { fault, .. } => format!("kill/{fault}"),
+            Self::AwaitReplacement { fault } => format!("await-replacement/{fault}"),
+            Self::Teardown { scenario, .. } => format!("teardown/{scenario}"),
+            Self::CountRequests { .. } => "count-requests".to_owned(),
+            Self::Release { .. } => "release".to_owned(),
+            Self::KeepLogs => "keep-logs".to_owned(),
+            Self::Evaluate => "evaluate".to_owned(),
+            Self::DeletePods => "delete-pods".to_owned(),
+            Self::RemoveFinalizer => "remove-finalizer".to_owned(),
+        }
+    }
+}
+
+impl Facts {
+    #[must_use]
+    pub fn has_dispatched(&self, effect: &Effect) -> bool {
+        self.dispatched.contains(&effect.key())
+    }
+}
