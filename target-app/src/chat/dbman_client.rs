@@ -49,6 +49,7 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The labels that it can take are listed in [`super::metrics`].
     fn reason(&self) -> &'static str {
         match self {
             Self::Declined { .. } => "declined",
@@ -165,7 +166,9 @@ impl DbmanClient {
     ) -> Result<Vec<u8>, CallError> {
         let (generation, client) = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         let result = send(&client, method, format!("{}{path}", self.config.dbman_url), body).await;
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !matches!(error, CallError::Declined { .. })
+        {
             self.metrics.try_failed(operation, error.reason());
             tracing::debug!(event = "dbman_try_failed", operation, reason = error.reason(), %error);
             if error.casts_doubt_on_the_pool() {
@@ -238,5 +241,147 @@ impl From<CallError> for ApiError {
             CallError::Answer(_) => Self::new(StatusCode::BAD_GATEWAY, error.to_string()),
             _ => Self::unavailable(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus_client::registry::Registry;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use wiremock::matchers::{body_partial_json, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    fn client(url: &str, retries: usize) -> DbmanClient {
+        let ms = Duration::from_millis;
+        let config = DbmanClientConfig {
+            dbman_url: url.to_owned(),
+            dbman_connect_timeout: ms(250),
+            dbman_timeout: ms(200),
+            dbman_tcp_user_timeout: ms(200),
+            dbman_retries: retries,
+            dbman_backoff: ms(1),
+            dbman_backoff_max: ms(2),
+            dbman_deadline: Duration::from_secs(5),
+            dbman_max_idle: 8,
+        };
+        DbmanClient::new(config, ChatMetrics::register(&mut Registry::default())).unwrap()
+    }
+
+    fn new_message() -> NewMessage {
+        NewMessage { sender: "ann".into(), body: "hi".into(), idempotency_key: "key-1".into() }
+    }
+
+    fn stored() -> serde_json::Value {
+        serde_json::json!({
+            "message": {"id": 1, "room": Uuid::nil(), "sender": "ann", "body": "hi", "created_at_ms": 1},
+            "created": true,
+        })
+    }
+
+    #[tokio::test]
+    async fn repeats_a_5xx_under_the_same_key() {
+        let dbman = MockServer::start().await;
+        let key = body_partial_json(serde_json::json!({"idempotency_key": "key-1"}));
+        let unavailable = Mock::given(method("POST")).respond_with(ResponseTemplate::new(503));
+        unavailable.up_to_n_times(2).expect(2).mount(&dbman).await;
+        let answer = ResponseTemplate::new(200).set_body_json(stored());
+        Mock::given(key).respond_with(answer).expect(1).mount(&dbman).await;
+
+        let stored = client(&dbman.uri(), 2).create_message(Uuid::nil(), &new_message()).await.unwrap();
+        assert!(stored.created);
+    }
+
+    #[tokio::test]
+    async fn gives_up_after_its_retries_and_at_once_without_any() {
+        for (retries, tries) in [(0, 1), (3, 4)] {
+            let dbman = MockServer::start().await;
+            let unavailable = Mock::given(method("POST")).respond_with(ResponseTemplate::new(500));
+            unavailable.expect(tries).mount(&dbman).await;
+            let error =
+                client(&dbman.uri(), retries).create_message(Uuid::nil(), &new_message()).await.unwrap_err();
+            assert!(matches!(error, CallError::Status(status) if status == 500), "{error}");
+            assert_eq!(ApiError::from(error).status, StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+
+    #[tokio::test]
+    async fn does_not_repeat_what_dbman_declines() {
+        let dbman = MockServer::start().await;
+        let declined = ResponseTemplate::new(404).set_body_json(serde_json::json!({"error": "not found"}));
+        Mock::given(path("/v1/users/ann")).respond_with(declined).expect(1).mount(&dbman).await;
+        let error = ApiError::from(client(&dbman.uri(), 5).user("ann").await.unwrap_err());
+        assert_eq!((error.status, error.message.as_str()), (StatusCode::NOT_FOUND, "not found"));
+    }
+
+    #[tokio::test]
+    async fn says_that_nobody_listens() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let error = client(&format!("http://{free}"), 1).user("ann").await.unwrap_err();
+        assert!(matches!(error, CallError::Connect), "{error}");
+    }
+
+    /// Reads one request to its end: its body is short and comes with its head.
+    async fn read_request(stream: &mut TcpStream) {
+        let mut seen = Vec::new();
+        while !seen.windows(2).any(|pair| pair == b"}}" || pair == b"\"}") {
+            let mut part = [0; 1024];
+            let length = stream.read(&mut part).await.unwrap();
+            assert_ne!(length, 0, "the client closed early");
+            seen.extend_from_slice(&part[..length]);
+        }
+    }
+
+    async fn answer(stream: &mut TcpStream) {
+        let body = stored().to_string();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    }
+
+    /// One address with a dying instance behind it: its connection serves one request and then goes silent, or is
+    /// cut. A new connection meets a living one.
+    async fn failover(cut: bool) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(&format!("http://{}", listener.local_addr().unwrap()), 1);
+        let service = tokio::spawn(async move {
+            let (mut dying, _) = listener.accept().await.unwrap();
+            read_request(&mut dying).await;
+            answer(&mut dying).await;
+            read_request(&mut dying).await;
+            let kept_open = if cut { None } else { Some(dying) };
+            let (mut living, _) = listener.accept().await.unwrap();
+            read_request(&mut living).await;
+            answer(&mut living).await;
+            drop(kept_open);
+        });
+        client.create_message(Uuid::nil(), &new_message()).await.unwrap();
+        client.create_message(Uuid::nil(), &new_message()).await.unwrap();
+        assert_eq!(client.current.read().unwrap().0, 1, "the pool was not discarded");
+        service.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_goes_silent_is_left_for_a_new_one() {
+        failover(false).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_cut_is_left_for_a_new_one() {
+        failover(true).await;
+    }
+
+    #[tokio::test]
+    async fn many_tries_that_fail_together_discard_one_pool() {
+        let client = client("http://127.0.0.1:1", 0);
+        client.discard(0);
+        client.discard(0);
+        assert_eq!(client.current.read().unwrap().0, 1);
     }
 }

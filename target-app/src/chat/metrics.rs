@@ -28,6 +28,9 @@ impl Source {
     }
 }
 
+/// What chat asks of dbman for its users.
+const OPERATIONS: [&str; 6] = ["create_user", "user", "create_room", "create_message", "list", "search"];
+
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Persist {
     source: &'static str,
@@ -91,6 +94,14 @@ impl ChatMetrics {
                 drop(metrics.persist.get_or_create(&Persist { source, status }));
             }
             drop(metrics.persist_seconds.get_or_create(&PersistSource { source }));
+        }
+        for operation in OPERATIONS {
+            for outcome in ["ok", "declined", "failed"] {
+                drop(metrics.calls.get_or_create(&Call { operation, outcome }));
+            }
+            for reason in ["connect", "timeout", "lost", "status", "answer"] {
+                drop(metrics.failed_tries.get_or_create(&FailedTry { operation, reason }));
+            }
         }
         let m = metrics.clone();
         registry.register("chat_message_persist", "Messages that were to be stored", m.persist);

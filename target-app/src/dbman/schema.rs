@@ -35,7 +35,10 @@ CREATE INDEX IF NOT EXISTS messages_newest ON messages (room, id DESC);
 /// they take turns by an advisory lock, which ends with the transaction.
 pub async fn create(client: &mut Client) -> Result<(), Error> {
     let transaction = client.transaction().await?;
-    transaction.batch_execute("SET LOCAL statement_timeout = '30s'").await?;
+    // Patient, for another instance may be at it; and silent about what is there already.
+    transaction
+        .batch_execute("SET LOCAL statement_timeout = '30s'; SET LOCAL client_min_messages = warning")
+        .await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     transaction.batch_execute(SCHEMA).await?;
     transaction.commit().await

@@ -25,7 +25,7 @@ pub enum StoreError {
     Statement(#[from] tokio_postgres::Error),
     #[error("not found")]
     NotFound,
-    #[error("{0} is taken already")]
+    #[error("{0}")]
     Conflict(&'static str),
 }
 
@@ -100,7 +100,7 @@ impl Store {
         if stored.password_hash == user.password_hash {
             Ok(())
         } else {
-            Err(StoreError::Conflict("the name"))
+            Err(StoreError::Conflict("the name is taken already"))
         }
     }
 
@@ -140,7 +140,7 @@ impl Store {
         if message.room == room && message.body == new.body {
             Ok(Stored { message, created: false })
         } else {
-            Err(StoreError::Conflict("the idempotency key, for another message,"))
+            Err(StoreError::Conflict("the idempotency key belongs to another message"))
         }
     }
 
