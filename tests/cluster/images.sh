@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# Building third-party images once, into archives of the cache, and importing archives into the cluster.
+
+IMAGES=$CLUSTER_DIR/images
+
+# buildah without a daemon, user namespaces or a registry.
+builder() {
+    buildah --root "$CACHE/buildah" --runroot "$CACHE/buildah-run" --storage-driver vfs "$@"
+}
+
+# build_archive IMAGE CONTAINERFILE CONTEXT ARCHIVE
+build_archive() {
+    local image=$1 containerfile=$2 context=$3 archive=$4 log=$CACHE/build.log
+    if ! builder bud --isolation chroot --quiet --timestamp 0 --tag "$image" --file "$containerfile" "$context" \
+        >"$log" 2>&1 </dev/null; then
+        tail -n 20 "$log" >&2
+        die "building $image failed"
+    fi
+    rm -f "$archive.new"
+    builder push --quiet "$image" "oci-archive:$archive.new:$image" >>"$log" 2>&1 || die "saving $image failed: see $log"
+    mv "$archive.new" "$archive"
+    # Archives are what is kept: vfs storage is a whole copy for each layer.
+    builder rmi --force "$image" >>"$log" 2>&1 || true
+}
+
+# third_party NAME: prints the archive of image NAME, after building it unless the cache has it.
+# Its key is the content of images/NAME with the version of the Go module of the same name.
+third_party() {
+    local name=$1 image key archive context
+    image=$(image_of "$name")
+    key=$({ find "$IMAGES/$name" -type f -print0 | sort -z | xargs -0 cat; echo "$image ${GO_MODULES[$name]:-}"; go_toolchain; } |
+        sha256sum | cut -c1-12)
+    archive=$CACHE/images/$name-$key.tar
+    if [[ ! -f $archive ]]; then
+        step "building the image $image (once, then cached)"
+        mkdir -p "$CACHE/images"
+        context=$(mktemp -d "$CACHE/context-XXXXXX")
+        cp -r "$IMAGES/$name/." "$context/"
+        prepare_context "$name" "$context"
+        build_archive "$image" "$context/Containerfile" "$context" "$archive"
+        rm -rf "$context"
+    fi
+    echo "$archive"
+}
+
+# image_of NAME: k6 → the value of K6_IMAGE.
+image_of() {
+    local variable=${1^^}
+    variable=${variable//-/_}_IMAGE
+    echo "${!variable}"
+}
+
+# prepare_context NAME FOLDER: puts beside the Containerfile what it copies.
+prepare_context() {
+    local name=$1 context=$2
+    case $name in
+        pause) CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$context/pause" "$context/pause.go" ;;
+        coredns | prometheus | k6) cp "$(go_bin "$name")/$name" "$context/" ;;
+    esac
+    if [[ $name == k6 ]]; then cp -L /etc/ssl/certs/ca-certificates.crt "$context/"; fi
+}
+
+# import_image IMAGE NAME: into the cluster, unless it is there.
+import_image() {
+    [[ -z $(ctr --address "$CONTAINERD" --namespace k8s.io images list -q "name==$1") ]] || return 0
+    import_archive "$(third_party "$2")"
+}
+
+import_archive() {
+    ctr --address "$CONTAINERD" --namespace k8s.io images import --digests=false "$1" >/dev/null
+}

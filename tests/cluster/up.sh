@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Brings the cluster up: new, or what is missing of one that is there. See README.md.
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=tests/cluster/lib.sh
+source "$here/lib.sh"
+# shellcheck source=tests/cluster/slot.sh
+source "$here/slot.sh"
+# shellcheck source=tests/cluster/process.sh
+source "$here/process.sh"
+# shellcheck source=tests/cluster/namespace.sh
+source "$here/namespace.sh"
+# shellcheck source=tests/cluster/pki.sh
+source "$here/pki.sh"
+# shellcheck source=tests/cluster/images.sh
+source "$here/images.sh"
+# shellcheck source=tests/cluster/components.sh
+source "$here/components.sh"
+# shellcheck source=tests/cluster/host.sh
+source "$here/host.sh"
+
+if [[ ${CLUSTER:-} == existing ]]; then
+    need kubectl "install kubectl"
+    step "using the current kubeconfig's cluster: $(kubectl config current-context)"
+    exit 0
+fi
+
+kubectl() { "$(go_bin kubernetes)/kubectl" --kubeconfig "$STATE/kubeconfig" "$@"; }
+
+node_ready() { kubectl wait --for=condition=Ready "node/$NODE_NAME" --timeout=1s; }
+
+start_node() {
+    namespaces_alive || make_namespaces
+    mkdir -p "$STATE/logs"
+    make_cgroup
+    save_sysctls
+    make_pki
+    write_configs
+    start_components
+    wait_for 60 "the node" kubelet node_ready
+}
+
+start_addons() {
+    local addon
+    import_image "$COREDNS_IMAGE" coredns
+    import_image "$PROMETHEUS_IMAGE" prometheus
+    for addon in coredns prometheus; do
+        render "manifests/$addon.yaml"
+        echo ---
+    done | kubectl apply --server-side --force-conflicts -f - >/dev/null
+    addon_ready kube-system coredns
+    addon_ready monitoring prometheus
+}
+
+addon_ready() {
+    if ! kubectl rollout status --namespace "$1" "deployment/$2" --timeout=60s >/dev/null; then
+        kubectl describe pods --namespace "$1" | grep -A 10 '^Events:' >&2 || true
+        kubectl logs --namespace "$1" "deployment/$2" --tail=5 >&2 || true
+        return 1
+    fi
+}
+
+# bring_up: sets RESULT. Never call it as a condition: bash would then ignore every error inside.
+bring_up() {
+    set +e
+    (
+        set -e
+        start_node
+        start_addons
+    )
+    RESULT=$?
+    set -e
+}
+
+begin_anew() {
+    step "$1: beginning anew"
+    remove_cluster
+    unlock_slot
+    take_slot
+    lock_slot
+}
+
+check_machine
+install_packages
+find_slot || true
+remove_dead_slots
+take_slot
+lock_slot
+"$CLUSTER_DIR/build-go.sh" {SLOT_LOCK}<&-
+
+repair=no
+if [[ -d $ROOT/etcd ]]; then
+    if namespaces_alive; then repair=yes; else begin_anew "the cluster's namespaces are gone (a reboot?)"; fi
+fi
+bring_up
+if [[ $RESULT != 0 && $repair == yes ]]; then
+    begin_anew "this cluster cannot be repaired"
+    bring_up
+fi
+[[ $RESULT == 0 ]] || die "the cluster did not come up" "its logs are in $STATE/logs; 'make cluster-down' removes it"
+step "the cluster is up: export KUBECONFIG=$STATE/kubeconfig"
