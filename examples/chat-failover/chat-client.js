@@ -1,12 +1,12 @@
 // What the scripts of this folder share: how to log in, make rooms, and write and read messages.
 //
-// CHAT_BASE_URL   where chat answers; http://127.0.0.1:8080 by default
+// CHAT_BASE_URL   where chat answers, or else BASE_URL; http://127.0.0.1:8080 by default
 // TENANT_ID       tenant of the rooms that are made; "default" by default
 // SMOKE_PASSWORD  password of the users load-test-user-…, if the server asks for one
 
 import http from 'k6/http';
 
-export const BASE_URL = (__ENV.CHAT_BASE_URL || 'http://127.0.0.1:8080').replace(/\/+$/, '');
+export const BASE_URL = (__ENV.CHAT_BASE_URL || __ENV.BASE_URL || 'http://127.0.0.1:8080').replace(/\/+$/, '');
 const TENANT_ID = __ENV.TENANT_ID || 'default';
 const PASSWORD = __ENV.SMOKE_PASSWORD || 'load-test';
 
