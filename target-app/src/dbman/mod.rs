@@ -43,6 +43,9 @@ async fn watch_postgres(store: Store, health: Health, pool: PoolMetrics) {
         tracing::error!(event = "schema_failed", %error);
         return;
     }
+    if let Err(error) = store.warm_up().await {
+        tracing::warn!(event = "pool_not_full", %error);
+    }
     tracing::info!(event = "schema_ready");
     let mut ticks = tokio::time::interval(PING_EVERY);
     loop {

@@ -82,6 +82,16 @@ impl Store {
         Ok(schema::create(&mut client).await?)
     }
 
+    /// Opens all connections that the pool may have. Each costs a handshake made slow on purpose, which must not fall
+    /// due when this instance has to take over the load of another.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
+        let mut clients = Vec::new();
+        for _ in 0..self.pool.status().max_size {
+            clients.push(self.client().await?);
+        }
+        Ok(())
+    }
+
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.client().await?.simple_query("SELECT 1").await?;
         Ok(())
