@@ -40,6 +40,7 @@ export function prepare(roomCount) {
     const room = { name: `load test ${run} ${i}` };
     rooms.push(must(post('/api/v1/rooms', room, 'CreateRoom', { token }), 'make a room').id);
   }
+  console.log(`the keys of this run's messages begin with ${run}`);
   return { run, token, rooms };
 }
 
