@@ -4,15 +4,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::DurationText;
+use crate::{
+    schema::{NAME, NAME_MESSAGE, rule},
+    text::DurationText,
+};
 
 /// One fault, injected once, at its time. Times count from the measured start of the load.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.podKill)").message("say what the fault does: podKill: {}"))]
+#[x_kube(validation = Rule::new("has(self.podKill)").message("say what the fault does, as in podKill: {}"))]
 pub struct Fault {
     /// Name of the fault, unique in the run, as in `kill-dbman`.
-    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new(NAME).message(NAME_MESSAGE))]
     pub name: String,
 
     /// When, after the measured start of the load, as in `30s` or `3m`.
@@ -38,6 +42,7 @@ pub struct Target {
     /// Namespace of the pods. Default: the LoadTest's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(NAME).message("a namespace has lower-case letters, digits and '-', as in msg-server"))]
     pub namespace: Option<String>,
 
     /// Labels of the pods, as in `matchLabels: {app: dbman}`. An empty selector is refused.
@@ -69,7 +74,7 @@ pub struct Pick {
     pub percent: Option<i32>,
     /// `true`: every matching pod, at most 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self").message("all takes true; leave it out otherwise"))]
+    #[x_kube(validation = Rule::new("self").message("all takes true: leave it out, and write count or percent"))]
     pub all: Option<bool>,
 }
 
@@ -100,6 +105,7 @@ pub struct RecoveryLimit {
     pub of: Vec<String>,
 
     /// The longest time from the injection to the recovery, as in `5m`.
+    #[x_kube(validation = Rule::new("!self.matches('^[0.]+[a-z]+$')").message("nothing recovers in no time: write how long it may take, as in 5m"))]
     pub within: DurationText,
 
     /// For how long the objectives must stay within their limits to count as recovered. Default 10s.
@@ -129,10 +135,21 @@ fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 "type": "array",
                 "maxItems": 16,
                 "items": {
+                    "description": "One condition on a label.",
                     "type": "object",
                     "required": ["key", "operator"],
+                    "x-kubernetes-validations": [
+                        rule(
+                            "!(self.operator in ['In', 'NotIn']) || (has(self.values) && self.values.size() > 0)",
+                            "In and NotIn need values, as in values: [blue, green]"
+                        ),
+                        rule(
+                            "self.operator in ['In', 'NotIn'] || !has(self.values) || self.values.size() == 0",
+                            "Exists and DoesNotExist take no values"
+                        )
+                    ],
                     "properties": {
-                        "key": { "description": "Key of the label.", "type": "string", "maxLength": 317 },
+                        "key": { "description": "Key of the label.", "type": "string", "minLength": 1, "maxLength": 317 },
                         "operator": {
                             "description": "In, NotIn, Exists or DoesNotExist.",
                             "type": "string",

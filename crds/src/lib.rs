@@ -10,6 +10,7 @@
 pub mod fault;
 pub mod objective;
 pub mod scenario;
+mod schema;
 pub mod spec;
 pub mod status;
 pub mod text;

@@ -6,7 +6,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::LimitText;
+use crate::{
+    schema::{NAME, NAME_MESSAGE, rule},
+    text::LimitText,
+};
 
 /// One objective: a figure, its limit, and the windows in which it must hold.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,15 +17,18 @@ use crate::text::LimitText;
 #[x_kube(
     validation = Rule::new("[has(self.k6), has(self.ratio), has(self.query)].filter(x, x).size() == 1").message("write exactly one of k6, ratio or query"),
     validation = Rule::new("has(self.atMost) != has(self.atLeast)").message("write exactly one of atMost or atLeast"),
-    validation = Rule::new("!has(self.warnAbove) || has(self.atMost)").message("warnAbove goes with atMost; with atLeast write warnBelow"),
-    validation = Rule::new("!has(self.warnBelow) || has(self.atLeast)").message("warnBelow goes with atLeast; with atMost write warnAbove"),
-    validation = Rule::new("!has(self.k6) || !has(self.k6.percentile) || (has(self.atMost) && self.atMost.matches('(ms|s|m|h)$'))").message("a percentile of a k6 metric takes atMost with a time, as in atMost: 300ms"),
-    validation = Rule::new("!has(self.k6) || has(self.k6.percentile) || (has(self.atMost) ? self.atMost : self.atLeast).endsWith('%')").message("without a percentile a k6 objective is a share and takes a limit in percent, as in atMost: 0.1%"),
-    validation = Rule::new("!has(self.ratio) || (has(self.atMost) ? self.atMost : self.atLeast).endsWith('%')").message("a ratio takes a limit in percent, as in atLeast: 99.9%")
+    validation = Rule::new("!has(self.warnAbove) || has(self.atMost)").message("warnAbove goes with atMost: with atLeast write warnBelow"),
+    validation = Rule::new("!has(self.warnBelow) || has(self.atLeast)").message("warnBelow goes with atLeast: with atMost write warnAbove"),
+    validation = Rule::new("!has(self.warnAbove) || !has(self.atMost) || (self.warnAbove.endsWith('%') == self.atMost.endsWith('%') && self.warnAbove.matches('[smh]$') == self.atMost.matches('[smh]$'))").message("warnAbove takes the kind of unit that atMost has, as in atMost: 300ms with warnAbove: 250ms"),
+    validation = Rule::new("!has(self.warnBelow) || !has(self.atLeast) || (self.warnBelow.endsWith('%') == self.atLeast.endsWith('%') && self.warnBelow.matches('[smh]$') == self.atLeast.matches('[smh]$'))").message("warnBelow takes the kind of unit that atLeast has, as in atLeast: 99% with warnBelow: 99.5%"),
+    validation = Rule::new("!has(self.k6) || !has(self.k6.percentile) || (has(self.atMost) && self.atMost.matches('^[0-9.]+(ms|s|m|h)$'))").message("a percentile of a k6 metric takes atMost with a time, as in atMost: 300ms"),
+    validation = Rule::new("!has(self.k6) || has(self.k6.percentile) || [has(self.atMost) ? self.atMost : '0%', has(self.atLeast) ? self.atLeast : '0%'].all(l, l.matches('^(100([.]0*)?|[0-9]{1,2}([.][0-9]+)?)%$'))").message("without a percentile a k6 objective is a share and takes a limit from 0% to 100%, as in atMost: 0.1%"),
+    validation = Rule::new("!has(self.ratio) || [has(self.atMost) ? self.atMost : '0%', has(self.atLeast) ? self.atLeast : '0%'].all(l, l.matches('^(100([.]0*)?|[0-9]{1,2}([.][0-9]+)?)%$'))").message("a ratio is a share and takes a limit from 0% to 100%, as in atLeast: 99.9%")
 )]
 pub struct Objective {
     /// Name of the objective, unique in the run, as in `save-p95`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(NAME).message(NAME_MESSAGE))]
     pub name: String,
 
     /// A figure that k6 measures, exact to the request, seen from the client.
@@ -39,11 +45,11 @@ pub struct Objective {
     #[schemars(length(min = 1, max = 4096))]
     pub query: Option<String>,
 
-    /// The figure must not be above this: `300ms`, `0.1%`, `100`, `1.5Gi`.
+    /// The figure must not be above this: `300ms`, `0.1%`, `1.5Gi`, or a plain number in quotes, `"100"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<LimitText>,
 
-    /// The figure must not be below this: `99.9%`, `5000`.
+    /// The figure must not be below this: `99.9%`, `10k`, or a plain number in quotes, `"5000"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<LimitText>,
 
@@ -77,11 +83,12 @@ pub struct Objective {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.percentile) || self.metric == 'http_req_failed'").message("say which percentile of the metric, as in percentile: 95; without one only http_req_failed can be judged (k6 sends the Rate of each runner without its total: count with two Counters and write a ratio or a query over them)"),
-    validation = Rule::new("!has(self.percentile) || !(self.metric in ['http_req_failed', 'checks', 'http_reqs', 'iterations', 'vus', 'vus_max', 'data_sent', 'data_received', 'dropped_iterations'])").message("this k6 metric is not a Trend and has no percentiles: use http_req_duration or a Trend of the script")
+    validation = Rule::new("!has(self.percentile) || !(self.metric in ['http_req_failed', 'checks', 'http_reqs', 'iterations', 'dropped_iterations', 'vus', 'vus_max', 'data_sent', 'data_received', 'ws_sessions', 'ws_msgs_sent', 'ws_msgs_received', 'grpc_streams', 'grpc_streams_msgs_sent'])").message("this k6 metric is not a Trend and has no percentiles: use http_req_duration or a Trend of the script")
 )]
 pub struct K6Figure {
     /// Name of the k6 metric, as in `http_req_failed`, `http_req_duration`, or a Trend of the script.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z_][a-zA-Z0-9_]*$"))]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')").message("the name of a k6 metric has letters, digits and '_', as in http_req_duration: tags go into tags, and the percentile into percentile"))]
     pub metric: String,
 
     /// Percentile of a Trend, 1 to 99.99. It is judged as a share: p95 within the limit means that at most
@@ -144,6 +151,10 @@ fn tags_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "type": "object",
         "default": {},
         "maxProperties": 8,
-        "additionalProperties": { "type": "string", "maxLength": 256 }
+        "additionalProperties": { "type": "string", "maxLength": 256 },
+        "x-kubernetes-validations": [rule(
+            "!('testid' in self) && !('loadtest_scenario' in self)",
+            "the operator picks the run itself: leave the tag testid out, and instead of loadtest_scenario write scenario beside tags"
+        )]
     })
 }

@@ -6,7 +6,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::DurationText;
+use crate::{
+    schema::{NAME, NAME_MESSAGE, resources},
+    text::DurationText,
+};
 
 /// A group of k6 runner pods that run one script together. The loads of all scenarios add up.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,7 +20,8 @@ use crate::text::DurationText;
 )]
 pub struct Scenario {
     /// Name of the scenario, unique in the run. Part of the pods' names and a tag of every k6 metric.
-    #[schemars(length(min = 1, max = 30), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 30))]
+    #[x_kube(validation = Rule::new(NAME).message(NAME_MESSAGE))]
     pub name: String,
 
     /// The k6 script: exactly one of configMap, inline, persistentVolumeClaim, image.
@@ -37,6 +41,7 @@ pub struct Scenario {
 
     /// How long the virtual users run, as in `90s` or `10m`. Only together with vus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!self.matches('^[0.]+[a-z]+$')").message("a load of no length measures nothing: write how long it runs, as in 90s"))]
     pub duration: Option<DurationText>,
 
     /// Environment of the script (`__ENV`), plain or from a Secret or ConfigMap.
@@ -45,13 +50,16 @@ pub struct Scenario {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvVar>,
 
-    /// Further arguments of `k6 run`, one per entry, as in `--http-debug`. Those that the operator needs for itself
-    /// (output, segment, pausing, address, tags of its own) are refused.
+    /// Further arguments of `k6 run`, one per entry, as in `--http-debug` or `--tag=team=chat`. Those that
+    /// the operator needs for itself (load, output, segment, pausing, address, logging, its own tags) are refused.
     #[serde(default)]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     #[x_kube(
         merge_strategy = ListMerge::Atomic,
-        validation = Rule::new("self.all(a, !a.matches('^(-u|-d|-i|-s|-o|-p|--vus|--duration|--iterations|--stage|--out|--paused|--linger|--address|--execution-segment|--execution-segment-sequence|--no-setup|--no-teardown|--system-tags|--config|--profiling-enabled)(=.*)?$'))").message("the operator sets this k6 argument itself: for the load use vus and duration or the script's own scenarios; output, segment, pausing, address and system tags cannot be changed")
+        validation = Rule::new("self.all(a, !a.matches('^--(vus|duration|iterations|stage)(=.*)?$') && !a.matches('^-[wqv]*[udis]'))").message("the load is not set by arguments: use vus and duration, or the script's own scenarios"),
+        validation = Rule::new("self.all(a, !a.matches('^--env(=.*)?$') && !a.matches('^-[wqv]*e'))").message("variables are not set by arguments: use env"),
+        validation = Rule::new("self.all(a, !a.matches('^--(out|paused|linger|address|execution-segment|execution-segment-sequence|no-setup|no-teardown|system-tags|include-system-env-vars|config|profiling-enabled|log-output|log-format|type|help)(=.*)?$') && !a.matches('^-[wqv]*[plaocth]'))").message("the operator sets this k6 argument itself: output, segment, pausing, setup, address, logging and system tags cannot be changed"),
+        validation = Rule::new("self.all(a, !a.matches('^(--tag=)?(testid|runner|loadtest_scenario)='))").message("the tags testid, runner and loadtest_scenario are the operator's own: use another name")
     )]
     pub arguments: Vec<String>,
 }
@@ -88,7 +96,8 @@ pub struct ScriptConfigMap {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Key of the script in the ConfigMap, as in `chat.js`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("a key has letters, digits, '-', '_' and '.', as in chat.js"))]
     pub key: String,
 }
 
@@ -100,8 +109,11 @@ pub struct ScriptVolume {
     #[schemars(length(min = 1, max = 253))]
     pub claim_name: String,
     /// Path of the script on the volume, relative to its root, as in `tests/chat.js`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^/]"))]
-    #[x_kube(validation = Rule::new("!self.contains('..')").message("path must stay on the volume: remove '..'"))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/')").message("the path is relative to the root of the volume: remove the leading '/'"),
+        validation = Rule::new("!self.split('/').exists(p, p == '..')").message("the path must stay on the volume: remove '..'")
+    )]
     pub path: String,
 }
 
@@ -110,7 +122,8 @@ pub struct ScriptVolume {
 #[serde(rename_all = "camelCase")]
 pub struct ImageScript {
     /// Absolute path of the script in the runner image, as in `/scripts/chat.js`.
-    #[schemars(length(min = 2, max = 512), regex(pattern = r"^/"))]
+    #[schemars(length(min = 2, max = 512))]
+    #[x_kube(validation = Rule::new("self.startsWith('/')").message("write the absolute path in the image, as in /scripts/chat.js"))]
     pub path: String,
 }
 
@@ -123,9 +136,13 @@ pub struct ImageScript {
 )]
 pub struct EnvVar {
     /// Name of the variable.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Za-z_][A-Za-z0-9_]*$')").message("the name of a variable has letters, digits and '_', and does not begin with a digit, as in BASE_URL"),
+        validation = Rule::new("!self.matches('^K6_(ITERATIONS|STAGES|EXECUTION_SEGMENT|EXECUTION_SEGMENT_SEQUENCE|PAUSED|LINGER|ADDRESS|OUT|NO_SETUP|NO_TEARDOWN|SYSTEM_TAGS|INCLUDE_SYSTEM_ENV_VARS|CONFIG|LOG_OUTPUT|LOG_FORMAT)$')").message("the operator sets this k6 option itself: for the load use vus and duration or the script's own scenarios; output, segment, pausing, address, logging and system tags cannot be changed")
+    )]
     pub name: String,
-    /// Its value.
+    /// Its value. Default: empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub value: Option<String>,
@@ -171,7 +188,7 @@ pub struct Runner {
 
     /// When the kubelet pulls the image: Always, IfNotPresent or Never. Default IfNotPresent.
     #[serde(default = "if_not_present")]
-    #[schemars(regex(pattern = r"^(Always|IfNotPresent|Never)$"), length(max = 16))]
+    #[schemars(extend("enum" = ["Always", "IfNotPresent", "Never"]))]
     pub image_pull_policy: String,
 
     /// Names of Secrets with registry credentials, in the run's namespace.
@@ -182,14 +199,17 @@ pub struct Runner {
 
     /// Resources asked for each runner pod, as in `{cpu: 500m, memory: 256Mi}`.
     #[serde(default)]
+    #[schemars(schema_with = "requests_schema")]
     pub requests: BTreeMap<String, Quantity>,
 
     /// Upper limits of each runner pod. A CPU limit can throttle k6 and spoil its timings: prefer none.
     #[serde(default)]
+    #[schemars(schema_with = "limits_schema")]
     pub limits: BTreeMap<String, Quantity>,
 
     /// How long all runners may take from creation to ready before the run ends in Error. Default 2m.
     #[serde(default = "default_start_timeout")]
+    #[x_kube(validation = Rule::new("!self.matches('^[0.]+[a-z]+$')").message("no runner is ready at once: write how long all of them may take, as in 2m"))]
     pub start_timeout: DurationText,
 
     /// The user id that k6 runs as. Default 12345, that of the k6 image.
@@ -199,6 +219,7 @@ pub struct Runner {
 
     /// Only nodes with these labels run the runners.
     #[serde(default)]
+    #[schemars(schema_with = "node_selector_schema")]
     pub node_selector: BTreeMap<String, String>,
 
     /// Taints that the runners tolerate.
@@ -212,21 +233,21 @@ pub struct Runner {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Toleration {
-    /// Key of the taint; empty tolerates all.
+    /// Key of the taint. Default: all taints, and then operator must be Exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 316))]
     pub key: Option<String>,
     /// `Equal` or `Exists`. Default Equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 8), regex(pattern = r"^(Equal|Exists)$"))]
+    #[schemars(extend("enum" = ["Equal", "Exists"]))]
     pub operator: Option<String>,
     /// Value of the taint, for Equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub value: Option<String>,
-    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; empty for all.
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 18), regex(pattern = r"^(NoSchedule|PreferNoSchedule|NoExecute)$"))]
+    #[schemars(extend("enum" = ["NoSchedule", "PreferNoSchedule", "NoExecute"]))]
     pub effect: Option<String>,
 }
 
@@ -244,6 +265,26 @@ impl Default for Runner {
             tolerations: Vec::new(),
         }
     }
+}
+
+fn requests_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    resources("Resources asked for each runner pod, as in `{cpu: 500m, memory: 256Mi}`.")
+}
+
+fn limits_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    resources(
+        "Upper limits of each runner pod, as in `{memory: 1Gi}`. A CPU limit can throttle k6 and spoil its timings: prefer none.",
+    )
+}
+
+fn node_selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "description": "Only nodes with these labels run the runners, as in `{pool: load}`.",
+        "type": "object",
+        "default": {},
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 63 }
+    })
 }
 
 fn one() -> i32 {

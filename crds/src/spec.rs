@@ -7,6 +7,7 @@ use crate::{
     fault::Fault,
     objective::{NoDataPolicy, Objective},
     scenario::{Runner, Scenario},
+    schema::{NAME, NAME_MESSAGE, without_nulls},
     status::LoadTestStatus,
 };
 
@@ -38,11 +39,14 @@ use crate::{
     printcolumn(name = "Series", type_ = "string", json_path = ".status.series", priority = "1")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = without_nulls)]
 #[x_kube(
     validation = Rule::new("self.faults.size() == 0 || has(self.serviceAccountName)").message("faults are injected with the rights of a service account: set serviceAccountName to one that may delete the target pods"),
     validation = Rule::new("self.faults.size() == 0 || self.objectives.exists(o, has(o.k6))").message("a LoadTest with faults needs at least one k6 objective: metrics of the system under test can miss what died with a pod"),
-    validation = Rule::new("self.faults.all(f, !has(f.recovery) || f.recovery.of.all(n, self.objectives.exists(o, o.name == n)))").message("recovery.of names an objective that is not in spec.objectives"),
+    validation = Rule::new("self.faults.all(f, !has(f.recovery) || f.recovery.of.all(n, self.objectives.exists(o, o.name == n && has(o.k6))))").message("recovery.of names what is no k6 objective in spec.objectives: recovery is measured from the client, so name objectives with k6"),
     validation = Rule::new("self.objectives.all(o, !has(o.k6) || !has(o.k6.scenario) || self.scenarios.exists(s, s.name == o.k6.scenario))").message("k6.scenario names a scenario that is not in spec.scenarios"),
+    validation = Rule::new("self.faults.size() > 0 || !self.objectives.exists(o, 'Fault' in o.windows || 'Recovery' in o.windows)").message("an objective is judged in Fault or Recovery windows, but there are no faults: add one, or remove these windows"),
+    validation = Rule::new("self.faults.size() == 0 || self.faults.exists(f, has(f.recovery)) || !self.objectives.exists(o, 'Recovery' in o.windows)").message("an objective is judged in Recovery windows, but no fault has a recovery: add recovery to a fault, or remove the window"),
     validation = Rule::new("!oldSelf.stop || self.stop").message("a stopped run cannot be started again: make a sibling with kubectl loadtest rerun"),
     validation = Rule::new("self.scenarios == oldSelf.scenarios && self.faults == oldSelf.faults && self.objectives == oldSelf.objectives && self.runner == oldSelf.runner && self.prometheus == oldSelf.prometheus && self.verdict == oldSelf.verdict && has(self.serviceAccountName) == has(oldSelf.serviceAccountName) && (!has(self.serviceAccountName) || self.serviceAccountName == oldSelf.serviceAccountName)").message("a LoadTest is one run and its spec never changes, except for stop: to run with other settings create another, as with kubectl loadtest rerun")
 )]
@@ -69,7 +73,8 @@ pub struct LoadTestSpec {
 
     /// Which of the Prometheus endpoints in the operator's configuration answers the objectives. Default `default`.
     #[serde(default = "default_prometheus")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new(NAME).message(NAME_MESSAGE))]
     pub prometheus: String,
 
     /// What is broken while the load runs.

@@ -7,12 +7,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::objective::WindowKind;
+use crate::{
+    objective::WindowKind,
+    schema::{without_defaults, without_nulls},
+};
 
 /// State and result of the run.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(transform = without_defaults)]
+#[schemars(transform = without_defaults, transform = without_nulls)]
 pub struct LoadTestStatus {
     /// The generation of the spec that this status answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -240,7 +243,9 @@ pub struct ScenarioStatus {
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plateau {
+    /// Where it begins, in milliseconds from the start of the load.
     pub from: i64,
+    /// Where it ends, in milliseconds from the start of the load.
     pub to: i64,
 }
 
@@ -308,12 +313,16 @@ pub enum FaultState {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = without_defaults)]
 pub struct TargetStatus {
+    /// Namespace of the pod.
     pub namespace: String,
+    /// Name of the pod.
     pub name: String,
     /// The pod's uid: the precondition of its deletion, so that no other pod of that name is hit.
     pub uid: String,
+    /// Node that the pod ran on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Intended, Injected, Failed, or Unconfirmed (it may have happened, but not provably by us).
     pub state: TargetState,
     /// When the effect was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -321,6 +330,7 @@ pub struct TargetStatus {
     /// When the API server acknowledged it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_at: Option<MicroTime>,
+    /// What the API server answered, where it was not what was wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -341,6 +351,7 @@ pub enum TargetState {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = without_defaults)]
 pub struct RecoveryStatus {
+    /// Met, Warn, NoData or Missed.
     pub outcome: Outcome,
     /// Until as many pods as before were ready.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -357,6 +368,7 @@ pub struct RecoveryStatus {
     /// The limit, as written in the spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
+    /// The result in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -394,6 +406,7 @@ pub struct WindowResult {
     /// End of the window (of its last stretch).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<MicroTime>,
+    /// Met, Warn, NoData or Missed.
     pub outcome: Outcome,
     /// The figure in the limit's unit, as in `212ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -410,20 +423,4 @@ pub struct WindowResult {
     /// The result in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-}
-
-/// Removes the defaults that serde's struct-level `default` leaves in the schema: a status is written by the
-/// operator, and what it leaves out must stay out. The keys of a list map stay required.
-fn without_defaults(schema: &mut schemars::Schema) {
-    let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) else {
-        return;
-    };
-    for property in properties.values_mut() {
-        if let Some(property) = property.as_object_mut() {
-            property.remove("default");
-        }
-    }
-    if properties.contains_key("name") {
-        schema.insert("required".to_owned(), serde_json::json!(["name"]));
-    }
 }

@@ -5,8 +5,10 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::schema::rule;
+
 macro_rules! text {
-    ($name:ident, $pattern:literal, $doc:literal) => {
+    ($name:ident, $doc:literal, $rules:expr) => {
         #[doc = $doc]
         #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -40,8 +42,9 @@ macro_rules! text {
                 true
             }
 
+            // Rules and not a pattern: the API server's message for a pattern is the pattern.
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "maxLength": 32, "pattern": $pattern })
+                json_schema!({ "type": "string", "maxLength": 32, "x-kubernetes-validations": $rules })
             }
         }
     };
@@ -49,11 +52,23 @@ macro_rules! text {
 
 text!(
     DurationText,
-    r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$",
-    "A length of time as people write it: `300ms`, `90s`, `1m30s`, `24h`."
+    "A length of time as people write it: `300ms`, `90s`, `1m30s`, `24h`.",
+    [
+        rule(
+            "self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$')",
+            "write a length of time with its units ms, s, m or h and without spaces, as in 300ms, 90s or 1m30s",
+        ),
+        rule(
+            "!self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') || duration(self) <= duration('168h')",
+            "a length of time is at most 168h, a week",
+        ),
+    ]
 );
 text!(
     LimitText,
-    r"^-?[0-9]+(\.[0-9]+)?(%|ms|s|m|h|k|M|G|Ki|Mi|Gi|Ti)?$",
-    "A limit with its unit: `300ms`, `99.9%`, `5000`, `1.5Gi`."
+    "A limit with its unit: `300ms`, `99.9%`, `5000`, `1.5Gi`.",
+    [rule(
+        "self.matches('^-?[0-9]{1,15}([.][0-9]{1,9})?(%|ms|s|m|h|k|M|G|Ki|Mi|Gi|Ti)?$')",
+        "write a number with one of the units %, ms, s, m, h, k, M, G, Ki, Mi, Gi, Ti or none, without spaces, as in 300ms, 99.9%, 5000 or 1.5Gi",
+    )]
 );

@@ -1,0 +1,83 @@
+//! What the derives of the schema leave to be said: rules that several types share, and corrections.
+
+use schemars::{Schema, transform::transform_subschemas};
+use serde_json::{Map, Value, json};
+
+/// A name that becomes part of pod names and labels.
+pub(crate) const NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')";
+
+/// Said of a name that is none.
+pub(crate) const NAME_MESSAGE: &str =
+    "use lower-case letters, digits and '-', and begin and end with a letter or digit, as in kill-dbman";
+
+/// A rule with its message, for schemas that are written by hand.
+pub(crate) fn rule(rule: &str, message: &str) -> Value {
+    json!({ "rule": rule, "message": message })
+}
+
+/// Makes optional fields optional and no more. The derive makes each of them nullable too; then
+/// `podKill:` with nothing behind it, which is null in YAML, would count as written for CEL's `has()`, and pass
+/// the very rule that asks for it. Without `nullable` the API server drops a null before it checks the object.
+pub(crate) fn without_nulls(schema: &mut Schema) {
+    if let Some(object) = schema.as_object_mut() {
+        if let Some(Value::Array(types)) = object.get_mut("type") {
+            types.retain(|t| t != "null");
+            if let [single] = types.as_slice() {
+                let single = single.clone();
+                object.insert("type".to_owned(), single);
+            }
+        }
+        if let Some(Value::Array(values)) = object.get_mut("enum") {
+            values.retain(|v| !v.is_null());
+        }
+        merge_single_choice(object);
+    }
+    transform_subschemas(&mut without_nulls, schema);
+}
+
+/// `anyOf: [X, null]` becomes X, under the description that the field has.
+fn merge_single_choice(object: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = object.get_mut("anyOf") else { return };
+    choices.retain(|c| c.get("type") != Some(&json!("null")));
+    let [Value::Object(only)] = choices.as_slice() else { return };
+    let only = only.clone();
+    object.remove("anyOf");
+    for (key, value) in only {
+        object.entry(key).or_insert(value);
+    }
+}
+
+/// Removes the defaults that serde's struct-level `default` leaves in the schema: a status is written by the
+/// operator, and what it leaves out must stay out. The keys of a list map stay required.
+pub(crate) fn without_defaults(schema: &mut Schema) {
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for property in properties.values_mut() {
+        if let Some(property) = property.as_object_mut() {
+            property.remove("default");
+        }
+    }
+    if properties.contains_key("name") {
+        schema.insert("required".to_owned(), json!(["name"]));
+    }
+}
+
+/// Resources of a pod, by name.
+pub(crate) fn resources(description: &str) -> Schema {
+    schemars::json_schema!({
+        "description": description,
+        "type": "object",
+        "default": {},
+        "maxProperties": 8,
+        "additionalProperties": {
+            "description": "A quantity, as in `500m` or `256Mi`.",
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 32,
+            "x-kubernetes-validations": [rule(
+                "type(self) == int || isQuantity(self)",
+                "write a quantity, as in 500m or 2 for cpu and 256Mi for memory",
+            )]
+        }
+    })
+}
