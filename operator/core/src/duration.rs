@@ -38,7 +38,7 @@ pub fn human(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (h, m, s) {
-        (0, 0, _) if millis % 1000 == 0 => format!("{s}s"),
+        (0, 0, _) if millis.is_multiple_of(1000) => format!("{s}s"),
         (0, 0, _) => format!("{:.1}s", duration.as_secs_f64()),
         (0, m, 0) => format!("{m}m"),
         (0, m, s) => format!("{m}m{s}s"),

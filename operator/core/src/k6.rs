@@ -133,10 +133,8 @@ pub fn requirements(
     load: Option<(i32, Duration)>,
     printed: &str,
 ) -> Result<Requirements, InspectionError> {
-    let inspection: Inspection = serde_json::from_str(json_part(printed)).map_err(|e| InspectionError::Unreadable {
-        scenario: scenario.to_owned(),
-        cause: e.to_string(),
-    })?;
+    let inspection: Inspection = serde_json::from_str(json_part(printed))
+        .map_err(|e| InspectionError::Unreadable { scenario: scenario.to_owned(), cause: e.to_string() })?;
     let own = inspection.scenarios.clone().unwrap_or_default();
 
     let required = match (load, inspection.source()) {
@@ -171,13 +169,17 @@ pub fn requirements(
 
 impl Inspection {
     fn source(&self) -> Source {
-        let short =
-            self.vus.is_some() || self.duration.is_some() || self.iterations.is_some() || self.stages.is_some();
+        let short = self.vus.is_some()
+            || self.duration.is_some()
+            || self.iterations.is_some()
+            || self.stages.is_some();
         match &self.scenarios {
             _ if short => Source::ShortForm,
             None => Source::Nothing,
             Some(own) if own.is_empty() => Source::Nothing,
-            Some(own) if own.len() == 1 && own.get("default").is_some_and(K6Scenario::is_made_up) => Source::Nothing,
+            Some(own) if own.len() == 1 && own.get("default").is_some_and(K6Scenario::is_made_up) => {
+                Source::Nothing
+            }
             Some(_) => Source::Scenarios,
         }
     }
@@ -210,8 +212,11 @@ impl K6Scenario {
         };
         let mut at = start;
         // k6's defaults where the script says nothing.
-        let mut level =
-            if self.executor.contains("arrival") { self.start_rate.or(Some(0.0)) } else { self.start_vus.or(Some(1.0)) };
+        let mut level = if self.executor.contains("arrival") {
+            self.start_rate.or(Some(0.0))
+        } else {
+            self.start_vus.or(Some(1.0))
+        };
         let mut flat = Vec::new();
         for stage in stages {
             let end = at + stage.length();
@@ -284,7 +289,7 @@ pub fn is_error(line: &str) -> bool {
 /// True for a line that reports metrics which did not reach Prometheus.
 #[must_use]
 pub fn is_push_error(line: &str) -> bool {
-    line.contains("output=\"Prometheus remote write\"") && (is_error(line) || line.contains("level=warning"))
+    line.contains("Failed to send the time series data")
 }
 
 /// The value of a logfmt field: a quoted string with its escapes undone, or one word.

@@ -7,10 +7,23 @@
 //! [`plan`] (the spec, checked) → [`machine`] (state and observations in, next state and effects out, with
 //! [`build`] for the objects and [`pick`] for the targets) → the evaluation of the figures → the verdict.
 
+pub mod ask;
 pub mod build;
+pub mod display;
 pub mod duration;
+pub mod evaluate;
+pub mod judge;
 pub mod k6;
+pub mod limit;
 pub mod machine;
 pub mod names;
 pub mod pick;
 pub mod plan;
+pub mod probe;
+pub mod promql;
+pub mod recovery;
+pub mod series;
+pub mod settle;
+pub mod track;
+pub mod verdict;
+pub mod windows;

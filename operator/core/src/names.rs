@@ -107,7 +107,9 @@ pub fn series(name: &str, generate_name: Option<&str>, label: Option<&str>) -> S
         return prefix.to_owned();
     }
     match name.rsplit_once('-') {
-        Some((stem, suffix)) if !stem.is_empty() && suffix.chars().all(|c| c.is_ascii_digit()) => stem.to_owned(),
+        Some((stem, suffix)) if !stem.is_empty() && suffix.chars().all(|c| c.is_ascii_digit()) => {
+            stem.to_owned()
+        }
         _ => name.to_owned(),
     }
 }

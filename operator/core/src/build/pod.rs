@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapKeySelector, Container, ContainerPort, EnvVar, EnvVarSource, LocalObjectReference, Pod,
-        PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext,
-        Toleration, VolumeMount,
+        Capabilities, ConfigMapKeySelector, Container, ContainerPort, EnvVar, EnvVarSource,
+        LocalObjectReference, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+        SecretKeySelector, SecurityContext, Toleration, VolumeMount,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -30,7 +30,8 @@ pub struct RemoteWrite {
 
 /// k6's system tags without `url` and `error`: their texts hold ports and ids, so that an outage would mint
 /// series without end. `error_code` stays.
-const SYSTEM_TAGS: &str = "proto,subproto,status,method,name,group,check,scenario,service,error_code,expected_response";
+const SYSTEM_TAGS: &str =
+    "proto,subproto,status,method,name,group,check,scenario,service,error_code,expected_response";
 
 /// A paused k6 never ends by itself, so every pod of a run has an end from the start. Lowered when the
 /// length of the load is known.
@@ -85,7 +86,8 @@ pub fn build_runner(plan: &Plan, scenario: &ScenarioPlan, index: u32, remote_wri
 
 pub fn build_inspection(plan: &Plan, scenario: &ScenarioPlan) -> Pod {
     let script = script::mount(&plan.names, scenario);
-    let mut args = strings(["inspect", "--execution-requirements", "--include-system-env-vars", "--no-color"]);
+    let mut args =
+        strings(["inspect", "--execution-requirements", "--include-system-env-vars", "--no-color"]);
     args.extend(env_args(scenario));
     args.push(script.script_path.clone());
     let mut pod =
@@ -125,7 +127,8 @@ fn build_pod(plan: &Plan, script: script::Mounted, name: String, args: Vec<Strin
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
             node_selector: none_if_empty(&runner.node_selector),
-            tolerations: (!runner.tolerations.is_empty()).then(|| runner.tolerations.iter().map(toleration).collect()),
+            tolerations: (!runner.tolerations.is_empty())
+                .then(|| runner.tolerations.iter().map(toleration).collect()),
             image_pull_secrets: (!runner.image_pull_secrets.is_empty()).then(|| {
                 runner.image_pull_secrets.iter().map(|n| LocalObjectReference { name: n.clone() }).collect()
             }),

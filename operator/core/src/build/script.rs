@@ -25,13 +25,19 @@ pub fn mount(names: &RunNames, scenario: &ScenarioPlan) -> Mounted {
     let (source, path) = if let Some(map) = &script.config_map {
         (Some(config_map_volume(map.name.clone())), format!("{MOUNT}/{}", map.key))
     } else if let Some(volume) = &script.persistent_volume_claim {
-        let claim = PersistentVolumeClaimVolumeSource { claim_name: volume.claim_name.clone(), read_only: Some(true) };
+        let claim = PersistentVolumeClaimVolumeSource {
+            claim_name: volume.claim_name.clone(),
+            read_only: Some(true),
+        };
         let volume_source = Volume { persistent_volume_claim: Some(claim), ..named() };
         (Some(volume_source), format!("{MOUNT}/{}", volume.path))
     } else if let Some(image) = &script.image {
         (None, image.path.clone())
     } else {
-        (Some(config_map_volume(names.script_config_map(&scenario.spec.name))), format!("{MOUNT}/{INLINE_KEY}"))
+        (
+            Some(config_map_volume(names.script_config_map(&scenario.spec.name))),
+            format!("{MOUNT}/{INLINE_KEY}"),
+        )
     };
     Mounted { volume: source, mount_path: MOUNT, script_path: path }
 }

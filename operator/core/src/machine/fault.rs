@@ -35,7 +35,8 @@ pub fn advance(pass: &mut Pass, index: usize, plan: &FaultPlan, world: &World) {
 fn choose(pass: &mut Pass, fault: &mut FaultStatus, plan: &FaultPlan, due: Timestamp, world: &World) {
     if world.now > due + MAX_LATENESS {
         fault.state = FaultState::NotInjected;
-        fault.message = Some(format!("the operator was away when it was due, by more than {} s", MAX_LATENESS.as_secs()));
+        fault.message =
+            Some(format!("the operator was away when it was due, by more than {} s", MAX_LATENESS.as_secs()));
         return;
     }
     if world.now < due - LEAD {
@@ -112,7 +113,8 @@ fn look_again(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &
             Some(TargetSeen::Alive) => {}
             Some(TargetSeen::Gone) | None => {
                 target.state = TargetState::Unconfirmed;
-                target.message = Some("found gone after a restart of the operator: not provably ours".to_owned());
+                target.message =
+                    Some("found gone after a restart of the operator: not provably ours".to_owned());
             }
             Some(TargetSeen::Unknown(why)) => {
                 target.state = TargetState::Unconfirmed;
@@ -161,7 +163,8 @@ fn settle(fault: &mut FaultStatus, results: &std::collections::BTreeMap<String, 
         // It happened between its due time and now, if it happened; the window starts at the earlier end.
         fault.injected_at.get_or_insert(MicroTime(due));
     }
-    fault.message = decisive.map(|t| format!("{}: {}", t.name, t.message.as_deref().unwrap_or("no reason given")));
+    fault.message =
+        decisive.map(|t| format!("{}: {}", t.name, t.message.as_deref().unwrap_or("no reason given")));
     fault.state = state;
 }
 

@@ -20,13 +20,12 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
         }
     }
     let decided = pass.status.verdict.is_some();
-    if !decided && !(tear_down(pass, plan, world) && count_requests(pass, plan, world)) {
-        return;
-    }
-    if !release(pass, world) || !keep_logs(pass, world) {
-        return;
-    }
-    if decided || judge(pass, plan, world) {
+    // Each step waits for the one before it.
+    let over = (decided || tear_down(pass, plan, world) && count_requests(pass, plan, world))
+        && release(pass, world)
+        && keep_logs(pass, world)
+        && (decided || judge(pass, plan, world));
+    if over {
         finish(&mut pass.status, plan, world);
     }
 }
@@ -103,7 +102,8 @@ fn release(pass: &mut Pass, world: &World) -> bool {
         .filter(|pod| !matches!(pod.state, PodState::Ended { .. }))
         .filter_map(|pod| pod.runner.clone())
         .collect();
-    let waiting = world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Waiting { .. }));
+    let waiting =
+        world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Waiting { .. }));
     if alive.is_empty() {
         return true;
     }
@@ -117,7 +117,8 @@ fn release(pass: &mut Pass, world: &World) -> bool {
 }
 
 fn keep_logs(pass: &mut Pass, world: &World) -> bool {
-    let ran = world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Ended { .. }));
+    let ran =
+        world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Ended { .. }));
     match world.facts.logs {
         Some(logs) => {
             if let Some(load) = &mut pass.status.load {
@@ -135,13 +136,13 @@ fn keep_logs(pass: &mut Pass, world: &World) -> bool {
 
 /// True when the verdict is decided.
 fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
-    let judgement = match &world.facts.judgement {
+    let (judgement, not_settled) = match &world.facts.judgement {
         None => {
             pass.status.message = Some("waiting for the figures to settle".to_owned());
             pass.effect(Effect::Evaluate);
             return false;
         }
-        Some(judgement) => judgement,
+        Some((judgement, not_settled)) => (judgement, not_settled.clone()),
     };
     let status = &mut pass.status;
     let interrupted = plan
@@ -152,11 +153,9 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         planned: planned(status),
         interrupted_runners: interrupted,
         push_errors: world.facts.logs.map_or(0, |l| l.push_errors),
-        not_settled: judgement.as_ref().err().cloned(),
+        not_settled,
     };
-    if let Ok(judgement) = judgement {
-        judgement.write_into(status);
-    }
+    judgement.write_into(status);
     let ruling = verdict::decide(&plan.policy, &plan.objectives, status, &facts);
     status.verdict = Some(ruling.verdict);
     status.reason = Some(ruling.reason.as_str().to_owned());

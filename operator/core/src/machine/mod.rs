@@ -69,7 +69,12 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
 
 /// A run whose spec cannot be carried out at all: nothing was started, so nothing needs to end.
 #[must_use]
-pub fn refuse(status: &LoadTestStatus, generation: Option<i64>, message: String, now: Timestamp) -> LoadTestStatus {
+pub fn refuse(
+    status: &LoadTestStatus,
+    generation: Option<i64>,
+    message: String,
+    now: Timestamp,
+) -> LoadTestStatus {
     let mut status = status.clone();
     status.observed_generation = generation;
     status.accepted_at.get_or_insert(MicroTime(now));

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultStatus, LoadStatus, LoadTestStatus, Phase, RunnersStatus, ScenarioStatus, StepState};
+use loadtest_crds::{
+    FaultStatus, LoadStatus, LoadTestStatus, Phase, RunnersStatus, ScenarioStatus, StepState,
+};
 
 use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
 use crate::{
@@ -82,7 +84,9 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
             None => {
                 complete = false;
                 match world.pods.get(&plan.names.inspect_pod(name)).map(|pod| &pod.state) {
-                    Some(PodState::Ended { .. }) => pass.effect(Effect::ReadInspection { scenario: name.clone() }),
+                    Some(PodState::Ended { .. }) => {
+                        pass.effect(Effect::ReadInspection { scenario: name.clone() })
+                    }
                     Some(PodState::Waiting { reason, message }) if cannot_start(reason) => {
                         let message = format!("the inspection of scenario {name} cannot start: {message}");
                         pass.fail(waiting_reason(reason), message, world.now);
@@ -92,7 +96,8 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
                 }
             }
             Some(Err(log)) => {
-                let cause = k6::error_in_log(log).unwrap_or_else(|| "k6 inspect failed without a word".to_owned());
+                let cause =
+                    k6::error_in_log(log).unwrap_or_else(|| "k6 inspect failed without a word".to_owned());
                 let message = format!("scenario {name}: the script cannot be loaded: {cause}");
                 pass.fail("ScriptInvalid", message, world.now);
                 return false;
@@ -213,7 +218,11 @@ fn died(pass: &mut Pass, world: &World, id: &RunnerId, exit_code: Option<i32>, r
         Some(log) => {
             let code = exit_code.map_or_else(|| reason.to_owned(), |c| format!("exit code {c}"));
             let cause = k6::error_in_log(log).unwrap_or_else(|| "no error in its log".to_owned());
-            pass.fail("RunnerFailed", format!("runner {id} ended before the start ({code}): {cause}"), world.now);
+            pass.fail(
+                "RunnerFailed",
+                format!("runner {id} ended before the start ({code}): {cause}"),
+                world.now,
+            );
         }
     }
     false
@@ -221,7 +230,10 @@ fn died(pass: &mut Pass, world: &World, id: &RunnerId, exit_code: Option<i32>, r
 
 /// Waiting states that time does not mend.
 fn cannot_start(reason: &str) -> bool {
-    matches!(reason, "CreateContainerConfigError" | "InvalidImageName" | "ErrImageNeverPull" | "ImagePullBackOff")
+    matches!(
+        reason,
+        "CreateContainerConfigError" | "InvalidImageName" | "ErrImageNeverPull" | "ImagePullBackOff"
+    )
 }
 
 fn waiting_reason(reason: &str) -> &'static str {
@@ -287,7 +299,9 @@ fn started(pass: &mut Pass, plan: &Plan, _: &Facts, starts: &[RunnerStart], now:
     };
     let failed: Vec<String> = starts
         .iter()
-        .filter_map(|s| s.acknowledged.as_ref().err().map(|why| format!("{}: failed to start: {why}", s.runner)))
+        .filter_map(|s| {
+            s.acknowledged.as_ref().err().map(|why| format!("{}: failed to start: {why}", s.runner))
+        })
         .collect();
     let length = planned(&pass.status);
     let load = pass.status.load.get_or_insert_with(LoadStatus::default);

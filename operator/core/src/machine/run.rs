@@ -11,9 +11,13 @@ use crate::{names::RunnerId, plan::Plan};
 pub enum RunnerFate {
     Running,
     /// Through, or interrupted from inside (`test.abort()`, `exec.test.fail()`).
-    Ended { interrupted: bool },
+    Ended {
+        interrupted: bool,
+    },
     /// Gone before it was through.
-    Lost { why: String },
+    Lost {
+        why: String,
+    },
 }
 
 /// One look at a run whose load is on.
@@ -23,7 +27,8 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         fault::advance(pass, index, fault, world);
     }
 
-    let fates: Vec<(RunnerId, RunnerFate)> = plan.runners().map(|id| (id.clone(), fate(plan, world, &id))).collect();
+    let fates: Vec<(RunnerId, RunnerFate)> =
+        plan.runners().map(|id| (id.clone(), fate(plan, world, &id))).collect();
     let running = fates.iter().filter(|(_, fate)| *fate == RunnerFate::Running).count();
     if let Some(runners) = &mut pass.status.runners {
         let lost: Vec<String> = fates

@@ -40,10 +40,18 @@ pub struct PodView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodState {
     /// Not running yet, and why, in the kubelet's or scheduler's words.
-    Waiting { reason: String, message: String },
-    Running { ip: String },
+    Waiting {
+        reason: String,
+        message: String,
+    },
+    Running {
+        ip: String,
+    },
     /// Its container has ended.
-    Ended { exit_code: Option<i32>, reason: String },
+    Ended {
+        exit_code: Option<i32>,
+        reason: String,
+    },
 }
 
 /// Results of the effects that this process has carried out.
@@ -71,7 +79,8 @@ pub struct Facts {
     /// The sum of the runners' own request counts; `Some(None)` where k6 could not tell.
     pub k6_requests: Option<Option<i64>>,
     pub logs: Option<LogSummary>,
-    pub judgement: Option<Result<Judgement, String>>,
+    /// The figures, and why they never settled, if they did not.
+    pub judgement: Option<(Judgement, Option<String>)>,
     /// Requests so far and failed ones, while the load runs.
     pub live: Option<(i64, i64)>,
     pub pods_deleted: bool,
@@ -106,11 +115,20 @@ pub enum TargetSeen {
 /// What became of one deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KillResult {
-    Done { sent: Timestamp, acknowledged: Timestamp },
+    Done {
+        sent: Timestamp,
+        acknowledged: Timestamp,
+    },
     /// Refused: certainly not done by us.
-    Refused { sent: Timestamp, message: String },
+    Refused {
+        sent: Timestamp,
+        message: String,
+    },
     /// No answer, and the pod is gone: perhaps done by us.
-    Unconfirmed { sent: Timestamp, message: String },
+    Unconfirmed {
+        sent: Timestamp,
+        message: String,
+    },
 }
 
 /// What the logs of the runners say.

@@ -141,7 +141,9 @@ impl Plan {
 impl ScenarioPlan {
     fn of(spec: &Scenario) -> Result<Self, PlanError> {
         let load = match (spec.vus, &spec.duration) {
-            (Some(vus), Some(length)) => Some((vus, time(&format!("scenario {}: duration", spec.name), length)?)),
+            (Some(vus), Some(length)) => {
+                Some((vus, time(&format!("scenario {}: duration", spec.name), length)?))
+            }
             _ => None,
         };
         Ok(Self { spec: spec.clone(), load })
@@ -180,7 +182,8 @@ impl FaultPlan {
             at: time(&field("at"), &fault.at)?,
             namespace: fault.target.namespace.clone().unwrap_or_else(|| own_namespace.to_owned()),
             selector: fault.target.selector.clone(),
-            pick: PickPlan::of(&fault.target.pick).ok_or_else(|| PlanError::NoPick { fault: name.clone() })?,
+            pick: PickPlan::of(&fault.target.pick)
+                .ok_or_else(|| PlanError::NoPick { fault: name.clone() })?,
             allow_no_ready: fault.target.allow_no_ready,
             action: Action::PodKill {
                 grace_period_seconds: u32::try_from(kill.grace_period_seconds).unwrap_or_default(),

@@ -1,0 +1,350 @@
+//! From a run's status to its figures: which questions to ask, in which order, and what the answers mean.
+//!
+//! [`Evaluation::step`] takes answers and gives either further requests or the [`Judgement`]:
+//! 1. the run's totals, and the cells around each fault: when the system was back;
+//! 2. with that, all windows are known: the counts for each objective in each window;
+//! 3. the percentiles to show, now that it is known how many requests failed.
+//!
+//! How far a k6 figure may reach beyond its window: the last sample before a time is up to one push old. A Fault
+//! window is therefore read up to one push after its end, so that no failure of the fault is missed, and a
+//! Steady stretch from one push after its start, so that none is counted that belongs to a fault or a ramp.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind, WindowResult};
+
+use crate::{
+    ask::{Answers, Asks, RequestKind},
+    judge::{self, Finding, Outcomes},
+    plan::{ObjectivePlan, Plan, RecoveryPlan, objective::K6Samples},
+    probe::Probe,
+    promql::{self, K6Metrics, Split},
+    track::{self, FaultProbe},
+    windows::{self, Extent, Interval, Window, windows},
+};
+
+pub use crate::ask::{Answer, Labels, Request};
+
+/// What the queries need to know besides the plan and the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The `testid` of the run's k6 metrics: the LoadTest's uid.
+    pub run_id: String,
+    /// How often k6 pushes.
+    pub push: Duration,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Ask(Vec<Request>),
+    Done(Box<Judgement>),
+}
+
+/// The figures of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    pub objectives: Vec<ObjectiveStatus>,
+    /// By fault, in the order of the status.
+    pub recoveries: Vec<(String, RecoveryStatus)>,
+    pub requests: Option<i64>,
+    pub failed_requests: Option<i64>,
+    pub iterations: Option<i64>,
+    pub dropped_iterations: Option<i64>,
+}
+
+impl Judgement {
+    /// Records the figures.
+    pub fn write_into(&self, status: &mut LoadTestStatus) {
+        status.objectives.clone_from(&self.objectives);
+        write_recoveries(&self.recoveries, status);
+        let load = status.load.get_or_insert_default();
+        load.requests = self.requests;
+        load.failed_requests = self.failed_requests;
+        load.iterations = self.iterations;
+        load.dropped_iterations = self.dropped_iterations;
+    }
+}
+
+fn write_recoveries(recoveries: &[(String, RecoveryStatus)], status: &mut LoadTestStatus) {
+    for (name, recovery) in recoveries {
+        if let Some(fault) = status.faults.iter_mut().find(|f| f.name == *name) {
+            fault.recovery = Some(recovery.clone());
+        }
+    }
+}
+
+/// The evaluation of one run, between its questions.
+#[derive(Debug)]
+pub struct Evaluation {
+    objectives: Vec<ObjectivePlan>,
+    recoveries: Vec<(String, Option<RecoveryPlan>)>,
+    status: LoadTestStatus,
+    context: Context,
+    answers: Answers,
+    next_id: usize,
+    stage: Stage,
+}
+
+/// What every probe needs.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub settings: Settings,
+    pub metrics: K6Metrics,
+    /// The whole load; `None` where it never ran.
+    pub load: Option<Interval>,
+    /// How far back raw samples are read for a value before a window.
+    pub lookback: Duration,
+}
+
+#[derive(Debug)]
+enum Stage {
+    New,
+    /// Cells and totals are asked.
+    Faults {
+        totals: Totals,
+        faults: Vec<(String, FaultProbe)>,
+    },
+    /// The figures are asked.
+    Figures {
+        judgement: Judgement,
+        rows: Vec<Row>,
+    },
+    /// The percentiles to show are asked.
+    Percentiles {
+        judgement: Judgement,
+        rows: Vec<Row>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Totals {
+    requests: usize,
+    iterations: usize,
+    dropped: usize,
+}
+
+/// One objective in one window.
+#[derive(Debug)]
+struct Row {
+    objective: usize,
+    window: Window,
+    probe: Probe,
+}
+
+impl Evaluation {
+    /// An evaluation of a planned run.
+    #[must_use]
+    pub fn of(plan: &Plan, status: &LoadTestStatus, settings: Settings) -> Self {
+        let recoveries = plan.faults.iter().map(|f| (f.name.clone(), f.recovery.clone())).collect();
+        Self::new(&plan.objectives, recoveries, status, settings)
+    }
+
+    /// An evaluation. Each fault comes with the recovery that is asked of it, if one is.
+    #[must_use]
+    pub fn new(
+        objectives: &[ObjectivePlan],
+        recoveries: Vec<(String, Option<RecoveryPlan>)>,
+        status: &LoadTestStatus,
+        settings: Settings,
+    ) -> Self {
+        let load = windows::load(status);
+        let context = Context {
+            metrics: K6Metrics::new(&settings.run_id, reach(status, load, settings.push)),
+            load,
+            lookback: Duration::from_secs(300),
+            settings,
+        };
+        Self {
+            objectives: objectives.to_vec(),
+            recoveries,
+            status: status.clone(),
+            context,
+            answers: Answers::default(),
+            next_id: 0,
+            stage: Stage::New,
+        }
+    }
+
+    /// Takes the answers to the last requests, none at first, and says what comes next. A request without an
+    /// answer counts as failed.
+    pub fn step(&mut self, answers: Vec<(usize, Answer)>) -> Step {
+        self.answers.add(answers);
+        loop {
+            let requests = match std::mem::replace(&mut self.stage, Stage::New) {
+                Stage::New => self.ask_about_faults(),
+                Stage::Faults { totals, faults } => self.ask_for_figures(totals, &faults),
+                Stage::Figures { judgement, rows } => self.ask_for_percentiles(judgement, rows),
+                Stage::Percentiles { judgement, rows } => {
+                    return Step::Done(Box::new(self.judge(judgement, &rows)));
+                }
+            };
+            if !requests.is_empty() {
+                return Step::Ask(requests);
+            }
+        }
+    }
+
+    fn ask_about_faults(&mut self) -> Vec<Request> {
+        let mut asks = Asks::from(self.next_id);
+        let at = self.context.load.map_or(Timestamp::UNIX_EPOCH, |load| load.to);
+        let stretches: Vec<Interval> = self.context.load.into_iter().collect();
+        let all = K6Samples::default();
+        let mut total = |metric: &str, split: Split| {
+            let selector = self.context.metrics.selector(metric, &all);
+            let query = self.context.metrics.increase(&selector, split, &stretches);
+            asks.ask(query, RequestKind::Instant { at })
+        };
+        let totals = Totals {
+            requests: total(promql::HTTP_REQS, Split::Outcome),
+            iterations: total(promql::ITERATIONS, Split::Whole),
+            dropped: total(promql::DROPPED_ITERATIONS, Split::Whole),
+        };
+        let mut faults = Vec::new();
+        for (name, plan) in &self.recoveries {
+            let Some(fault) = self.status.faults.iter().find(|f| f.name == *name) else { continue };
+            let probe =
+                track::probe(fault, plan.as_ref(), &self.objectives, &self.status, &self.context, &mut asks);
+            faults.push((name.clone(), probe));
+        }
+        self.next_id = asks.next_id();
+        self.stage = Stage::Faults { totals, faults };
+        if self.context.load.is_none() { Vec::new() } else { asks.into_requests() }
+    }
+
+    fn ask_for_figures(&mut self, totals: Totals, faults: &[(String, FaultProbe)]) -> Vec<Request> {
+        let recoveries: Vec<(String, RecoveryStatus)> =
+            faults.iter().map(|(name, probe)| (name.clone(), probe.assess(&self.answers))).collect();
+        write_recoveries(&recoveries, &mut self.status);
+        let requests = self.answers.vector(totals.requests).ok().and_then(Outcomes::of);
+        let sum = |id| self.answers.sum(id).ok().flatten().map(judge::whole);
+        let iterations = sum(totals.iterations);
+        let judgement = Judgement {
+            objectives: Vec::new(),
+            recoveries,
+            requests: requests.map(|o| judge::whole(o.total())),
+            failed_requests: requests.map(|o| judge::whole(o.failed)),
+            // k6 has no series for what never happened.
+            dropped_iterations: sum(totals.dropped).or(iterations.map(|_| 0)),
+            iterations,
+        };
+
+        let mut asks = Asks::from(self.next_id);
+        let windows = windows(&self.status);
+        let mut rows = Vec::new();
+        for (index, objective) in self.objectives.iter().enumerate() {
+            for window in of_objective(objective, &windows) {
+                let probe = Probe::new(objective, &window, &self.context, &mut asks);
+                rows.push(Row { objective: index, window, probe });
+            }
+        }
+        self.next_id = asks.next_id();
+        self.stage = Stage::Figures { judgement, rows };
+        asks.into_requests()
+    }
+
+    fn ask_for_percentiles(&mut self, judgement: Judgement, mut rows: Vec<Row>) -> Vec<Request> {
+        let mut asks = Asks::from(self.next_id);
+        for row in &mut rows {
+            row.probe.ask_for_percentile(&self.answers, &mut asks);
+        }
+        self.next_id = asks.next_id();
+        self.stage = Stage::Percentiles { judgement, rows };
+        asks.into_requests()
+    }
+
+    fn judge(&self, mut judgement: Judgement, rows: &[Row]) -> Judgement {
+        judgement.objectives = self
+            .objectives
+            .iter()
+            .enumerate()
+            .map(|(index, objective)| {
+                let windows: Vec<WindowResult> = rows
+                    .iter()
+                    .filter(|row| row.objective == index)
+                    .map(|row| {
+                        let (finding, query) = row.probe.judge(objective, &self.answers);
+                        result(&row.window, finding, query)
+                    })
+                    .collect();
+                objective_status(objective, windows)
+            })
+            .collect();
+        judgement
+    }
+}
+
+/// The windows in which an objective is judged; where a kind has none, one that says so.
+fn of_objective(objective: &ObjectivePlan, all: &[Window]) -> Vec<Window> {
+    let mut judged = Vec::new();
+    for kind in &objective.windows {
+        let before = judged.len();
+        judged.extend(all.iter().filter(|w| w.kind == *kind).cloned());
+        if judged.len() == before {
+            let why = "this LoadTest has no faults: judge the objective in Run or Steady".to_owned();
+            judged.push(Window { kind: *kind, fault: None, extent: Extent::Absent(why) });
+        }
+    }
+    judged
+}
+
+fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowResult {
+    let stretches = window.stretches();
+    WindowResult {
+        window: window.kind,
+        fault: window.fault.clone(),
+        from: stretches.first().map(|s| MicroTime(s.from)),
+        to: stretches.last().map(|s| MicroTime(s.to)),
+        outcome: finding.outcome,
+        value: finding.value,
+        samples: finding.samples,
+        bad: finding.bad,
+        query: query.filter(|q| q.len() <= LONGEST_QUERY),
+        message: Some(finding.message),
+    }
+}
+
+/// A status must stay small: a longer query, over many stretches, is left out of it.
+const LONGEST_QUERY: usize = 2000;
+
+fn objective_status(objective: &ObjectivePlan, windows: Vec<WindowResult>) -> ObjectiveStatus {
+    let worst = windows.iter().map(|w| w.outcome).max().unwrap_or(Outcome::NoData);
+    // An objective of which every window was rightly empty was never judged, and that is no pass.
+    let judged = windows.iter().any(|w| w.samples != Some(0) || w.outcome != Outcome::Met);
+    ObjectiveStatus {
+        name: objective.name.clone(),
+        outcome: if judged { worst } else { Outcome::NoData },
+        key: objective.key,
+        limit: objective.bound.words(),
+        windows,
+    }
+}
+
+/// How far back the run's first sample lies from its end, with a margin for clocks that differ.
+fn reach(status: &LoadTestStatus, load: Option<Interval>, push: Duration) -> i64 {
+    let Some(load) = load else { return 0 };
+    let first = status.accepted_at.as_ref().map_or(load.from, |t| t.0.min(load.from));
+    let margin = push.saturating_add(Duration::from_secs(60));
+    load.to.duration_since(first).as_secs() + i64::try_from(margin.as_secs()).unwrap_or(60)
+}
+
+impl Context {
+    /// What of a window is read from k6's metrics: see the top of this module.
+    #[must_use]
+    pub fn reads(&self, window: &Window) -> Vec<Interval> {
+        let push = SignedDuration::try_from(self.settings.push).unwrap_or(SignedDuration::ZERO);
+        let later = |t: Timestamp| t.saturating_add(push).unwrap_or(t);
+        let end = self.load.map_or(Timestamp::MAX, |load| load.to);
+        window
+            .stretches()
+            .iter()
+            .filter_map(|s| match window.kind {
+                WindowKind::Fault => Interval::new(s.from, later(s.to).min(end)),
+                WindowKind::Steady => Interval::new(later(s.from), s.to),
+                WindowKind::Run | WindowKind::Recovery => Some(*s),
+            })
+            .collect()
+    }
+}

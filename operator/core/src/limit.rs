@@ -1,0 +1,262 @@
+//! Limits as people write them: `300ms`, `99.9%`, `5000`, `1.5Gi`. Parsed once into a number in its base unit
+//! (seconds, a share of one, bytes, a plain number), and shown back in the unit that the user chose.
+
+use std::fmt;
+
+/// A unit that a limit can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    None,
+    Percent,
+    Milliseconds,
+    Seconds,
+    Minutes,
+    Hours,
+    Kilo,
+    Mega,
+    Giga,
+    Kibi,
+    Mebi,
+    Gibi,
+    Tebi,
+}
+
+/// What a unit measures. Only limits of one dimension compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    Number,
+    Share,
+    Time,
+}
+
+/// A limit with its unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    text: String,
+    number: f64,
+    unit: Unit,
+}
+
+impl Unit {
+    const ALL: [(&'static str, Self, f64); 13] = [
+        ("ms", Self::Milliseconds, 0.001),
+        ("Ki", Self::Kibi, 1024.0),
+        ("Mi", Self::Mebi, 1_048_576.0),
+        ("Gi", Self::Gibi, 1_073_741_824.0),
+        ("Ti", Self::Tebi, 1_099_511_627_776.0),
+        ("%", Self::Percent, 0.01),
+        ("s", Self::Seconds, 1.0),
+        ("m", Self::Minutes, 60.0),
+        ("h", Self::Hours, 3600.0),
+        ("k", Self::Kilo, 1e3),
+        ("M", Self::Mega, 1e6),
+        ("G", Self::Giga, 1e9),
+        ("", Self::None, 1.0),
+    ];
+
+    /// As it is written behind the number.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        Self::ALL.iter().find(|(_, unit, _)| *unit == self).map_or("", |(suffix, ..)| *suffix)
+    }
+
+    /// How many base units one of these is.
+    #[must_use]
+    pub fn factor(self) -> f64 {
+        Self::ALL.iter().find(|(_, unit, _)| *unit == self).map_or(1.0, |(.., factor)| *factor)
+    }
+
+    #[must_use]
+    pub fn dimension(self) -> Dimension {
+        match self {
+            Self::Percent => Dimension::Share,
+            Self::Milliseconds | Self::Seconds | Self::Minutes | Self::Hours => Dimension::Time,
+            _ => Dimension::Number,
+        }
+    }
+}
+
+impl Limit {
+    /// Parses a number with its unit. Returns `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (suffix, unit, _) = Unit::ALL.into_iter().find(|(suffix, ..)| text.ends_with(suffix))?;
+        let digits = text.strip_suffix(suffix)?;
+        let plain = digits.strip_prefix('-').unwrap_or(digits);
+        let numeric = plain.chars().all(|c| c.is_ascii_digit() || c == '.')
+            && plain.starts_with(|c: char| c.is_ascii_digit())
+            && plain.ends_with(|c: char| c.is_ascii_digit());
+        let number: f64 = digits.parse().ok().filter(|_| numeric)?;
+        Some(Self { text: text.to_owned(), number, unit })
+    }
+
+    /// The limit in its base unit: seconds, a share of one, bytes, or a plain number.
+    #[must_use]
+    pub fn base(&self) -> f64 {
+        match self.unit {
+            // Dividing is exact where multiplying by 0.01 or 0.001 is off by a bit: 0.3 s, not 0.30000000000000004.
+            Unit::Percent => self.number / 100.0,
+            Unit::Milliseconds => self.number / 1000.0,
+            unit => self.number * unit.factor(),
+        }
+    }
+
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    #[must_use]
+    pub fn dimension(&self) -> Dimension {
+        self.unit.dimension()
+    }
+
+    /// As the user wrote it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Shows a value, given in the base unit, in the unit of this limit: with three digits or so, and with
+    /// more where fewer would make a value that differs from the limit look equal to it.
+    #[must_use]
+    pub fn show(&self, base: f64) -> String {
+        let value = match self.unit {
+            Unit::Percent => base * 100.0,
+            Unit::Milliseconds => base * 1000.0,
+            unit => base / unit.factor(),
+        };
+        let first = decimals(value, self.unit);
+        let differs = (value - self.number).abs() > self.number.abs().max(1e-9) * 1e-9;
+        let number = (first..=first + 4)
+            .map(|n| trimmed(value, n))
+            .find(|shown| !differs || shown.parse() != Ok(self.number))
+            .unwrap_or_else(|| trimmed(value, first + 4));
+        format!("{number}{}", self.unit.suffix())
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Shows a share of one in percent, near 100% with as many digits as the distance from it needs.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let value = share * 100.0;
+    format!("{}%", trimmed(value, decimals(value, Unit::Percent)))
+}
+
+/// Shows a count with its thousands apart: `9,204`.
+#[must_use]
+pub fn count(n: i64) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut shown = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    if n < 0 { format!("-{shown}") } else { shown }
+}
+
+fn decimals(value: f64, unit: Unit) -> usize {
+    let size =
+        if unit == Unit::Percent && (90.0..100.0).contains(&value) { 100.0 - value } else { value.abs() };
+    match size {
+        s if s >= 100.0 => 0,
+        s if s >= 1.0 => 1,
+        s if s >= 0.1 => 2,
+        s if s > 0.0 => 3,
+        _ => 0,
+    }
+}
+
+fn trimmed(value: f64, decimals: usize) -> String {
+    let shown = format!("{value:.decimals$}");
+    let shown = if shown.contains('.') { shown.trim_end_matches('0').trim_end_matches('.') } else { &shown };
+    if shown == "-0" { "0".to_owned() } else { shown.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("300ms", 0.3)]
+    #[case("99.9%", 0.999)]
+    #[case("0.1%", 0.001)]
+    #[case("5000", 5000.0)]
+    #[case("1.5Gi", 1_610_612_736.0)]
+    #[case("2m", 120.0)]
+    #[case("3M", 3e6)]
+    #[case("-5", -5.0)]
+    fn reads_what_people_write(#[case] text: &str, #[case] base: f64) {
+        let limit = Limit::parse(text).unwrap();
+        assert_eq!(limit.base(), base);
+        assert_eq!(limit.to_string(), text);
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("ms")]
+    #[case("300 ms")]
+    #[case("1e3")]
+    #[case("inf")]
+    #[case("1.")]
+    #[case(".5")]
+    #[case("1.2.3s")]
+    #[case("+5")]
+    fn refuses_the_rest(#[case] text: &str) {
+        assert_eq!(Limit::parse(text), None);
+    }
+
+    #[rstest]
+    #[case("300ms", 0.2124, "212ms")]
+    #[case("300ms", 0.02127, "21.3ms")]
+    #[case("300ms", 0.3004, "300.4ms")]
+    #[case("300ms", 0.3, "300ms")]
+    #[case("1s", 0.2124, "0.21s")]
+    #[case("0.1%", 0.0, "0%")]
+    #[case("0.1%", 0.000_41, "0.041%")]
+    #[case("99.9%", 0.999_99, "99.999%")]
+    #[case("99.9%", 0.998_999, "99.8999%")]
+    #[case("99.9%", 1.0, "100%")]
+    #[case("5%", 0.0714, "7.1%")]
+    #[case("5000", 812.4, "812")]
+    #[case("1.5Gi", 805_306_368.0, "0.75Gi")]
+    fn shows_a_value_in_the_unit_of_the_limit(#[case] limit: &str, #[case] base: f64, #[case] shown: &str) {
+        assert_eq!(Limit::parse(limit).unwrap().show(base), shown);
+    }
+
+    #[rstest]
+    #[case(0, "0")]
+    #[case(999, "999")]
+    #[case(9_204, "9,204")]
+    #[case(-1_234_567, "-1,234,567")]
+    fn counts_have_their_thousands_apart(#[case] n: i64, #[case] shown: &str) {
+        assert_eq!(count(n), shown);
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_beyond_its_limit_never_looks_equal_to_it(number in 1u32..10_000, parts in 1i32..1000) {
+            let limit = Limit::parse(&format!("{number}ms")).unwrap();
+            let value = limit.base() * (1.0 + f64::from(parts) * 1e-5);
+            prop_assert_ne!(limit.show(value), limit.text());
+        }
+
+        #[test]
+        fn what_is_shown_can_be_read_again(base in 0.0f64..1e6) {
+            let limit = Limit::parse("300ms").unwrap();
+            let shown = limit.show(base);
+            let read = Limit::parse(&shown).unwrap();
+            prop_assert!((read.base() - base).abs() <= 0.005 * base + 1e-6, "{} read as {}", base, shown);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The queries that the operator asks. Every template is here, and none anywhere else.
+//!
+//! k6's counters and native histograms start at zero with each run and carry its id, and k6 writes a sample
+//! whenever something happened since its last push. So the last sample up to a time is the exact count up to
+//! that time, less what the runner had not pushed yet, and a window's figure is the difference of two such
+//! values. `rate()` and `increase()` would lose what happened before a series' first sample, which is the whole
+//! of a short outage, and would extrapolate the rest.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use crate::{plan::objective::K6Samples, windows::Interval};
+
+pub const HTTP_REQS: &str = "k6_http_reqs_total";
+pub const ITERATIONS: &str = "k6_iterations_total";
+pub const DROPPED_ITERATIONS: &str = "k6_dropped_iterations_total";
+
+/// The label by which k6 tells answered requests ("true") from failed ones ("false").
+pub const OUTCOME: &str = "expected_response";
+
+/// Whether a sum keeps answered and failed requests apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    Outcome,
+    Whole,
+}
+
+/// Reads the k6 metrics of one run.
+#[derive(Clone, Debug)]
+pub struct K6Metrics {
+    run_id: String,
+    /// Long enough to reach from any time of the run back to before its first sample.
+    reach_seconds: i64,
+}
+
+impl K6Metrics {
+    #[must_use]
+    pub fn new(run_id: &str, reach_seconds: i64) -> Self {
+        Self { run_id: run_id.to_owned(), reach_seconds: reach_seconds.max(60) }
+    }
+
+    /// Selects the run's samples of one metric.
+    #[must_use]
+    pub fn selector(&self, metric: &str, samples: &K6Samples) -> String {
+        let mut selector = format!("{metric}{{testid={}", quoted(&self.run_id));
+        if let Some(scenario) = &samples.scenario {
+            let _ = write!(selector, ",loadtest_scenario={}", quoted(scenario));
+        }
+        for (tag, value) in &samples.tags {
+            let _ = write!(selector, ",{}={}", label(tag), quoted(value));
+        }
+        selector.push('}');
+        selector
+    }
+
+    /// The value since the start of the run, summed over the runners: at one time, or at each step of a range
+    /// query.
+    #[must_use]
+    pub fn cumulative(&self, selector: &str, split: Split, at: Option<Timestamp>) -> String {
+        let sum = match split {
+            Split::Outcome => "sum by (expected_response) (",
+            Split::Whole => "sum(",
+        };
+        let at = at.map(|at| format!(" @ {}", seconds(at))).unwrap_or_default();
+        format!("{sum}last_over_time({selector}[{}s]{at}))", self.reach_seconds)
+    }
+
+    /// What was added in the stretches, together. A series that was not there at the start of a stretch counts
+    /// from zero: `or` takes its value at the end (`or vector(0)` would not do for histograms). Without any
+    /// series at the end the result is empty.
+    #[must_use]
+    pub fn increase(&self, selector: &str, split: Split, stretches: &[Interval]) -> String {
+        let one = |stretch: &Interval| {
+            let end = self.cumulative(selector, split, Some(stretch.to));
+            let start = self.cumulative(selector, split, Some(stretch.from));
+            format!("{end} - {start} or {end}")
+        };
+        match stretches {
+            [stretch] => one(stretch),
+            stretches => {
+                // The stretches have the same labels: only a label of their own lets `or` keep them apart.
+                let parts: Vec<String> = stretches
+                    .iter()
+                    .enumerate()
+                    .map(|(i, stretch)| {
+                        format!(r#"label_replace({}, "stretch", "{i}", "", "")"#, one(stretch))
+                    })
+                    .collect();
+                let sum = match split {
+                    Split::Outcome => "sum by (expected_response)",
+                    Split::Whole => "sum",
+                };
+                format!("{sum} ({})", parts.join(" or "))
+            }
+        }
+    }
+}
+
+/// The number of samples in histograms.
+#[must_use]
+pub fn histogram_count(histograms: &str) -> String {
+    format!("histogram_count({histograms})")
+}
+
+/// The share of samples in histograms up to a limit.
+#[must_use]
+pub fn histogram_fraction(limit: f64, histograms: &str) -> String {
+    format!("histogram_fraction(-Inf, {limit}, {histograms})")
+}
+
+/// A quantile, from 0 to 1, of histograms.
+#[must_use]
+pub fn histogram_quantile(quantile: f64, histograms: &str) -> String {
+    format!("histogram_quantile({quantile:.6}, {histograms})")
+}
+
+/// Keeps the histograms of answered requests.
+#[must_use]
+pub fn answered(selector: &str) -> String {
+    let selector = selector.trim_end_matches('}');
+    format!(r#"{selector},{OUTCOME}="true"}}"#)
+}
+
+/// The raw samples of a selector up to a time.
+#[must_use]
+pub fn raw(selector: &str, reach_seconds: i64, at: Timestamp) -> String {
+    format!("{selector}[{reach_seconds}s] @ {}", seconds(at))
+}
+
+/// When the selected series were last written, the one that is furthest behind.
+#[must_use]
+pub fn last_written(selector: &str) -> String {
+    format!("min(timestamp({selector}))")
+}
+
+/// A selector of k6's metrics sees the series of every run: keeps those of this one.
+#[must_use]
+pub fn of_run(selector: &str, run_id: &str) -> String {
+    if !selector.starts_with("k6_") || selector.contains("testid") {
+        return selector.to_owned();
+    }
+    let matcher = format!("testid={}", quoted(run_id));
+    match selector.split_once('{') {
+        Some((name, rest)) if rest.trim_start().starts_with('}') => format!("{name}{{{matcher}{rest}"),
+        Some((name, rest)) => format!("{name}{{{matcher},{rest}"),
+        None => format!("{selector}{{{matcher}}}"),
+    }
+}
+
+/// A time as PromQL writes it after `@`: seconds, to the millisecond.
+#[must_use]
+pub fn seconds(at: Timestamp) -> String {
+    let millis = at.as_millisecond();
+    format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
+}
+
+/// A string literal.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// k6 sends its tags as labels under their own names, whatever characters these have.
+fn label(tag: &str) -> String {
+    let plain = tag.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain { tag.to_owned() } else { quoted(tag) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windows::Interval;
+    use promql_parser::parser;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_millisecond(second * 1000 + 250).unwrap()
+    }
+
+    fn samples() -> K6Samples {
+        K6Samples {
+            tags: [("name".to_owned(), r#"say "hi""#.to_owned())].into(),
+            scenario: Some("chat".to_owned()),
+        }
+    }
+
+    #[test]
+    fn every_template_is_promql() {
+        let metrics = K6Metrics::new("4f1c", 90);
+        let selector = metrics.selector("k6_http_req_duration_seconds", &samples());
+        let one = [Interval { from: at(10), to: at(20) }];
+        let two = [one[0], Interval { from: at(30), to: at(40) }];
+        let all = [
+            metrics.cumulative(&selector, Split::Outcome, None),
+            metrics.increase(&selector, Split::Whole, &one),
+            metrics.increase(&selector, Split::Outcome, &two),
+            histogram_count(&metrics.increase(&selector, Split::Outcome, &two)),
+            histogram_fraction(0.3, &metrics.increase(&selector, Split::Outcome, &one)),
+            histogram_quantile(0.95, &metrics.increase(&answered(&selector), Split::Whole, &one)),
+            raw("requests_total{code=\"200\"}", 70, at(30)),
+            last_written("requests_total"),
+        ];
+        for query in &all {
+            parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));
+        }
+        insta::assert_snapshot!(all.join("\n\n"));
+    }
+
+    #[test]
+    fn a_tag_that_is_no_label_name_is_quoted() {
+        assert_eq!(label("my-tag"), "\"my-tag\"");
+        assert_eq!(label("name"), "name");
+    }
+
+    #[test]
+    fn only_k6_metrics_are_bound_to_the_run() {
+        assert_eq!(of_run("up{a=\"b\"}", "r"), "up{a=\"b\"}");
+        assert_eq!(of_run("k6_good_total", "r"), "k6_good_total{testid=\"r\"}");
+        assert_eq!(of_run("k6_good_total{}", "r"), "k6_good_total{testid=\"r\"}");
+        assert_eq!(of_run("k6_good_total{a=\"b\"}", "r"), "k6_good_total{testid=\"r\",a=\"b\"}");
+    }
+}

@@ -1,0 +1,302 @@
+//! How long the system took to be back after a fault.
+//!
+//! The named objectives are counted in cells of one step (a push of k6, at least 1 s) from the injection on. The
+//! system is back at the start of the first stretch, as long as `hold`, in which for each objective
+//! - no two cells in a row are without a request, and none together are worse than the limit allows, one
+//!   request always allowed: a cell of five requests cannot hold to 0.1%;
+//! - the stretch as a whole is within the limit;
+//! - the stretch has at least 90% of the requests of a usual stretch before the fault: requests that hang do
+//!   not fail, they are missing. Usual is the median over 5 cells at a time in the up to 60 s before. One push
+//!   more is counted at the end of the stretch, since it brings requests of the stretch. Not compared where the
+//!   load ramps, or with less than 5 cells before the fault.
+//!
+//! A push brings what happened since the one before. So a bad request shows up to one push late and within
+//! one cell: the true end of the outage lies at most a cell and a push before the time found, which is
+//! therefore the upper end of what the measurement allows.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{FaultStatus, Outcome, RecoveryStatus};
+
+use crate::{
+    duration::human,
+    judge::share_holds,
+    plan::objective::{Bound, RecoveryPlan},
+};
+
+/// Shorter holds are measured as this: a pod that got SIGTERM lives up to 2 s more, what fails then shows up to
+/// a push later, and a shorter stretch could end before the fault was felt.
+const SHORTEST_HOLD: Duration = Duration::from_secs(5);
+/// The request rate is compared with that of this time before the fault.
+pub const BEFORE: Duration = Duration::from_secs(60);
+const USUAL_CELLS: usize = 5;
+const USUAL_SHARE: f64 = 0.9;
+
+/// What ended in one cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    pub total: f64,
+    pub bad: f64,
+}
+
+/// The share of bad requests that an objective allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Allowed {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// One named objective around a fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Track {
+    pub objective: String,
+    pub allowed: Allowed,
+    /// Cells up to the injection, the last of them ending there.
+    pub before: Vec<Cell>,
+    /// Cells from the injection to the end of the load.
+    pub after: Vec<Cell>,
+}
+
+/// A fault, and what is needed to say how it was got over.
+#[derive(Clone, Debug)]
+pub struct Incident<'a> {
+    pub plan: &'a RecoveryPlan,
+    pub injected: Timestamp,
+    pub step: Duration,
+    pub push: Duration,
+    /// For how many cells after the injection the asked load stays as it was; `None` where that is not known.
+    pub flat_cells: Option<usize>,
+    pub tracks: Vec<Track>,
+}
+
+/// Why a stretch does not count as recovered.
+#[derive(Clone, Debug, PartialEq)]
+enum Why<'a> {
+    Silent(&'a Track),
+    Outside(&'a Track),
+    Slow(&'a Track),
+}
+
+impl Allowed {
+    #[must_use]
+    pub fn of_share(bound: &Bound) -> Self {
+        match bound {
+            Bound::AtMost(limit) => Self::AtMost(limit.base()),
+            Bound::AtLeast(limit) => Self::AtLeast(limit.base()),
+        }
+    }
+
+    fn holds(self, cell: Cell) -> bool {
+        match self {
+            Self::AtMost(share) => share_holds(cell.bad, cell.total, share),
+            Self::AtLeast(share) => cell.bad >= cell.total * share * (1.0 - 1e-9),
+        }
+    }
+
+    /// As `holds`, with one request of grace.
+    fn nearly_holds(self, cell: Cell) -> bool {
+        match self {
+            Self::AtMost(share) => cell.bad <= (cell.total * share).ceil().max(1.0) + 1e-6,
+            Self::AtLeast(share) => cell.bad >= (cell.total * share).floor() - 1e-6,
+        }
+    }
+}
+
+impl Track {
+    /// Makes cells of cumulative values, one per step from the first, of which number `injection` is at the
+    /// injection. Counts that fall, as a lost runner's may, add nothing.
+    #[must_use]
+    pub fn new(objective: &str, allowed: Allowed, cumulative: &[Cell], injection: usize) -> Self {
+        let mut cells = cumulative.windows(2).map(|pair| {
+            let total = (pair[1].total - pair[0].total).max(0.0);
+            Cell { total, bad: (pair[1].bad - pair[0].bad).clamp(0.0, total) }
+        });
+        let before: Vec<Cell> = cells.by_ref().take(injection).collect();
+        Self { objective: objective.to_owned(), allowed, before, after: cells.collect() }
+    }
+
+    /// The median number of requests in a cell before the fault; `None` with too few cells to tell.
+    fn usual(&self) -> Option<f64> {
+        let mut sums: Vec<f64> =
+            self.before.windows(USUAL_CELLS).map(|cells| cells.iter().map(|c| c.total).sum()).collect();
+        sums.sort_unstable_by(f64::total_cmp);
+        let middle = sums.get(sums.len() / 2)?;
+        Some(middle / USUAL_CELLS as f64)
+    }
+
+    fn sum(&self, from: usize, to: usize) -> Cell {
+        let cells = self.after.get(from..to.min(self.after.len())).unwrap_or_default();
+        cells.iter().fold(Cell::default(), |sum, c| Cell { total: sum.total + c.total, bad: sum.bad + c.bad })
+    }
+
+    /// Why the cells from `from` on, `length` of them, do not count as recovered.
+    fn objection(&self, from: usize, length: usize, usual: Option<f64>) -> Option<Why<'_>> {
+        for at in from..from + length.saturating_sub(1).max(1) {
+            let pair = self.sum(at, at + 2);
+            if pair.total < 0.5 {
+                return Some(Why::Silent(self));
+            }
+            if !self.allowed.nearly_holds(pair) {
+                return Some(Why::Outside(self));
+            }
+        }
+        if !self.allowed.holds(self.sum(from, from + length)) {
+            return Some(Why::Outside(self));
+        }
+        // Where the load ends with the stretch there is no push after it, so one cell less can be expected.
+        let late_push = usize::from(from + length < self.after.len());
+        let expected = (length + late_push).saturating_sub(1);
+        let counted = self.sum(from, from + length + late_push).total;
+        usual.filter(|usual| counted < USUAL_SHARE * usual * expected as f64).map(|_| Why::Slow(self))
+    }
+}
+
+impl Incident<'_> {
+    /// How the system recovered.
+    #[must_use]
+    pub fn assess(&self) -> RecoveryStatus {
+        let resolution = self.step + self.push;
+        let base = RecoveryStatus {
+            resolution_milliseconds: Some(millis(resolution)),
+            within: Some(self.plan.within_text.clone()),
+            ..RecoveryStatus::default()
+        };
+        let no_data = |message: String| RecoveryStatus {
+            outcome: Outcome::NoData,
+            message: Some(message),
+            ..base.clone()
+        };
+        if let Some(idle) = self.tracks.iter().find(|t| t.usual() == Some(0.0)) {
+            return no_data(format!(
+                "{} had no request in the {} before the fault, so nothing shows what it broke",
+                idle.objective,
+                human(self.step * count(idle.before.len()))
+            ));
+        }
+        let hold = self.cells(self.plan.hold.max(SHORTEST_HOLD));
+        let left = self.tracks.iter().map(|t| t.after.len()).min().unwrap_or(0);
+        let limit = format!("limit {}", self.plan.within_text);
+
+        if let Some(cell) =
+            (0..=left.saturating_sub(hold)).find(|at| at + hold <= left && self.is_good(*at, hold))
+        {
+            let (upper, message) = if cell == 0 {
+                let message = format!(
+                    "never left its limits (a dip shorter than {} would not show), {limit}",
+                    human(resolution)
+                );
+                (resolution, message)
+            } else {
+                let upper = self.step * count(cell);
+                (
+                    upper,
+                    format!(
+                        "back {} after the fault, measured to {}, {limit}",
+                        human(upper),
+                        human(resolution)
+                    ),
+                )
+            };
+            if cell == 0 && upper > self.plan.within {
+                return no_data(format!(
+                    "{limit} is finer than can be measured here ({}): raise within",
+                    human(resolution)
+                ));
+            }
+            let met = upper <= self.plan.within;
+            return RecoveryStatus {
+                outcome: if met { Outcome::Met } else { Outcome::Missed },
+                recover_milliseconds: Some(millis(upper)),
+                recovered_at: self.injected.checked_add(signed(self.step * count(cell))).ok().map(MicroTime),
+                message: Some(message),
+                ..base
+            };
+        }
+
+        let lasted = human(self.step * count(left));
+        // Good from some cell to the end of the load, but not for long enough.
+        let tail = (left.saturating_sub(hold)..left)
+            .find(|at| self.is_good(*at, left - at))
+            .filter(|at| left - at > 1);
+        match tail {
+            Some(cell) if self.step * count(cell) <= self.plan.within => no_data(format!(
+                "within its limits {} after the fault, but the load ended {} later, before the {} for which it must \
+                 hold: lengthen the load or shorten hold",
+                human(self.step * count(cell)),
+                human(self.step * count(left - cell)),
+                human(self.step * count(hold))
+            )),
+            _ if left == 0 => no_data("the load ended with the fault: lengthen the load".to_owned()),
+            _ => RecoveryStatus {
+                outcome: Outcome::Missed,
+                message: Some(format!("> {lasted} (load ended): {}, {limit}", self.blame(left, hold))),
+                ..base
+            },
+        }
+    }
+
+    fn is_good(&self, from: usize, length: usize) -> bool {
+        self.tracks
+            .iter()
+            .all(|track| track.objection(from, length, self.usual(track, from + length)).is_none())
+    }
+
+    /// The usual requests in a cell, where they can be expected up to cell `to`.
+    fn usual(&self, track: &Track, to: usize) -> Option<f64> {
+        track.usual().filter(|_| self.flat_cells.is_none_or(|flat| to <= flat))
+    }
+
+    /// What was wrong last.
+    fn blame(&self, left: usize, hold: usize) -> String {
+        let from = left.saturating_sub(hold);
+        let why = self.tracks.iter().find_map(|t| t.objection(from, left - from, self.usual(t, left)));
+        match why {
+            Some(Why::Silent(t)) => format!("no requests of {}", t.objective),
+            Some(Why::Slow(t)) => {
+                format!("{} had fewer requests than 90% of before the fault", t.objective)
+            }
+            Some(Why::Outside(t)) => format!("{} was not back within its limit", t.objective),
+            None => "the objectives did not hold for long enough".to_owned(),
+        }
+    }
+
+    /// How many cells a length of time takes, at least one.
+    fn cells(&self, length: Duration) -> usize {
+        let cells = length.as_millis().div_ceil(self.step.as_millis().max(1));
+        usize::try_from(cells).unwrap_or(usize::MAX).max(1)
+    }
+}
+
+/// The part of a recovery that the watch of the pods tells, and why there is no more.
+#[must_use]
+pub fn without_measurement(fault: &FaultStatus, plan: Option<&RecoveryPlan>, why: &str) -> RecoveryStatus {
+    RecoveryStatus {
+        outcome: if plan.is_some() { Outcome::NoData } else { Outcome::Met },
+        ready_milliseconds: ready(fault),
+        within: plan.map(|p| p.within_text.clone()),
+        message: Some(why.to_owned()),
+        ..RecoveryStatus::default()
+    }
+}
+
+/// Until as many pods as before were ready.
+#[must_use]
+pub fn ready(fault: &FaultStatus) -> Option<i64> {
+    let injected = fault.injected_at.as_ref()?.0;
+    let replaced = fault.replaced_at.as_ref()?.0;
+    i64::try_from(replaced.duration_since(injected).as_millis()).ok()
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn signed(length: Duration) -> SignedDuration {
+    SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX)
+}
+
+fn count(cells: usize) -> u32 {
+    u32::try_from(cells).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,163 @@
+//! Raw samples of counters, and points of a range query: what they say about a window.
+
+/// One sample: seconds since the epoch, and its value.
+pub type Point = (f64, f64);
+
+/// How a window lies between the scrapes at its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every event of the window, and at most one scrape interval's events at either end besides.
+    Whole,
+    /// No event from outside the window; at most one scrape interval's events at either end are left out.
+    Inside,
+}
+
+/// What a counter gained in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Increase {
+    pub events: f64,
+    /// Scrapes within the window.
+    pub scrapes: usize,
+}
+
+/// The gain of one counter series from `from` to `to`, in seconds since the epoch. The samples are in order
+/// and reach back to before the window, where there were any.
+///
+/// A value below its predecessor is a restart from zero. A series that first appears within the window counts
+/// from zero: it was born there. Nothing is extrapolated, so the result is what was counted between scrapes.
+#[must_use]
+pub fn increase(samples: &[Point], from: f64, to: f64, coverage: Coverage) -> Increase {
+    let samples: Vec<Point> = samples.iter().copied().filter(|(_, value)| value.is_finite()).collect();
+    let scrapes = samples.iter().filter(|(at, _)| *at > from && *at <= to).count();
+    let existed = samples.first().is_some_and(|(at, _)| *at <= from);
+    let base = match coverage {
+        _ if !existed => None,
+        Coverage::Whole => samples.iter().rposition(|(at, _)| *at <= from),
+        Coverage::Inside => samples.iter().position(|(at, _)| *at >= from),
+    };
+    if existed && base.is_none() {
+        return Increase { events: 0.0, scrapes };
+    }
+    let end = match coverage {
+        Coverage::Whole => {
+            samples.iter().position(|(at, _)| *at >= to).unwrap_or(samples.len().saturating_sub(1))
+        }
+        Coverage::Inside => match samples.iter().rposition(|(at, _)| *at <= to) {
+            Some(end) => end,
+            None => return Increase { events: 0.0, scrapes },
+        },
+    };
+    let born_late = !existed && samples.first().is_none_or(|(at, _)| *at > to);
+    if born_late {
+        return Increase { events: 0.0, scrapes };
+    }
+    let start = base.unwrap_or(0);
+    let born_with = if base.is_none() { samples[0].1 } else { 0.0 };
+    let gained: f64 = samples
+        .get(start..=end)
+        .unwrap_or_default()
+        .windows(2)
+        .map(|pair| if pair[1].1 >= pair[0].1 { pair[1].1 - pair[0].1 } else { pair[1].1 })
+        .sum();
+    Increase { events: born_with + gained, scrapes }
+}
+
+/// The gains of several series together. Their scrapes are those of the series that has the most: pods come
+/// and go.
+#[must_use]
+pub fn increase_of_all<'a>(
+    series: impl Iterator<Item = &'a [Point]>,
+    from: f64,
+    to: f64,
+    coverage: Coverage,
+) -> Increase {
+    series.map(|samples| increase(samples, from, to, coverage)).fold(Increase::default(), |all, one| {
+        Increase { events: all.events + one.events, scrapes: all.scrapes.max(one.scrapes) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    // A scrape every 2 s; the counter gains 10 between scrapes.
+    const STEADY: [Point; 6] =
+        [(0.0, 100.0), (2.0, 110.0), (4.0, 120.0), (6.0, 130.0), (8.0, 140.0), (10.0, 150.0)];
+    // Restarts between 4 s and 6 s.
+    const RESTART: [Point; 6] =
+        [(0.0, 100.0), (2.0, 110.0), (4.0, 120.0), (6.0, 3.0), (8.0, 13.0), (10.0, 23.0)];
+    // Born between 4 s and 6 s.
+    const BORN: [Point; 3] = [(6.0, 7.0), (8.0, 17.0), (10.0, 27.0)];
+
+    #[rstest]
+    #[case::on_the_scrapes(&STEADY, 2.0, 8.0, Coverage::Whole, 30.0, 3)]
+    #[case::between_them_whole(&STEADY, 3.0, 7.0, Coverage::Whole, 30.0, 2)]
+    #[case::between_them_inside(&STEADY, 3.0, 7.0, Coverage::Inside, 10.0, 2)]
+    #[case::restart_in_the_window(&RESTART, 2.0, 8.0, Coverage::Whole, 23.0, 3)]
+    #[case::born_in_the_window(&BORN, 2.0, 8.0, Coverage::Whole, 17.0, 2)]
+    #[case::born_in_the_window_inside(&BORN, 2.0, 9.0, Coverage::Inside, 17.0, 2)]
+    #[case::born_after_it(&BORN, 1.0, 5.0, Coverage::Whole, 0.0, 0)]
+    #[case::gone_before_it(&STEADY, 20.0, 30.0, Coverage::Whole, 0.0, 0)]
+    #[case::gone_before_it_inside(&STEADY, 20.0, 30.0, Coverage::Inside, 0.0, 0)]
+    #[case::died_in_it(&STEADY, 6.0, 30.0, Coverage::Whole, 20.0, 2)]
+    #[case::nothing_at_all(&[], 0.0, 10.0, Coverage::Whole, 0.0, 0)]
+    fn gains_that_can_be_counted_on_paper(
+        #[case] samples: &[Point],
+        #[case] from: f64,
+        #[case] to: f64,
+        #[case] coverage: Coverage,
+        #[case] events: f64,
+        #[case] scrapes: usize,
+    ) {
+        assert_eq!(increase(samples, from, to, coverage), Increase { events, scrapes });
+    }
+
+    /// A history of one counter: what it gained before each scrape, and whether it restarted just after the
+    /// scrape before, losing nothing.
+    fn histories() -> impl Strategy<Value = Vec<(u32, bool)>> {
+        prop::collection::vec((0u32..50, prop::bool::weighted(0.2)), 1..40)
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_true_count(
+            history in histories(), born in 0usize..20, from in 0usize..40, length in 1usize..40,
+        ) {
+            // The scrape with number n is at second n. The counter is at zero before its first scrape.
+            let mut value = 0.0;
+            let mut previous = 0.0;
+            let mut samples: Vec<Point> = Vec::new();
+            let mut truth = 0.0;
+            let (from, to) = (from as f64, (from + length) as f64);
+            for (n, (gain, restart)) in history.iter().enumerate() {
+                let at = (born + n) as f64;
+                let gain = f64::from(*gain);
+                // A restart can only be seen where the value falls.
+                value = if *restart && gain < previous { gain } else { value + gain };
+                previous = value;
+                samples.push((at, value));
+                if at > from && at <= to {
+                    truth += gain;
+                }
+            }
+            prop_assert_eq!(increase(&samples, from, to, Coverage::Whole).events, truth);
+            prop_assert_eq!(increase(&samples, from, to, Coverage::Inside).events, truth);
+        }
+
+        #[test]
+        fn whole_is_never_less_than_inside(
+            history in histories(), from in 0.0f64..30.0, length in 0.5f64..30.0,
+        ) {
+            let mut value = 0.0;
+            let samples: Vec<Point> = history.iter().enumerate().map(|(n, (gain, restart))| {
+                value = if *restart { f64::from(*gain) } else { value + f64::from(*gain) };
+                (n as f64, value)
+            }).collect();
+            let whole = increase(&samples, from, from + length, Coverage::Whole);
+            let inside = increase(&samples, from, from + length, Coverage::Inside);
+            prop_assert!(whole.events >= inside.events);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! From results to one verdict, with its reason, one sentence, and the grounds.
+//!
+//! Error > Aborted > Fail > Inconclusive > Warn > Pass: every ground asks for a verdict, and the heaviest decides.
+//! Of grounds of the same weight, the first in the order of [`Reason`] gives the reason and the sentence.
+//!
+//! A miss is only evidence where the figures are whole. What Prometheus did not get may have been good, so with
+//! missing figures a miss makes the run Inconclusive and not a Fail; and a runner that was lost takes its requests
+//! with it, which makes a recovery look slow, so a slow recovery is no evidence then.
+
+use std::time::Duration;
+
+use loadtest_crds::{
+    FaultState, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy, WindowResult,
+};
+
+use crate::{
+    display,
+    duration::human,
+    limit::{count, percent},
+    plan::objective::ObjectivePlan,
+    windows::Window,
+};
+
+/// More dropped iterations than this share make the load another than was asked for. 1% is the least that the
+/// usual objectives (p99, an error share of 1%) can tell from none.
+const DROPPED_SHARE: f64 = 0.01;
+
+/// What the figures do not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// How long the load was to last.
+    pub planned: Duration,
+    /// Runners that their own script ended, by `test.abort()`, `exec.test.fail()` or abortOnFail.
+    pub interrupted_runners: usize,
+    /// Pushes of k6 that never reached Prometheus.
+    pub push_errors: i64,
+    /// Why the figures never settled.
+    pub not_settled: Option<String>,
+}
+
+/// What decided, in one word. In order of weight within one verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    FaultFailed,
+    ScriptFailed,
+    KeyObjectiveMissed,
+    ObjectivesMissed,
+    ObjectiveMissed,
+    RecoveryTooSlow,
+    NotSettled,
+    FiguresIncomplete,
+    RunnerLost,
+    RunnerInterrupted,
+    LoadNotDelivered,
+    FaultUnconfirmed,
+    FaultNotInjected,
+    NoData,
+    NoObjectives,
+    ScriptErrors,
+    InWarningBand,
+    AllObjectivesMet,
+}
+
+impl Reason {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FaultFailed => "FaultFailed",
+            Self::ScriptFailed => "ScriptFailed",
+            Self::KeyObjectiveMissed => "KeyObjectiveMissed",
+            Self::ObjectivesMissed => "ObjectivesMissed",
+            Self::ObjectiveMissed => "ObjectiveMissed",
+            Self::RecoveryTooSlow => "RecoveryTooSlow",
+            Self::NotSettled => "NotSettled",
+            Self::FiguresIncomplete => "FiguresIncomplete",
+            Self::RunnerLost => "RunnerLost",
+            Self::RunnerInterrupted => "RunnerInterrupted",
+            Self::LoadNotDelivered => "LoadNotDelivered",
+            Self::FaultUnconfirmed => "FaultUnconfirmed",
+            Self::FaultNotInjected => "FaultNotInjected",
+            Self::NoData => "NoData",
+            Self::NoObjectives => "NoObjectives",
+            Self::ScriptErrors => "ScriptErrors",
+            Self::InWarningBand => "InWarningBand",
+            Self::AllObjectivesMet => "AllObjectivesMet",
+        }
+    }
+}
+
+/// The answer of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    pub verdict: Verdict,
+    pub reason: Reason,
+    /// One sentence.
+    pub message: String,
+    /// A line each, the deciding ones first.
+    pub grounds: Vec<String>,
+}
+
+/// Something that speaks for a verdict.
+#[derive(Clone, Debug)]
+struct Ground {
+    verdict: Verdict,
+    reason: Reason,
+    text: String,
+}
+
+/// A status must stay small.
+const MOST_GROUNDS: usize = 100;
+
+/// Decides a run whose load ran. The figures are in the status.
+#[must_use]
+pub fn decide(
+    policy: &VerdictPolicy,
+    plans: &[ObjectivePlan],
+    status: &LoadTestStatus,
+    facts: &Facts,
+) -> Ruling {
+    let figures_whole = facts.not_settled.is_none() && facts.push_errors == 0;
+    let mut grounds = Vec::new();
+    of_figures(facts, &mut grounds);
+    of_load(status, facts, &mut grounds);
+    of_faults(status, &mut grounds);
+    of_objectives(policy, plans, status, figures_whole, &mut grounds);
+    of_recoveries(status, figures_whole, &mut grounds);
+    if plans.is_empty() {
+        grounds.push(Ground {
+            verdict: Verdict::Inconclusive,
+            reason: Reason::NoObjectives,
+            text: "the LoadTest has no objectives, so nothing was judged".to_owned(),
+        });
+    }
+    // The heaviest verdict first, and within one the order of the reasons.
+    grounds.sort_by(|a, b| b.verdict.cmp(&a.verdict).then(a.reason.cmp(&b.reason)));
+    let decisive = grounds.first().filter(|ground| ground.verdict != Verdict::Pass);
+    let (verdict, reason, message) = match decisive {
+        Some(ground) => (ground.verdict, ground.reason, sentence(ground, &grounds)),
+        None => (Verdict::Pass, Reason::AllObjectivesMet, all_met(status)),
+    };
+    let mut lines: Vec<String> = grounds.into_iter().map(|ground| ground.text).collect();
+    if lines.len() > MOST_GROUNDS {
+        let more = lines.len() - MOST_GROUNDS + 1;
+        lines.truncate(MOST_GROUNDS - 1);
+        lines.push(format!("and {more} more"));
+    }
+    Ruling { verdict, reason, message, grounds: lines }
+}
+
+/// Each window of each objective is a ground; misses count once per objective.
+fn of_objectives(
+    policy: &VerdictPolicy,
+    plans: &[ObjectivePlan],
+    status: &LoadTestStatus,
+    figures_whole: bool,
+    grounds: &mut Vec<Ground>,
+) {
+    let missed = |o: &ObjectiveStatus| has(o, Outcome::Missed);
+    let misses = status.objectives.iter().filter(|o| missed(o) && !o.key).count();
+    let too_many = misses > usize::try_from(policy.max_misses).unwrap_or(0);
+    for objective in &status.objectives {
+        let plan = plans.iter().find(|p| p.name == objective.name);
+        let on_no_data = match plan.map_or(policy.on_no_data, |p| p.on_no_data) {
+            NoDataPolicy::Inconclusive => Verdict::Inconclusive,
+            NoDataPolicy::Fail => Verdict::Fail,
+        };
+        let miss = match (objective.key, too_many, misses) {
+            (true, ..) => (Verdict::Fail, Reason::KeyObjectiveMissed),
+            (false, true, 1) => (Verdict::Fail, Reason::ObjectiveMissed),
+            (false, true, _) => (Verdict::Fail, Reason::ObjectivesMissed),
+            (false, false, _) => (Verdict::Warn, Reason::ObjectiveMissed),
+        };
+        for window in &objective.windows {
+            let (verdict, reason) = match window.outcome {
+                Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet),
+                Outcome::Warn => (Verdict::Warn, Reason::InWarningBand),
+                Outcome::NoData => (on_no_data, Reason::NoData),
+                Outcome::Missed if figures_whole => miss,
+                Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete),
+            };
+            grounds.push(Ground { verdict, reason, text: line(objective, window) });
+        }
+        let judged_nowhere = objective.outcome == Outcome::NoData && !has(objective, Outcome::NoData);
+        if judged_nowhere {
+            let text = format!("{}: no data: none of its windows held anything to judge", objective.name);
+            grounds.push(Ground { verdict: on_no_data, reason: Reason::NoData, text });
+        }
+    }
+    // An objective that was never evaluated is not met.
+    for plan in plans.iter().filter(|p| !status.objectives.iter().any(|o| o.name == p.name)) {
+        let text = format!("{}: no data: it was never evaluated", plan.name);
+        grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NoData, text });
+    }
+}
+
+fn has(objective: &ObjectiveStatus, outcome: Outcome) -> bool {
+    objective.windows.iter().any(|w| w.outcome == outcome)
+}
+
+fn of_recoveries(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec<Ground>) {
+    let lost = status.runners.as_ref().is_some_and(|r| r.lost > 0);
+    for fault in &status.faults {
+        let Some(recovery) = fault.recovery.as_ref().filter(|r| r.within.is_some()) else { continue };
+        let message = recovery.message.as_deref().unwrap_or("not measured");
+        let (verdict, reason, mark) = match recovery.outcome {
+            Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
+            Outcome::Warn => (Verdict::Warn, Reason::InWarningBand, "warning"),
+            // The fault itself says why there is no recovery.
+            Outcome::NoData if fault.state != FaultState::Injected => continue,
+            Outcome::NoData => (Verdict::Inconclusive, Reason::NoData, "no data"),
+            Outcome::Missed if figures_whole && !lost => (Verdict::Fail, Reason::RecoveryTooSlow, "not met"),
+            Outcome::Missed if lost => (Verdict::Inconclusive, Reason::RunnerLost, "not met"),
+            Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete, "not met"),
+        };
+        let text = format!("{mark}: recovery from {}: {message}", fault.name);
+        grounds.push(Ground { verdict, reason, text });
+    }
+}
+
+fn of_figures(facts: &Facts, grounds: &mut Vec<Ground>) {
+    let mut inconclusive =
+        |reason, text| grounds.push(Ground { verdict: Verdict::Inconclusive, reason, text });
+    if let Some(why) = &facts.not_settled {
+        inconclusive(Reason::NotSettled, format!("the figures did not settle: {why}"));
+    }
+    if facts.push_errors > 0 {
+        inconclusive(
+            Reason::FiguresIncomplete,
+            format!(
+                "{} pushes of k6 did not reach Prometheus, so figures are missing: see the runners' logs",
+                count(facts.push_errors)
+            ),
+        );
+    }
+}
+
+/// Whether the load was what was asked for.
+///
+/// A script that throws ends its iteration early: requests that it would have sent were not sent, and nothing
+/// counts them. Some such iterations make the run Warn at best. If there are as many as iterations, the script
+/// never did what it is for, and the run is an Error, whatever the figures say.
+fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
+    let mut add = |verdict, reason, text| grounds.push(Ground { verdict, reason, text });
+    if let Some(runners) = status.runners.as_ref().filter(|r| r.lost > 0) {
+        let why = runners.problems.first().map(|p| format!(": {p}")).unwrap_or_default();
+        let text = format!("{} of {} runners were lost{why}", runners.lost, runners.total);
+        add(Verdict::Inconclusive, Reason::RunnerLost, text);
+    }
+    if facts.interrupted_runners > 0 {
+        let text = format!(
+            "{} runners were ended by their own script before their load was through (test.abort(), exec.test.fail() or \
+             a threshold with abortOnFail)",
+            facts.interrupted_runners
+        );
+        add(Verdict::Inconclusive, Reason::RunnerInterrupted, text);
+    }
+    let Some(load) = &status.load else { return };
+    let iterations = load.iterations.unwrap_or(0);
+    if let Some(dropped) = load.dropped_iterations.filter(|d| *d > 0) {
+        let share = dropped as f64 / (dropped + iterations) as f64;
+        let text = format!(
+            "{} of {} iterations ({}) were dropped: all virtual users were busy; raise maxVUs if the system under test \
+             may be that slow",
+            count(dropped),
+            count(dropped + iterations),
+            percent(share)
+        );
+        let verdict = if share > DROPPED_SHARE { Verdict::Inconclusive } else { Verdict::Pass };
+        add(verdict, Reason::LoadNotDelivered, text);
+    }
+    if let Some(errors) = load.script_errors.filter(|e| *e > 0) {
+        if errors >= iterations && load.iterations.is_some() {
+            let text = format!(
+                "the script failed in every iteration ({} errors in {} iterations): see the runners' logs",
+                count(errors),
+                count(iterations)
+            );
+            add(Verdict::Error, Reason::ScriptFailed, text);
+        } else {
+            let text = format!(
+                "the script reported {} errors in {} iterations; an iteration that throws sends no further requests: see \
+                 the runners' logs",
+                count(errors),
+                count(iterations)
+            );
+            add(Verdict::Warn, Reason::ScriptErrors, text);
+        }
+    }
+}
+
+fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
+    for fault in &status.faults {
+        let name = &fault.name;
+        let why = fault.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
+        let ground = match fault.state {
+            FaultState::Injected => continue,
+            FaultState::Failed => (Verdict::Error, Reason::FaultFailed, format!("fault {name} failed{why}")),
+            FaultState::Unconfirmed => (
+                Verdict::Inconclusive,
+                Reason::FaultUnconfirmed,
+                format!("fault {name} may have happened, but not provably by this run{why}"),
+            ),
+            FaultState::Pending | FaultState::Intended | FaultState::NotInjected => (
+                Verdict::Inconclusive,
+                Reason::FaultNotInjected,
+                format!("fault {name} was not injected{why}"),
+            ),
+        };
+        grounds.push(Ground { verdict: ground.0, reason: ground.1, text: ground.2 });
+    }
+}
+
+/// `not met: save-p95 in fault kill-dbman: 7.1% of 9,204 requests …`
+fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
+    let mark = match window.outcome {
+        Outcome::Met => "met",
+        Outcome::Warn => "warning",
+        Outcome::NoData => "no data",
+        Outcome::Missed => "not met",
+    };
+    let value = match (&window.value, window.outcome) {
+        (Some(value), Outcome::Warn) => format!(" ({value})"),
+        _ => String::new(),
+    };
+    format!(
+        "{mark}: {}{}: {}{value}",
+        objective.name,
+        Window::words(window.window, window.fault.as_deref()),
+        window.message.as_deref().unwrap_or("not measured")
+    )
+}
+
+/// The sentence of the deciding ground, with the number of others that weigh as much.
+fn sentence(decisive: &Ground, grounds: &[Ground]) -> String {
+    let text = decisive.text.split_once(": ").map_or(decisive.text.as_str(), |(mark, rest)| match mark {
+        "not met" | "warning" => rest,
+        _ => &decisive.text,
+    });
+    let others = grounds.iter().filter(|g| g.verdict == decisive.verdict).count() - 1;
+    match others {
+        0 => text.to_owned(),
+        1 => format!("{text}; and 1 more ground"),
+        n => format!("{text}; and {n} more grounds"),
+    }
+}
+
+fn all_met(status: &LoadTestStatus) -> String {
+    let met = status.objectives.len();
+    let requests = status.load.as_ref().and_then(|l| l.requests);
+    let over = requests.map(|n| format!(" over {} requests", count(n))).unwrap_or_default();
+    let recovery = display::slowest_recovery(status)
+        .map(|slowest| format!("; back {} after the slowest recovery", human(slowest)))
+        .unwrap_or_default();
+    let objectives =
+        if met == 1 { "the objective was met".to_owned() } else { format!("all {met} objectives were met") };
+    format!("{objectives}{over}{recovery}")
+}

@@ -1,0 +1,82 @@
+//! The operator's configuration file.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use loadtest_core::duration;
+use serde::Deserialize;
+
+/// What the administrator allows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// The namespaces whose LoadTests are run.
+    pub namespaces: Vec<String>,
+    /// The Prometheus endpoints that LoadTests may name.
+    pub prometheus: BTreeMap<String, PrometheusEndpoint>,
+    #[serde(default)]
+    pub leader_election: LeaderElection,
+}
+
+/// A Prometheus: asked here, written to by the runners.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PrometheusEndpoint {
+    #[serde(rename = "queryURL")]
+    pub query_url: String,
+    #[serde(rename = "remoteWriteURL")]
+    pub remote_write_url: String,
+    #[serde(default = "one_second", deserialize_with = "read_duration")]
+    pub push_interval: Duration,
+    /// File that holds a bearer token for queries.
+    #[serde(default)]
+    pub bearer_token_file: Option<std::path::PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LeaderElection {
+    pub enabled: bool,
+}
+
+impl Default for LeaderElection {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Config {
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("failed to read the configuration {}", path.display()))?;
+        let config: Self = serde_saphyr::from_str(&text)
+            .with_context(|| format!("failed to parse the configuration {}", path.display()))?;
+        ensure!(!config.namespaces.is_empty(), "the configuration serves no namespace: list at least one");
+        Ok(config)
+    }
+}
+
+fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn read_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration::parse(&text)
+        .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no duration, as in 1s")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_chart_writes_and_refuses_unknown_fields() {
+        let text = "namespaces: [loadtests]\nprometheus:\n  default:\n    queryURL: http://p:9090\n    \
+                    remoteWriteURL: http://p:9090/api/v1/write\n    pushInterval: 2s\n";
+        let config: Config = serde_saphyr::from_str(text).unwrap();
+        assert_eq!(config.prometheus["default"].push_interval, Duration::from_secs(2));
+        assert!(config.leader_election.enabled);
+        assert!(serde_saphyr::from_str::<Config>(&format!("{text}more: 1\n")).is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! What all runs share.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use kube::runtime::events::{Recorder, Reporter};
+
+use crate::{
+    clients::{EffectClients, OwnClient},
+    config::Config,
+    k6_api::K6Api,
+    metrics::Metrics,
+    prometheus::Prometheus,
+};
+
+/// Clients, configuration and metrics.
+pub struct Context {
+    pub own: OwnClient,
+    pub effects: EffectClients,
+    pub config: Config,
+    pub metrics: Arc<Metrics>,
+    pub recorder: Recorder,
+    pub k6: K6Api,
+    pub prometheus: BTreeMap<String, Prometheus>,
+}
+
+impl Context {
+    pub fn new(
+        own: OwnClient,
+        config: Config,
+        metrics: Arc<Metrics>,
+        pod_name: String,
+    ) -> anyhow::Result<Self> {
+        let reporter = Reporter { controller: "loadtest-operator".to_owned(), instance: Some(pod_name) };
+        let prometheus = config
+            .prometheus
+            .iter()
+            .map(|(name, endpoint)| Ok((name.clone(), Prometheus::new(endpoint)?)))
+            .collect::<anyhow::Result<_>>()?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .no_proxy()
+            .build()
+            .context("failed to make an HTTP client")?;
+        Ok(Self {
+            recorder: Recorder::new(own.client.clone(), reporter),
+            own,
+            effects: EffectClients::default(),
+            config,
+            metrics,
+            k6: K6Api::new(http),
+            prometheus,
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! Figures: asked of Prometheus in the order that the core says, once they have settled.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use loadtest_core::{
+    ask::{Answer, Request},
+    evaluate::{Evaluation, Settings, Step},
+    plan::objective::K6Samples,
+    promql::{self, K6Metrics, OUTCOME, Split},
+    settle::{Settled, Settling},
+};
+use loadtest_crds::LoadTestStatus;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Shared;
+use crate::prometheus::{Prometheus, QueryError};
+
+/// How long the figures may take to arrive.
+const SETTLE_LIMIT: Duration = Duration::from_secs(45);
+/// How long to wait for the last few requests, which may never come.
+const NEARLY_LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks; as often as new samples can be expected.
+const SETTLE_POLL: Duration = Duration::from_millis(500);
+/// A query that is not answered is asked again for so long.
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
+/// Queries under way at once: Prometheus itself takes 20.
+const PARALLEL: usize = 8;
+/// How often the figures so far are published while the load runs.
+const LIVE: Duration = Duration::from_secs(5);
+
+/// Waits until the figures have settled, then judges them. What does not settle is judged all the same, so
+/// that there is something to see, but the verdict knows.
+pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
+    let Some((prometheus, settings)) = source(&s) else {
+        let message =
+            format!("Prometheus {} is no longer in the operator's configuration", s.plan.prometheus);
+        let judgement =
+            answer_all(&s, &status, &Settings { run_id: s.plan.names.uid.clone(), push: LIVE }, |_| {
+                let message = message.clone();
+                async move { Answer::Failed(message) }
+            })
+            .await;
+        return s.tell(move |facts| facts.judgement = Some((judgement, None)));
+    };
+    let not_settled = settle(&s, &prometheus, &status, &settings).await;
+    let judgement = answer_all(&s, &status, &settings, |request| {
+        let prometheus = prometheus.clone();
+        async move { insist(&prometheus, &request).await }
+    })
+    .await;
+    s.tell(move |facts| facts.judgement = Some((judgement, not_settled)));
+}
+
+async fn answer_all<F: Future<Output = Answer>>(
+    s: &Shared,
+    status: &LoadTestStatus,
+    settings: &Settings,
+    ask: impl Fn(Request) -> F,
+) -> loadtest_core::evaluate::Judgement {
+    let mut evaluation = Evaluation::of(&s.plan, status, settings.clone());
+    let mut answers = Vec::new();
+    loop {
+        match evaluation.step(std::mem::take(&mut answers)) {
+            Step::Done(judgement) => return *judgement,
+            Step::Ask(requests) => {
+                answers = stream::iter(requests)
+                    .map(|request| {
+                        let id = request.id;
+                        let answer = ask(request);
+                        async move { (id, answer.await) }
+                    })
+                    .buffer_unordered(PARALLEL)
+                    .collect()
+                    .await;
+            }
+        }
+    }
+}
+
+/// `None` when settled; else why not.
+async fn settle(
+    s: &Shared,
+    prometheus: &Prometheus,
+    status: &LoadTestStatus,
+    settings: &Settings,
+) -> Option<String> {
+    let begun = Instant::now();
+    let mut poll = tokio::time::interval(SETTLE_POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        poll.tick().await;
+        let settling = Settling::new(&s.plan.objectives, status, settings, Timestamp::now());
+        let answers = stream::iter(settling.requests())
+            .map(|request| async move {
+                let answer = prometheus.answer(&request).await;
+                (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
+            })
+            .buffer_unordered(PARALLEL)
+            .collect()
+            .await;
+        match settling.judge(answers) {
+            Settled::Yes => return None,
+            Settled::Nearly(_) if begun.elapsed() > NEARLY_LIMIT => return None,
+            Settled::NotYet(why) if begun.elapsed() > SETTLE_LIMIT => return Some(why),
+            Settled::Nearly(_) | Settled::NotYet(_) => {}
+        }
+    }
+}
+
+/// Asks until Prometheus says something, be it no.
+async fn insist(prometheus: &Prometheus, request: &Request) -> Answer {
+    let begun = Instant::now();
+    loop {
+        match prometheus.answer(request).await {
+            Ok(answer) => return answer,
+            Err(error @ QueryError::Refused(_)) => return Answer::Failed(error.to_string()),
+            Err(error) if begun.elapsed() > ANSWER_LIMIT => return Answer::Failed(error.to_string()),
+            Err(error) => {
+                tracing::warn!(%error, "a query was not answered, asking again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Publishes requests and failures so far, while the load runs, for those who watch. Not judged.
+pub async fn follow_live(s: Arc<Shared>) {
+    let Some((prometheus, settings)) = source(&s) else { return };
+    let mut poll = tokio::time::interval(LIVE);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let begun = Instant::now();
+    // The first tick is at once, when nothing has been pushed yet.
+    poll.tick().await;
+    loop {
+        poll.tick().await;
+        let reach = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX - 600) + 600;
+        let metrics = K6Metrics::new(&settings.run_id, reach);
+        let selector = metrics.selector(promql::HTTP_REQS, &K6Samples::default());
+        if let Ok(Answer::Vector(sums)) =
+            prometheus.query(&metrics.cumulative(&selector, Split::Outcome, None)).await
+        {
+            let failed =
+                |labels: &loadtest_core::ask::Labels| labels.get(OUTCOME).is_some_and(|o| o == "false");
+            let sum = |only_failed: bool| {
+                let counted = sums.iter().filter(|(labels, ..)| !only_failed || failed(labels));
+                counted.map(|(.., value)| value).sum::<f64>().round() as i64
+            };
+            let live = (sum(false), sum(true));
+            s.tell(move |facts| facts.live = Some(live));
+        }
+    }
+}
+
+fn source(s: &Shared) -> Option<(Prometheus, Settings)> {
+    let prometheus = s.context.prometheus.get(&s.plan.prometheus)?.clone();
+    let push = s.context.config.prometheus.get(&s.plan.prometheus)?.push_interval;
+    Some((prometheus, Settings { run_id: s.plan.names.uid.clone(), push }))
+}

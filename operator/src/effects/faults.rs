@@ -1,0 +1,189 @@
+//! Faults: all that reaches the targets, with the rights of the LoadTest's service account and no others.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::join_all};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Preconditions},
+    runtime::{WatchStreamExt, reflector, watcher},
+};
+use loadtest_core::{
+    machine::{KillResult, Problem, TargetSeen},
+    pick::Candidate,
+    plan::{Action, FaultPlan},
+};
+use loadtest_crds::TargetStatus;
+
+use super::Shared;
+use crate::{clients::EffectClient, failpoint};
+
+/// How long one deletion may take before it counts as unanswered.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The client of the LoadTest's service account.
+pub fn effect_client(s: &Shared) -> Result<EffectClient, Problem> {
+    let account = s.plan.service_account.as_deref().ok_or_else(|| Problem {
+        reason: "NoServiceAccount",
+        message: "faults need spec.serviceAccountName".to_owned(),
+    })?;
+    s.context.effects.of(&s.context.own, &s.plan.names.namespace, account).map_err(|error| Problem {
+        reason: "ServiceAccountUnusable",
+        message: format!("failed to act as service account {account}: {error}"),
+    })
+}
+
+/// The pods behind a fault's selector. It also warms the connection that the effect will use.
+pub async fn list_candidates(s: Arc<Shared>, fault: String) {
+    let result = match s.plan.fault(&fault) {
+        Some(plan) => candidates(&s, plan).await,
+        None => Ok(Vec::new()),
+    };
+    s.tell(move |facts| drop(facts.candidates.insert(fault, result)));
+}
+
+/// Lists the pods that a fault may take.
+pub async fn candidates(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Problem> {
+    let effect = effect_client(s)?;
+    let api: Api<Pod> = Api::namespaced(effect.client.clone(), &plan.namespace);
+    let matching = ListParams::default().labels(&plan.selector_text());
+    match api.list(&matching).await {
+        Ok(pods) => Ok(pods.items.iter().map(candidate).collect()),
+        Err(error) => Err(Problem {
+            reason: "TargetsUnreadable",
+            message: format!("{} cannot list the pods in namespace {}: {error}", effect.user, plan.namespace),
+        }),
+    }
+}
+
+fn candidate(pod: &Pod) -> Candidate {
+    Candidate {
+        name: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+        ready: is_ready(pod),
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+}
+
+/// Looks recorded targets up again, for an intent that an earlier process left.
+pub async fn look_again(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>) {
+    let effect = effect_client(&s);
+    let seen = join_all(targets.into_iter().map(|target| {
+        let effect = &effect;
+        async move {
+            let seen = match effect {
+                Ok(effect) => look(effect, &target).await,
+                Err(problem) => TargetSeen::Unknown(problem.message.clone()),
+            };
+            (target.uid, seen)
+        }
+    }))
+    .await;
+    let seen: BTreeMap<_, _> = seen.into_iter().collect();
+    s.tell(move |facts| drop(facts.seen.insert(fault, seen)));
+}
+
+async fn look(effect: &EffectClient, target: &TargetStatus) -> TargetSeen {
+    let api: Api<Pod> = Api::namespaced(effect.client.clone(), &target.namespace);
+    match api.get_opt(&target.name).await {
+        Ok(Some(pod)) if pod.uid().as_deref() == Some(target.uid.as_str()) => {
+            match pod.metadata.deletion_timestamp {
+                None => TargetSeen::Alive,
+                Some(_) => TargetSeen::Gone,
+            }
+        }
+        Ok(_) => TargetSeen::Gone,
+        Err(error) => TargetSeen::Unknown(error.to_string()),
+    }
+}
+
+/// Deletes the targets, all at once.
+pub async fn kill(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>) {
+    failpoint::hit("kill-intended");
+    let grace = match s.plan.fault(&fault).map(|f| f.action) {
+        Some(Action::PodKill { grace_period_seconds }) => grace_period_seconds,
+        None => 0,
+    };
+    let effect = effect_client(&s);
+    let results = join_all(targets.into_iter().map(|target| {
+        let effect = &effect;
+        async move {
+            let result = match effect {
+                Ok(effect) => delete(effect, &target, grace).await,
+                Err(p) => KillResult::Refused { sent: Timestamp::now(), message: p.message.clone() },
+            };
+            (target.uid, result)
+        }
+    }))
+    .await;
+    failpoint::hit("kill-sent");
+    let results: BTreeMap<_, _> = results.into_iter().collect();
+    s.tell(move |facts| drop(facts.kills.insert(fault, results)));
+}
+
+/// One deletion, with the recorded uid as its precondition: it cannot hit another pod, and it cannot happen
+/// twice. So an unanswered one may be sent again if the pod is seen to live.
+async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32) -> KillResult {
+    let api: Api<Pod> = Api::namespaced(effect.client.clone(), &target.namespace);
+    let params = DeleteParams {
+        grace_period_seconds: Some(grace),
+        preconditions: Some(Preconditions { uid: Some(target.uid.clone()), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    let sent = Timestamp::now();
+    for attempt in 0..2 {
+        let failure = match tokio::time::timeout(ANSWER, api.delete(&target.name, &params)).await {
+            Ok(Ok(_)) => return KillResult::Done { sent, acknowledged: Timestamp::now() },
+            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 404 && attempt == 0 => {
+                let message = "the pod was gone before the fault was due".to_owned();
+                return KillResult::Refused { sent, message };
+            }
+            Ok(Err(kube::Error::Api(refusal))) if (400..500).contains(&refusal.code) && attempt == 0 => {
+                let message = format!("{} was refused: {}", effect.user, refusal.message);
+                return KillResult::Refused { sent, message };
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", ANSWER.as_secs()),
+        };
+        tracing::warn!(pod = target.name, failure, "a deletion was not acknowledged");
+        if attempt == 1 || !matches!(look(effect, target).await, TargetSeen::Alive) {
+            return KillResult::Unconfirmed { sent, message: failure };
+        }
+    }
+    KillResult::Unconfirmed { sent, message: "no answer".to_owned() }
+}
+
+/// Watches the pods behind the selector until as many as before are ready, the targets not counted.
+pub async fn await_replacement(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>, before: i32) {
+    let (Some(plan), Ok(effect)) = (s.plan.fault(&fault).cloned(), effect_client(&s)) else { return };
+    let uids: Vec<String> = targets.into_iter().map(|t| t.uid).collect();
+    let before = usize::try_from(before).unwrap_or(1);
+    let api: Api<Pod> = Api::namespaced(effect.client, &plan.namespace);
+    let (store, writer) = reflector::store();
+    let matching = watcher::Config::default().labels(&plan.selector_text());
+    let mut changes = watcher::watcher(api, matching).default_backoff().reflect(writer).boxed();
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+            Ok(_) => {
+                let ready = |pod: &Pod| is_ready(pod) && !uids.iter().any(|u| pod.uid().as_ref() == Some(u));
+                if store.state().iter().filter(|pod| ready(pod)).count() >= before {
+                    let at = Timestamp::now();
+                    s.tell(move |facts| {
+                        facts.replaced.insert(fault, at);
+                    });
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "failed to watch the targets, trying again"),
+        }
+    }
+}

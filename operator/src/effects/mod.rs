@@ -1,0 +1,168 @@
+//! What a run does to the world. Each effect runs beside the run's task and reports what came of it as an
+//! update of the facts; it decides nothing.
+
+mod evaluate;
+mod faults;
+mod logs;
+mod objects;
+mod preflight;
+mod runners;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::{Api, runtime::reflector::Store};
+use loadtest_core::{
+    machine::{Effect, Facts, PodState},
+    names::RunnerId,
+    plan::Plan,
+};
+use loadtest_crds::LoadTestStatus;
+use tokio::{sync::mpsc, task::AbortHandle};
+use tracing::Instrument;
+
+use crate::{context::Context, run::observe};
+
+/// What came of an effect.
+pub type Update = Box<dyn FnOnce(&mut Facts) + Send>;
+
+/// Carries out the effects of one run. Dropped with its task, it ends those under way.
+pub struct Effects {
+    shared: Arc<Shared>,
+    tasks: std::sync::Mutex<Vec<AbortHandle>>,
+}
+
+/// What every effect may use.
+pub struct Shared {
+    pub context: Arc<Context>,
+    pub plan: Arc<Plan>,
+    pub store: Store<Pod>,
+    updates: mpsc::UnboundedSender<Update>,
+}
+
+impl Effects {
+    pub fn new(
+        context: Arc<Context>,
+        plan: Arc<Plan>,
+        store: Store<Pod>,
+        updates: mpsc::UnboundedSender<Update>,
+    ) -> Self {
+        let shared = Arc::new(Shared { context, plan, store, updates });
+        Self { shared, tasks: std::sync::Mutex::default() }
+    }
+
+    /// Begins an effect. What it needs of the status is taken now.
+    pub fn begin(&self, effect: Effect, status: &LoadTestStatus) {
+        let s = self.shared.clone();
+        match effect {
+            Effect::Preflight => self.spawn(preflight::check(s)),
+            Effect::Create => self.spawn(objects::create(s)),
+            Effect::ReadInspection { scenario } => self.spawn(logs::read_inspection(s, scenario)),
+            Effect::ReadLastWords { runner } => self.spawn(logs::read_last_words(s, runner)),
+            Effect::AwaitBarrier { runner } => self.spawn(runners::await_barrier(s, runner)),
+            Effect::Setup { scenario } => self.spawn(runners::set_up(s, scenario)),
+            Effect::Start { runners } => {
+                let intended = status.load.as_ref().and_then(|l| l.start_intended_at.as_ref()).map(|t| t.0);
+                self.spawn(runners::start(s, runners, intended));
+            }
+            Effect::LowerDeadline { seconds } => self.spawn(objects::lower_deadline(s, seconds)),
+            Effect::Follow { runners } => {
+                for runner in runners {
+                    self.spawn(runners::follow(s.clone(), runner));
+                }
+                self.spawn(evaluate::follow_live(s));
+            }
+            Effect::ListCandidates { fault } => self.spawn(faults::list_candidates(s, fault)),
+            Effect::LookAgain { fault } => {
+                let targets = targets_of(status, &fault);
+                self.spawn(faults::look_again(s, fault, targets));
+            }
+            Effect::Kill { fault, uids } => {
+                let mut targets = targets_of(status, &fault);
+                targets.retain(|t| uids.contains(&t.uid));
+                self.spawn(faults::kill(s, fault, targets));
+            }
+            Effect::AwaitReplacement { fault } => {
+                let targets = targets_of(status, &fault);
+                let before = status.faults.iter().find(|f| f.name == fault).and_then(|f| f.ready_before);
+                self.spawn(faults::await_replacement(s, fault, targets, before.unwrap_or(1)));
+            }
+            Effect::Teardown { scenario, runner } => self.spawn(runners::tear_down(s, scenario, runner)),
+            Effect::CountRequests { runners } => self.spawn(runners::count_requests(s, runners)),
+            Effect::Release { runners } => self.spawn(objects::release(s, runners)),
+            Effect::KeepLogs => self.spawn(logs::keep(s)),
+            Effect::Evaluate => self.spawn(evaluate::evaluate(s, status.clone())),
+            Effect::DeletePods => self.spawn(objects::delete_pods(s)),
+            // Done by the run itself, with its record.
+            Effect::RemoveFinalizer => {}
+        }
+    }
+
+    fn spawn(&self, effect: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(effect.in_current_span());
+        if let Ok(mut tasks) = self.tasks.lock() {
+            tasks.retain(|t| !t.is_finished());
+            tasks.push(task.abort_handle());
+        }
+    }
+}
+
+impl Drop for Effects {
+    fn drop(&mut self) {
+        if let Ok(tasks) = self.tasks.lock() {
+            tasks.iter().for_each(AbortHandle::abort);
+        }
+    }
+}
+
+fn targets_of(status: &LoadTestStatus, fault: &str) -> Vec<loadtest_crds::TargetStatus> {
+    status.faults.iter().find(|f| f.name == fault).map(|f| f.targets.clone()).unwrap_or_default()
+}
+
+impl Shared {
+    /// Hands a fact to the run.
+    pub fn tell(&self, update: impl FnOnce(&mut Facts) + Send + 'static) {
+        // A run that has ended needs no more facts.
+        let _ = self.updates.send(Box::new(update));
+    }
+
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.context.own.client.clone(), &self.plan.names.namespace)
+    }
+
+    pub fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.context.own.client.clone(), &self.plan.names.namespace)
+    }
+
+    /// The state of one runner's pod as the watch knows it.
+    pub fn runner_state(&self, id: &RunnerId) -> Option<PodState> {
+        let name = self.plan.names.runner_pod(id);
+        let key = kube::runtime::reflector::ObjectRef::new(&name).within(&self.plan.names.namespace);
+        let pod = self.store.get(&key)?;
+        observe::view(&pod).map(|view| view.state)
+    }
+
+    /// The address of one runner, while it runs.
+    pub fn runner_ip(&self, id: &RunnerId) -> Option<String> {
+        match self.runner_state(id) {
+            Some(PodState::Running { ip }) => Some(ip),
+            _ => None,
+        }
+    }
+}
+
+/// Repeats what may be repeated until the API server has taken it, with growing pauses.
+pub async fn persist<T, F: Future<Output = kube::Result<T>>>(
+    what: &str,
+    mut attempt: impl FnMut() -> F,
+) -> T {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => tracing::warn!(%error, "failed to {what}, trying again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,126 @@
+//! The run's own objects: created, released, deleted.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use loadtest_core::{
+    build::{self, RemoteWrite},
+    names::{RunnerId, UID_LABEL},
+};
+use serde_json::json;
+
+use super::{Shared, persist};
+
+/// Requests under way at once. The API server queues what it cannot take, so more brings nothing.
+const PARALLEL: usize = 64;
+
+/// Creates all objects of the run; the pods all at once. Those that exist stay as they are.
+pub async fn create(s: Arc<Shared>) {
+    let result = try_create(&s).await;
+    s.tell(move |facts| facts.created = Some(result));
+}
+
+async fn try_create(s: &Shared) -> Result<(), String> {
+    let endpoint = s.context.config.prometheus.get(&s.plan.prometheus).ok_or_else(|| {
+        format!("no Prometheus named {} in the operator's configuration", s.plan.prometheus)
+    })?;
+    let remote_write =
+        RemoteWrite { url: endpoint.remote_write_url.clone(), push_interval: endpoint.push_interval };
+    let objects = build::build_run(&s.plan, &remote_write);
+
+    for map in &objects.config_maps {
+        match s.config_maps().create(&PostParams::default(), map).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(refusal)) if refusal.code == 409 => {}
+            Err(error) => return Err(format!("failed to create ConfigMap {}: {error}", map.name_any())),
+        }
+    }
+    let api = s.pods();
+    let mut created = stream::iter(objects.pods)
+        .map(|pod| {
+            let api = &api;
+            async move {
+                match api.create(&PostParams::default(), &pod).await {
+                    Ok(_) => Ok(()),
+                    Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
+                        ours(api, &pod.name_any(), &s.plan.names.uid).await
+                    }
+                    Err(error) => Err(format!("failed to create pod {}: {error}", pod.name_any())),
+                }
+            }
+        })
+        .buffer_unordered(PARALLEL);
+    let mut result = Ok(());
+    while let Some(one) = created.next().await {
+        result = result.and(one);
+    }
+    result
+}
+
+/// An earlier process may have created it; anyone else's pod of that name is in the way.
+async fn ours(api: &kube::Api<k8s_openapi::api::core::v1::Pod>, name: &str, uid: &str) -> Result<(), String> {
+    match api.get_opt(name).await {
+        Ok(Some(pod)) if pod.labels().get(UID_LABEL).is_some_and(|of| of == uid) => Ok(()),
+        Ok(_) => {
+            Err(format!("a pod named {name} exists and is not of this run: delete it or rename the LoadTest"))
+        }
+        Err(error) => Err(format!("failed to look at pod {name}: {error}")),
+    }
+}
+
+/// A paused k6 has no end of its own, so its pod was created with a high ceiling; now the length is known.
+pub async fn lower_deadline(s: Arc<Shared>, seconds: i64) {
+    patch_deadlines(&s, s.plan.runners().collect(), seconds).await;
+}
+
+/// Makes the kubelet end the pods: SIGTERM within a second, and the pod stays with its exit code and logs.
+/// Deleting it would lose them, and a k6 that lingers ends by nothing else.
+pub async fn release(s: Arc<Shared>, runners: Vec<RunnerId>) {
+    patch_deadlines(&s, runners, 1).await;
+}
+
+async fn patch_deadlines(s: &Shared, runners: Vec<RunnerId>, seconds: i64) {
+    let api = s.pods();
+    let patch = Patch::Strategic(json!({"spec": {"activeDeadlineSeconds": seconds}}));
+    stream::iter(runners)
+        .for_each_concurrent(PARALLEL, |runner| {
+            let (api, patch) = (&api, &patch);
+            let name = s.plan.names.runner_pod(&runner);
+            async move {
+                persist("patch a runner's deadline", || async {
+                    match api.patch(&name, &PatchParams::default(), patch).await {
+                        Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409 | 422) => Ok(()),
+                        other => other.map(drop),
+                    }
+                })
+                .await;
+            }
+        })
+        .await;
+}
+
+/// Deletes all pods of the run. Those that still hold load get a moment to flush.
+pub async fn delete_pods(s: Arc<Shared>) {
+    let own = ListParams::default().labels(&format!("{UID_LABEL}={}", s.plan.names.uid));
+    let params = DeleteParams { grace_period_seconds: Some(2), ..DeleteParams::default() };
+    let api = s.pods();
+    persist("delete the run's pods", || async {
+        let pods = api.list(&own).await?;
+        let deleted = stream::iter(pods.items).map(|pod| {
+            let (api, params) = (&api, &params);
+            async move {
+                match api.delete(&pod.name_any(), params).await {
+                    Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
+                    other => other.map(drop),
+                }
+            }
+        });
+        deleted.buffer_unordered(PARALLEL).collect::<Vec<_>>().await.into_iter().collect::<kube::Result<()>>()
+    })
+    .await;
+    s.tell(|facts| facts.pods_deleted = true);
+}

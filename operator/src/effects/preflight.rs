@@ -1,0 +1,189 @@
+//! What can be checked before anything starts.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::future::join_all;
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{Api, api::PostParams};
+use loadtest_core::{
+    machine::Problem,
+    pick,
+    plan::{FaultPlan, ScenarioPlan},
+};
+
+use super::{Shared, faults};
+
+/// All checks at once; the problems in the order of the spec.
+pub async fn check(s: Arc<Shared>) {
+    let (scripts, prometheus, faults) = tokio::join!(
+        join_all(s.plan.scenarios.iter().map(|scenario| script(&s, scenario))),
+        prometheus(&s),
+        faults(&s)
+    );
+    let problems: Vec<Problem> = scripts.into_iter().flatten().chain(prometheus).chain(faults).collect();
+    s.tell(move |facts| facts.preflight = Some(problems));
+}
+
+async fn script(s: &Shared, scenario: &ScenarioPlan) -> Option<Problem> {
+    let map = scenario.spec.script.config_map.as_ref()?;
+    let place = format!("scenario {}", scenario.spec.name);
+    let problem = |message| Some(Problem { reason: "ScriptNotFound", message });
+    match s.config_maps().get_opt(&map.name).await {
+        Err(error) => problem(format!("{place}: failed to read ConfigMap {}: {error}", map.name)),
+        Ok(None) => problem(format!(
+            "{place}: there is no ConfigMap {} in namespace {}: create it with kubectl create configmap {} --from-file={}",
+            map.name, s.plan.names.namespace, map.name, map.key
+        )),
+        Ok(Some(found)) => {
+            let keys: BTreeSet<String> = found
+                .data
+                .into_iter()
+                .flat_map(|d| d.into_keys())
+                .chain(found.binary_data.into_iter().flat_map(|d| d.into_keys()))
+                .collect();
+            if keys.contains(&map.key) {
+                return None;
+            }
+            let has = keys.into_iter().collect::<Vec<_>>().join(", ");
+            problem(format!("{place}: ConfigMap {} has no key {}; it has: {has}", map.name, map.key))
+        }
+    }
+}
+
+async fn prometheus(s: &Shared) -> Vec<Problem> {
+    let Some(prometheus) = s.context.prometheus.get(&s.plan.prometheus) else {
+        let known = s.context.prometheus.keys().cloned().collect::<Vec<_>>().join(", ");
+        return vec![Problem {
+            reason: "PrometheusUnknown",
+            message: format!(
+                "spec.prometheus: {} is none of the endpoints in the operator's configuration ({known})",
+                s.plan.prometheus
+            ),
+        }];
+    };
+    prometheus
+        .check()
+        .await
+        .err()
+        .map(|error| Problem {
+            reason: "PrometheusUnreachable",
+            message: format!("Prometheus {} does not answer: {error}", s.plan.prometheus),
+        })
+        .into_iter()
+        .collect()
+}
+
+async fn faults(s: &Shared) -> Vec<Problem> {
+    if s.plan.faults.is_empty() {
+        return Vec::new();
+    }
+    if let Err(problem) = account(s).await {
+        return vec![problem];
+    }
+    join_all(s.plan.faults.iter().map(|fault| check_fault(s, fault))).await.into_iter().flatten().collect()
+}
+
+/// An account that does not exist can be impersonated all the same, so it is looked up.
+async fn account(s: &Shared) -> Result<(), Problem> {
+    let name = s.plan.service_account.clone().unwrap_or_default();
+    let namespace = &s.plan.names.namespace;
+    let api: Api<ServiceAccount> = Api::namespaced(s.context.own.client.clone(), namespace);
+    let problem = |message| Err(Problem { reason: "ServiceAccountNotFound", message });
+    match api.get_opt(&name).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => problem(format!("there is no service account {name} in namespace {namespace}")),
+        Err(error) => problem(format!("failed to read service account {name}: {error}")),
+    }
+}
+
+async fn check_fault(s: &Shared, fault: &FaultPlan) -> Option<Problem> {
+    let missing = match missing_verbs(s, fault).await {
+        Ok(missing) => missing,
+        Err(problem) => return Some(problem),
+    };
+    if !missing.is_empty() {
+        let account = s.plan.service_account.as_deref().unwrap_or_default();
+        return Some(Problem {
+            reason: "Forbidden",
+            message: format!(
+                "fault {}: service account {account} may not {} pods in namespace {}; apply:\n{}",
+                fault.name,
+                missing.join(", "),
+                fault.namespace,
+                role(account, &s.plan.names.namespace, &fault.namespace)
+            ),
+        });
+    }
+    match faults::candidates(s, fault).await {
+        Err(problem) => {
+            Some(Problem { message: format!("fault {}: {}", fault.name, problem.message), ..problem })
+        }
+        Ok(pods) => pick::pick(fault, &pods, 0)
+            .err()
+            .map(|error| Problem { reason: "NoTarget", message: format!("fault {}: {error}", fault.name) }),
+    }
+}
+
+/// Asked as the account itself, which needs no further right.
+async fn missing_verbs(s: &Shared, fault: &FaultPlan) -> Result<Vec<&'static str>, Problem> {
+    let effect = faults::effect_client(s)?;
+    let api: Api<SelfSubjectAccessReview> = Api::all(effect.client.clone());
+    let answers = join_all(["list", "watch", "get", "delete"].map(|verb| {
+        let api = &api;
+        async move {
+            let review = SelfSubjectAccessReview {
+                spec: SelfSubjectAccessReviewSpec {
+                    resource_attributes: Some(ResourceAttributes {
+                        namespace: Some(fault.namespace.clone()),
+                        resource: Some("pods".to_owned()),
+                        verb: Some(verb.to_owned()),
+                        ..ResourceAttributes::default()
+                    }),
+                    ..SelfSubjectAccessReviewSpec::default()
+                },
+                ..SelfSubjectAccessReview::default()
+            };
+            (verb, api.create(&PostParams::default(), &review).await)
+        }
+    }))
+    .await;
+    let mut missing = Vec::new();
+    for (verb, answer) in answers {
+        match answer {
+            Ok(review) if review.status.as_ref().is_some_and(|s| s.allowed) => {}
+            Ok(_) => missing.push(verb),
+            Err(error) => {
+                return Err(Problem {
+                    reason: "ImpersonationRefused",
+                    message: format!(
+                        "the operator may not act as {}: list the account under faultAccounts in the values of \
+                         the operator's chart ({error})",
+                        effect.user
+                    ),
+                });
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The Role that is missing, ready to apply.
+fn role(account: &str, own: &str, target: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: loadtest-faults-{account}, namespace: {target}}}
+rules:
+- {{apiGroups: [\"\"], resources: [pods], verbs: [get, list, watch, delete]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: loadtest-faults-{account}, namespace: {target}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: loadtest-faults-{account}}}
+subjects:
+- {{kind: ServiceAccount, name: {account}, namespace: {own}}}"
+    )
+}

@@ -1,0 +1,168 @@
+//! The runners through k6's REST API: barrier, setup(), start, progress, teardown(), counts.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::join_all, stream};
+use jiff::Timestamp;
+use loadtest_core::{
+    k6,
+    machine::{PodState, RunnerStart},
+    names::RunnerId,
+};
+use tokio::time::MissedTickBehavior;
+
+use super::{Shared, logs};
+use crate::{failpoint, k6_api::K6Error};
+
+/// k6 has no watch: between the container's start and the barrier it is asked this often.
+const BARRIER_POLL: Duration = Duration::from_millis(50);
+/// While the load runs.
+const FOLLOW_POLL: Duration = Duration::from_millis(500);
+/// k6 itself limits setup() and teardown() to a minute unless the script says otherwise; this is for scripts
+/// that do.
+const SETUP_LIMIT: Duration = Duration::from_secs(600);
+
+/// Asks until the runner waits at the barrier or its pod is gone.
+pub async fn await_barrier(s: Arc<Shared>, runner: RunnerId) {
+    let mut poll = tokio::time::interval(BARRIER_POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        poll.tick().await;
+        match s.runner_state(&runner) {
+            Some(PodState::Running { ip }) => {
+                if let Ok(status) = s.context.k6.status(&ip).await
+                    && status.status >= k6::ExecutionStatus::PAUSED_BEFORE_RUN
+                {
+                    s.tell(move |facts| {
+                        facts.at_barrier.insert(runner);
+                    });
+                    return;
+                }
+            }
+            Some(PodState::Ended { .. }) => return,
+            _ => {}
+        }
+    }
+}
+
+/// Runs setup() on the first runner and hands what it returned to the others.
+pub async fn set_up(s: Arc<Shared>, scenario: String) {
+    failpoint::hit("setup-intended");
+    let result = try_set_up(&s, &scenario).await;
+    s.tell(move |facts| drop(facts.setup.insert(scenario, result)));
+}
+
+async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
+    let mut runners = s.plan.runners().filter(|id| id.scenario == scenario);
+    let first = runners.next().ok_or("the scenario has no runner")?;
+    let ip = s.runner_ip(&first).ok_or_else(|| format!("runner {first} is gone"))?;
+    let data = match s.context.k6.run_setup(&ip, SETUP_LIMIT).await {
+        Ok(data) => data,
+        // The API says no more than that; the log has the error.
+        Err(error @ K6Error::Refused { .. }) => {
+            let log = logs::tail(s, &s.plan.names.runner_pod(&first)).await;
+            return Err(k6::error_in_log(&log).unwrap_or_else(|| error.to_string()));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let others = join_all(runners.map(|id| {
+        let data = data.as_ref();
+        async move {
+            let ip = s.runner_ip(&id).ok_or_else(|| format!("runner {id} is gone"))?;
+            s.context
+                .k6
+                .put_setup(&ip, data)
+                .await
+                .map_err(|e| format!("runner {id} did not take its data: {e}"))
+        }
+    }))
+    .await;
+    others.into_iter().collect()
+}
+
+/// Resumes all runners at once, over connections that the barrier has warmed. One that already runs, after a
+/// restart of the operator, was started between its intent and now.
+pub async fn start(s: Arc<Shared>, runners: Vec<RunnerId>, intended: Option<Timestamp>) {
+    failpoint::hit("start-intended");
+    let addressed: Vec<(RunnerId, Option<String>)> =
+        runners.into_iter().map(|id| (id.clone(), s.runner_ip(&id))).collect();
+    let starts = join_all(addressed.into_iter().map(|(runner, ip)| {
+        let s = s.clone();
+        // A task each: on one task they would go out one after the other.
+        tokio::spawn(async move { start_one(&s, runner, ip, intended).await })
+    }))
+    .await;
+    let starts: Vec<RunnerStart> = starts.into_iter().filter_map(Result::ok).collect();
+    failpoint::hit("started");
+    s.tell(move |facts| facts.started = Some(starts));
+}
+
+async fn start_one(
+    s: &Shared,
+    runner: RunnerId,
+    ip: Option<String>,
+    intended: Option<Timestamp>,
+) -> RunnerStart {
+    let sent = Timestamp::now();
+    let Some(ip) = ip else {
+        return RunnerStart { runner, sent, acknowledged: Err("its pod is not running".to_owned()) };
+    };
+    match s.context.k6.resume(&ip).await {
+        Ok(_) => RunnerStart { runner, sent, acknowledged: Ok(Timestamp::now()) },
+        // A second resume is refused, and a lost answer says nothing: ask how it stands.
+        Err(error) => match s.context.k6.status(&ip).await {
+            Ok(status) if !status.paused => {
+                RunnerStart { runner, sent: intended.unwrap_or(sent), acknowledged: Ok(Timestamp::now()) }
+            }
+            _ => RunnerStart { runner, sent, acknowledged: Err(error.to_string()) },
+        },
+    }
+}
+
+/// Asks how far the runner is until it is through or its pod has ended. Only an end wakes the run.
+pub async fn follow(s: Arc<Shared>, runner: RunnerId) {
+    let mut poll = tokio::time::interval(FOLLOW_POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        poll.tick().await;
+        match s.runner_state(&runner) {
+            Some(PodState::Running { ip }) => {
+                if let Ok(status) = s.context.k6.status(&ip).await
+                    && status.status.has_ended()
+                {
+                    s.tell(move |facts| {
+                        facts.k6.insert(runner, status);
+                    });
+                    return;
+                }
+            }
+            Some(PodState::Ended { .. }) | None => return,
+            Some(PodState::Waiting { .. }) => {}
+        }
+    }
+}
+
+pub async fn tear_down(s: Arc<Shared>, scenario: String, runner: RunnerId) {
+    let result = match s.runner_ip(&runner) {
+        None => Err(format!("runner {runner} is gone")),
+        Some(ip) => s.context.k6.run_teardown(&ip, SETUP_LIMIT).await.map_err(|e| e.to_string()),
+    };
+    if let Err(error) = &result {
+        tracing::warn!(%error, scenario, "teardown() failed");
+    }
+    s.tell(move |facts| drop(facts.teardown.insert(scenario, result)));
+}
+
+/// The sum of the runners' own counts, if every one of them can tell.
+pub async fn count_requests(s: Arc<Shared>, runners: Vec<RunnerId>) {
+    let counts = stream::iter(runners)
+        .map(|runner| {
+            let s = &s;
+            async move { s.context.k6.requests(&s.runner_ip(&runner)?).await.ok() }
+        })
+        .buffer_unordered(64)
+        .collect::<Vec<Option<i64>>>()
+        .await;
+    let sum = counts.into_iter().sum::<Option<i64>>();
+    s.tell(move |facts| facts.k6_requests = Some(sum));
+}

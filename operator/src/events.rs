@@ -1,0 +1,80 @@
+//! Kubernetes events: what a person wants to see in `kubectl describe`, derived from two statuses.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Resource,
+    runtime::events::{Event, EventType},
+};
+use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
+
+use crate::context::Context;
+
+/// Publishes what changed. An event that cannot be published is only logged: the status has it all.
+pub fn publish(context: &Context, object: &LoadTest, before: &LoadTestStatus, after: &LoadTestStatus) {
+    let reference: ObjectReference = object.object_ref(&());
+    for event in between(before, after) {
+        let (recorder, reference) = (context.recorder.clone(), reference.clone());
+        tokio::spawn(async move {
+            if let Err(error) = recorder.publish(&event, &reference).await {
+                tracing::debug!(%error, "failed to publish an event");
+            }
+        });
+    }
+}
+
+fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    // The recorder merges events of one reason and action, and keeps the first note: so the fault is part of
+    // the action.
+    let mut push = |type_, reason: &str, action: &str, note: String| {
+        let mut note = note;
+        note.truncate(note.char_indices().nth(1000).map_or(note.len(), |(at, _)| at));
+        events.push(Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: action.to_owned(),
+            secondary: None,
+        });
+    };
+    if before.phase != after.phase {
+        let message = after.message.clone().unwrap_or_default();
+        match after.phase {
+            Phase::Pending | Phase::Evaluating => {}
+            Phase::Preparing => push(EventType::Normal, "Preparing", "Run", message),
+            Phase::Running => push(EventType::Normal, "LoadStarted", "Run", message),
+            Phase::Finished => {
+                let verdict = after.verdict.unwrap_or(Verdict::Error);
+                let type_ = if verdict == Verdict::Pass { EventType::Normal } else { EventType::Warning };
+                push(type_, &format!("{verdict:?}"), "Run", message);
+            }
+        }
+    }
+    for fault in &after.faults {
+        let old =
+            before.faults.iter().find(|f| f.name == fault.name).map_or(FaultState::Pending, |f| f.state);
+        if old == fault.state {
+            continue;
+        }
+        let pods = fault.targets.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
+        let why = fault.message.clone().unwrap_or_default();
+        match fault.state {
+            FaultState::Pending => {}
+            FaultState::Intended => {
+                push(EventType::Normal, "FaultIntended", &fault.name, format!("{}: {pods}", fault.name))
+            }
+            FaultState::Injected => {
+                push(EventType::Normal, "FaultInjected", &fault.name, format!("{}: {pods}", fault.name))
+            }
+            FaultState::Failed | FaultState::Unconfirmed | FaultState::NotInjected => {
+                push(
+                    EventType::Warning,
+                    &format!("Fault{:?}", fault.state),
+                    &fault.name,
+                    format!("{}: {why}", fault.name),
+                );
+            }
+        }
+    }
+    events
+}

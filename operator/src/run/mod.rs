@@ -1,0 +1,238 @@
+//! One run: a task of its own, outside any queue, so that a fault never waits behind a slow pass of another
+//! run. It is the only writer of its LoadTest's status and finalizer, and decides from its own last write.
+
+pub mod observe;
+mod record;
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::reflector::Store;
+use loadtest_core::{
+    machine::{self, Effect, Facts, PodView, World},
+    plan::Plan,
+};
+use loadtest_crds::{LoadTest, LoadTestStatus, Phase};
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::Instrument;
+
+use crate::{
+    context::Context,
+    effects::{Effects, Update},
+    events,
+    metrics::{PassOutcome, VerdictLabels},
+};
+use record::{Record, RecordError};
+
+pub struct Run {
+    context: Arc<Context>,
+    uid: String,
+    object: watch::Receiver<LoadTest>,
+    pods_changed: Arc<Notify>,
+    pods: Store<Pod>,
+}
+
+/// Why a task ended.
+enum End {
+    /// Nothing is left to do.
+    Finished,
+    /// The object is gone, or someone else writes it.
+    Abandoned(String),
+}
+
+impl Run {
+    pub fn new(
+        context: Arc<Context>,
+        uid: String,
+        object: watch::Receiver<LoadTest>,
+        pods_changed: Arc<Notify>,
+        pods: Store<Pod>,
+    ) -> Self {
+        Self { context, uid, object, pods_changed, pods }
+    }
+
+    pub async fn run(mut self) {
+        let (namespace, name) = {
+            let object = self.object.borrow();
+            (
+                object.metadata.namespace.clone().unwrap_or_default(),
+                object.metadata.name.clone().unwrap_or_default(),
+            )
+        };
+        let span = tracing::info_span!("run", run = %self.uid, %namespace, %name);
+        async {
+            match self.drive(&namespace, &name).await {
+                End::Finished => tracing::info!("done"),
+                End::Abandoned(why) => tracing::warn!(why, "left alone"),
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn drive(&mut self, namespace: &str, name: &str) -> End {
+        // The watch may lag behind an earlier leader's last write.
+        let mut record = match Record::take_up(&self.context, namespace, name, &self.uid).await {
+            Ok(record) => record,
+            Err(error) => return End::Abandoned(error.to_string()),
+        };
+        let plan = match Plan::of(&record.object) {
+            Ok(plan) => Arc::new(plan),
+            Err(error) => return self.refuse(record, &error.to_string()).await,
+        };
+        let (updates, mut arrived) = mpsc::unbounded_channel::<Update>();
+        let effects = Effects::new(self.context.clone(), plan.clone(), self.pods.clone(), updates);
+        let mut facts = Facts::default();
+        loop {
+            let started = Instant::now();
+            while let Ok(update) = arrived.try_recv() {
+                update(&mut facts);
+            }
+
+            // 1 observe, 2 validate (the plan, once, above)
+            let pods = observe::pods(&self.pods, &self.uid);
+            let world = self.world(&record, &pods, &facts);
+
+            // 3 decide
+            let pass = machine::decide(&plan, record.status(), &world);
+            let wake = pass.wake;
+
+            // 4 record
+            let changed = pass.status != *record.status();
+            if changed {
+                match self.write(&mut record, pass.status).await {
+                    Ok(()) => {}
+                    Err(RecordError::Fenced(why)) => {
+                        self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
+                        return End::Abandoned(why);
+                    }
+                    Err(RecordError::Failed(error)) => {
+                        self.context.metrics.pass(PassOutcome::Failed, started.elapsed());
+                        tracing::warn!(%error, "failed to write the status, trying again");
+                        tokio::time::sleep(record::PAUSE).await;
+                        continue;
+                    }
+                }
+            }
+
+            // 5 apply
+            let mut begun = false;
+            for effect in pass.effects {
+                if facts.dispatched.insert(effect.key()) {
+                    begun = true;
+                    tracing::debug!(effect = effect.key(), "begin");
+                    if effect == Effect::RemoveFinalizer {
+                        return match record.remove_finalizer(&self.context).await {
+                            Ok(()) => End::Finished,
+                            Err(error) => End::Abandoned(error.to_string()),
+                        };
+                    }
+                    effects.begin(effect, record.status());
+                }
+            }
+            let outcome = if changed || begun { PassOutcome::Applied } else { PassOutcome::Waiting };
+            self.context.metrics.pass(outcome, started.elapsed());
+            if changed || begun {
+                // A change may allow the next step at once.
+                continue;
+            }
+            self.wait(&mut arrived, &mut facts, wake).await;
+        }
+    }
+
+    fn world<'a>(
+        &mut self,
+        record: &Record,
+        pods: &'a BTreeMap<String, PodView>,
+        facts: &'a Facts,
+    ) -> World<'a> {
+        let object = self.object.borrow_and_update();
+        World {
+            now: Timestamp::now(),
+            stop: object.spec.stop || record.object.spec.stop,
+            deleting: object.metadata.deletion_timestamp.is_some()
+                || record.object.metadata.deletion_timestamp.is_some(),
+            generation: object.metadata.generation,
+            seed: seed(&self.uid),
+            pods,
+            facts,
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        arrived: &mut mpsc::UnboundedReceiver<Update>,
+        facts: &mut Facts,
+        wake: Option<Timestamp>,
+    ) {
+        let until = wake.map(|at| at.duration_since(Timestamp::now()));
+        let alarm = async {
+            match until {
+                Some(left) => tokio::time::sleep(left.try_into().unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(update) = arrived.recv() => update(facts),
+            () = self.pods_changed.notified() => {}
+            changed = self.object.changed() => {
+                if changed.is_err() {
+                    // The object is gone for good; the fence ends the task at its next write.
+                    tokio::task::yield_now().await;
+                }
+            }
+            () = alarm => {}
+        }
+    }
+
+    async fn write(&self, record: &mut Record, status: LoadTestStatus) -> Result<(), RecordError> {
+        let before = record.status().clone();
+        record.write(&self.context, status).await?;
+        let after = record.status();
+        tracing::info!(phase = ?after.phase, message = after.message.as_deref().unwrap_or_default(), "recorded");
+        self.count(&before, after);
+        events::publish(&self.context, &record.object, &before, after);
+        Ok(())
+    }
+
+    fn count(&self, before: &LoadTestStatus, after: &LoadTestStatus) {
+        let metrics = &self.context.metrics;
+        if before.phase != Phase::Finished
+            && after.phase == Phase::Finished
+            && let Some(verdict) = after.verdict
+        {
+            metrics.verdicts.get_or_create(&VerdictLabels { verdict: format!("{verdict:?}") }).inc();
+        }
+        let spread = |s: &LoadTestStatus| s.load.as_ref().and_then(|l| l.start_spread_milliseconds);
+        if let (None, Some(millis)) = (spread(before), spread(after)) {
+            metrics.start_spread.observe(millis as f64 / 1000.0);
+        }
+        for (old, new) in before.faults.iter().zip(&after.faults) {
+            if let (None, Some(millis)) = (old.timing_error_milliseconds, new.timing_error_milliseconds) {
+                metrics.fault_timing_error.observe(millis as f64 / 1000.0);
+            }
+        }
+    }
+
+    async fn refuse(&self, mut record: Record, message: &str) -> End {
+        if record.status().phase != Phase::Finished {
+            let generation = record.object.metadata.generation;
+            let status = machine::refuse(record.status(), generation, message.to_owned(), Timestamp::now());
+            if let Err(error) = self.write(&mut record, status).await {
+                return End::Abandoned(error.to_string());
+            }
+        }
+        match record.remove_finalizer(&self.context).await {
+            Ok(()) => End::Finished,
+            Err(error) => End::Abandoned(error.to_string()),
+        }
+    }
+}
+
+/// A seed that is the run's own: from its uid, so that a crash before the first record changes nothing.
+fn seed(uid: &str) -> i64 {
+    let hash =
+        uid.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    i64::try_from(hash >> 12).unwrap_or_default()
+}

@@ -1,0 +1,168 @@
+//! The record of a run: its status, written whole and with the resourceVersion, so that of two writers one
+//! loses. That is the fence; leader election only saves work.
+
+use std::time::Duration;
+
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
+use loadtest_crds::{FINALIZER, LoadTest, LoadTestStatus};
+use serde_json::json;
+
+use crate::context::Context;
+
+/// Between tries to write, when the API server is away.
+pub const PAUSE: Duration = Duration::from_millis(500);
+
+/// The object as we last wrote or read it.
+pub struct Record {
+    pub object: LoadTest,
+    status: LoadTestStatus,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Another writer has the run, or it is gone.
+    #[error("{0}")]
+    Fenced(String),
+    #[error("failed to reach the API server: {0}")]
+    Failed(#[from] kube::Error),
+}
+
+impl Record {
+    /// Reads the object afresh and puts our finalizer on it, so that it cannot go while it holds load.
+    pub async fn take_up(
+        context: &Context,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+    ) -> Result<Self, RecordError> {
+        let api = api(context, namespace);
+        loop {
+            let object = match api.get_opt(name).await {
+                Ok(Some(object)) if object.uid().as_deref() == Some(uid) => object,
+                Ok(_) => return Err(RecordError::Fenced("it is gone".to_owned())),
+                Err(error) => {
+                    tracing::warn!(%error, "failed to read the LoadTest, trying again");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let status = object.status.clone().unwrap_or_default();
+            let marked = object.finalizers().iter().any(|f| f == FINALIZER);
+            if marked || object.metadata.deletion_timestamp.is_some() {
+                return Ok(Self { object, status });
+            }
+            let mut finalizers = object.finalizers().to_vec();
+            finalizers.push(FINALIZER.to_owned());
+            match patch_finalizers(&api, &object, &finalizers).await {
+                Ok(object) => return Ok(Self { object, status }),
+                Err(error) => {
+                    tracing::debug!(%error, "failed to add the finalizer, trying again");
+                    tokio::time::sleep(PAUSE / 10).await;
+                }
+            }
+        }
+    }
+
+    pub fn status(&self) -> &LoadTestStatus {
+        &self.status
+    }
+
+    /// Writes a new status. An edit of labels or of spec.stop in between is taken in; another writer's
+    /// status is not.
+    pub async fn write(&mut self, context: &Context, status: LoadTestStatus) -> Result<(), RecordError> {
+        let namespace = self.object.namespace().unwrap_or_default();
+        let name = self.object.name_any();
+        let api = api(context, &namespace);
+        for _ in 0..10 {
+            let mut object = self.object.clone();
+            object.status = Some(status.clone());
+            match api.replace_status(&name, &PostParams::default(), &object).await {
+                Ok(written) => {
+                    self.object = written;
+                    // Our own value and not the answer's: the wire drops what is finer than a microsecond.
+                    self.status = status;
+                    return Ok(());
+                }
+                Err(kube::Error::Api(refusal)) if refusal.code == 409 => self.read_again(&api, &name).await?,
+                Err(kube::Error::Api(refusal)) if refusal.code == 404 => {
+                    return Err(RecordError::Fenced("it is gone".to_owned()));
+                }
+                // It may have been written all the same: look before writing again.
+                Err(error) => {
+                    tokio::time::sleep(PAUSE).await;
+                    let Ok(Some(now)) = api.get_opt(&name).await else { return Err(error.into()) };
+                    if same(now.status.as_ref(), &status) {
+                        self.object = now;
+                        self.status = status;
+                        return Ok(());
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        Err(RecordError::Fenced("its resourceVersion kept changing".to_owned()))
+    }
+
+    async fn read_again(&mut self, api: &Api<LoadTest>, name: &str) -> Result<(), RecordError> {
+        match api.get_opt(name).await? {
+            Some(now) if now.uid() != self.object.uid() => {
+                Err(RecordError::Fenced("it was replaced".to_owned()))
+            }
+            Some(now) if !same(now.status.as_ref(), &self.status) => {
+                Err(RecordError::Fenced("another operator writes its status".to_owned()))
+            }
+            Some(now) => {
+                self.object = now;
+                Ok(())
+            }
+            None => Err(RecordError::Fenced("it is gone".to_owned())),
+        }
+    }
+
+    /// Lets the API server remove the object, or leaves it as history.
+    pub async fn remove_finalizer(&mut self, context: &Context) -> Result<(), RecordError> {
+        let api = api(context, &self.object.namespace().unwrap_or_default());
+        let name = self.object.name_any();
+        for _ in 0..10 {
+            let finalizers: Vec<String> =
+                self.object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
+            match patch_finalizers(&api, &self.object, &finalizers).await {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(()),
+                Err(kube::Error::Api(refusal)) if refusal.code == 409 => match api.get_opt(&name).await? {
+                    Some(now) => self.object = now,
+                    None => return Ok(()),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "failed to remove the finalizer, trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        Err(RecordError::Fenced("its finalizer could not be removed".to_owned()))
+    }
+}
+
+/// Equal as far as the wire can tell.
+fn same(theirs: Option<&LoadTestStatus>, ours: &LoadTestStatus) -> bool {
+    let theirs = serde_json::to_value(theirs.cloned().unwrap_or_default());
+    let ours = serde_json::to_value(ours);
+    matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs == ours)
+}
+
+async fn patch_finalizers(
+    api: &Api<LoadTest>,
+    object: &LoadTest,
+    finalizers: &[String],
+) -> kube::Result<LoadTest> {
+    let patch =
+        json!({"metadata": {"finalizers": finalizers, "resourceVersion": object.metadata.resource_version}});
+    api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await
+}
+
+fn api(context: &Context, namespace: &str) -> Api<LoadTest> {
+    Api::namespaced(context.own.client.clone(), namespace)
+}
