@@ -11,8 +11,8 @@ source "$here/process.sh"
 source "$here/namespace.sh"
 # shellcheck source=tests/cluster/pki.sh
 source "$here/pki.sh"
-# shellcheck source=tests/cluster/images.sh
-source "$here/images.sh"
+# shellcheck source=tests/cluster/image.sh
+source "$here/image.sh"
 # shellcheck source=tests/cluster/components.sh
 source "$here/components.sh"
 # shellcheck source=tests/cluster/host.sh

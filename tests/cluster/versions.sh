@@ -30,9 +30,9 @@ PROMETHEUS_IMAGE=loadtest.dev/prometheus:3.7.0
 K6_IMAGE=docker.io/grafana/k6:1.8.1
 POSTGRES_IMAGE=docker.io/library/postgres:15
 REDIS_IMAGE=docker.io/library/redis:7
-OPERATOR_IMAGE=loadtest.dev/loadtest-operator:dev
+LOADTEST_OPERATOR_IMAGE=loadtest.dev/loadtest-operator:dev
 TARGET_APP_IMAGE=loadtest.dev/target-app:dev
-CLI_IMAGE=loadtest.dev/kubectl-loadtest:dev
+KUBECTL_LOADTEST_IMAGE=loadtest.dev/kubectl-loadtest:dev
 
 # The cluster's inside. Addresses are in slot.sh: each checkout has a slot, each slot a range of its own.
 CLUSTER_DOMAIN=cluster.local

@@ -57,7 +57,25 @@ prepare_context() {
         pause) CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$context/pause" "$context/pause.go" ;;
         coredns | prometheus | k6) cp "$(go_bin "$name")/$name" "$context/" ;;
     esac
+    if [[ -f $context/packages ]]; then make_rootfs "$context"; fi
     if [[ $name == k6 ]]; then cp -L /etc/ssl/certs/ca-certificates.crt "$context/"; fi
+}
+
+# make_rootfs FOLDER: FOLDER/rootfs.tar of the Debian packages listed in FOLDER/packages and what they depend on,
+# unpacked only, without what FOLDER/prune lists, and with the users and writable folders of the other files.
+make_rootfs() {
+    local context=$1 root=$1/rootfs packages folder
+    packages=$(xargs <"$context/packages")
+    mmdebstrap --quiet --variant=extract --include="${packages// /,}" "$DEBIAN_SUITE" "$root" >"$CACHE/mmdebstrap.log" 2>&1 ||
+        { tail -n 5 "$CACHE/mmdebstrap.log" >&2; die "the packages $packages could not be unpacked" "a Debian mirror must be reachable"; }
+    xargs -I{} rm -rf "$root/{}" < <(tr ' ' '\n' <"$context/prune")
+    mkdir -p "$root/etc" "$root/tmp"
+    ln -sf dash "$root/bin/sh"
+    cp "$context/etc-passwd" "$root/etc/passwd"
+    chmod 1777 "$root/tmp"
+    for folder in $(<"$context/folders"); do install -d -m 1777 -o 999 -g 999 "$root/$folder"; done
+    tar --create --file "$context/rootfs.tar" --directory "$root" --sort=name --mtime=@0 --numeric-owner .
+    rm -rf "$root"
 }
 
 # import_image IMAGE NAME: into the cluster, unless it is there.
