@@ -53,11 +53,11 @@ pub struct Objective {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<LimitText>,
 
-    /// Within the limit, but above this, the run is a Warn at best. Same unit as atMost.
+    /// Within the limit, but above this, the run is a Warn at best. Same kind of unit as atMost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_above: Option<LimitText>,
 
-    /// Within the limit, but below this, the run is a Warn at best. Same unit as atLeast.
+    /// Within the limit, but below this, the run is a Warn at best. Same kind of unit as atLeast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_below: Option<LimitText>,
 
