@@ -64,7 +64,7 @@ impl View {
             if back {
                 stamped("connected again", now)?;
             }
-            for news in lines::changes(self.last.as_ref(), test, now) {
+            for news in lines::changes(self.last.as_ref(), test) {
                 stamped(&news, now)?;
             }
             let moved = self.last.as_ref().is_none_or(|last| phase_of(last) != phase_of(test));

@@ -99,17 +99,27 @@ pub async fn create(cluster: &Cluster, manifest: &Manifest) -> Result<String, Er
             let causes = status.details.iter().flat_map(|details| &details.causes);
             let mut causes: Vec<String> = causes
                 .map(|cause| match cause.field.as_str() {
-                    "" | "<nil>" => cause.message.clone(),
-                    field => format!("{field}: {}", cause.message),
+                    "" | "<nil>" => plain(&cause.message),
+                    field => format!("{field}: {}", plain(&cause.message)),
                 })
                 .collect();
             if causes.is_empty() {
-                causes.push(status.message.clone());
+                causes.push(plain(&status.message));
             }
             Err(Error::Refused { name: format!("LoadTest {name}"), causes })
         }
         Err(error) => Err(cluster.explain(error, format!("create LoadTest {name}"))),
     }
+}
+
+/// A cause without the API server's way of naming a whole object, which tells a person nothing.
+fn plain(message: &str) -> String {
+    let prefixes = [
+        r#"Invalid value: "object": "#,
+        r#"LoadTest in version "v1alpha1" cannot be handled as a LoadTest: strict decoding error: "#,
+    ];
+    let rest = prefixes.iter().find_map(|prefix| message.strip_prefix(prefix));
+    rest.unwrap_or(message).to_owned()
 }
 
 /// Says what was created, as kubectl does.
@@ -129,6 +139,12 @@ fn worse(a: u8, b: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_are_told_plainly() {
+        assert_eq!(plain(r#"Invalid value: "object": write exactly one"#), "write exactly one");
+        assert_eq!(plain(r#"Invalid value: "5": must be 6"#), r#"Invalid value: "5": must be 6"#);
+    }
 
     #[test]
     fn of_several_verdicts_the_weightiest_decides() {

@@ -120,7 +120,8 @@ fn recovered(fault: &Fault, status: &FaultStatus, over: bool) -> Field {
     }
 }
 
-fn pods(status: &FaultStatus) -> Vec<String> {
+/// Names of the pods that the fault picked, the first few of them.
+pub fn pods(status: &FaultStatus) -> Vec<String> {
     let mut names: Vec<String> =
         status.targets.iter().take(SHOWN_PODS).map(|target| target.name.clone()).collect();
     if status.targets.len() > SHOWN_PODS {

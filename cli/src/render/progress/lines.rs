@@ -1,11 +1,11 @@
 //! Lines for a log, where there is no terminal.
 
 use jiff::Timestamp;
-use loadtest_crds::{FaultStatus, LoadTest, Phase};
+use loadtest_crds::{Fault, FaultState, FaultStatus, LoadTest, Phase};
 
 use super::meter::Pace;
 use super::standing::{Standing, is_ahead};
-use crate::render::{faults, phase_of, phase_word, status, verdict_of, verdict_word};
+use crate::render::{faults, phase_of, phase_word, status, text, verdict_of, verdict_word};
 
 /// Where the run stands, on one line.
 pub fn summary(test: &LoadTest, now: Timestamp, pace: Option<Pace>) -> String {
@@ -34,19 +34,14 @@ pub fn summary(test: &LoadTest, now: Timestamp, pace: Option<Pace>) -> String {
 }
 
 /// What happened between two readings, a sentence each.
-pub fn changes(before: Option<&LoadTest>, after: &LoadTest, now: Timestamp) -> Vec<String> {
+pub fn changes(before: Option<&LoadTest>, after: &LoadTest) -> Vec<String> {
     let mut news = Vec::new();
-    let standing = Standing::of(after, now);
-    for fault in &after.spec.faults {
-        let old = before.and_then(|before| faults::status_of(before, &fault.name));
-        let Some(new) = faults::status_of(after, &fault.name) else { continue };
-        if is_ahead(new) || old.is_some_and(|old| same_to_people(old, new)) {
-            continue;
+    let started = after.status.as_ref().and_then(|s| s.load.as_ref()?.started_at.as_ref()).map(|time| time.0);
+    for spec in &after.spec.faults {
+        let old = before.and_then(|before| faults::status_of(before, &spec.name));
+        if let Some(new) = faults::status_of(after, &spec.name) {
+            news.extend(fault_changes(spec, old, new, started));
         }
-        let (text, _) = standing.fault(&fault.name, fault.at.as_str());
-        let pods: Vec<&str> = new.targets.iter().map(|target| target.name.as_str()).collect();
-        let hit = if pods.is_empty() { String::new() } else { format!(" [{}]", pods.join(", ")) };
-        news.push(format!("fault {}{hit}: {text}", fault.name));
     }
     let known = before.map(problems).unwrap_or_default();
     news.extend(problems(after).iter().filter(|p| !known.contains(p)).map(|p| format!("runner {p}")));
@@ -56,11 +51,51 @@ pub fn changes(before: Option<&LoadTest>, after: &LoadTest, now: Timestamp) -> V
     news
 }
 
-fn same_to_people(old: &FaultStatus, new: &FaultStatus) -> bool {
-    let recovered = |fault: &FaultStatus| fault.recovery.as_ref().and_then(|r| r.recover_milliseconds);
-    old.state == new.state
-        && faults::ready_milliseconds(old) == faults::ready_milliseconds(new)
-        && recovered(old) == recovered(new)
+fn fault_changes(
+    spec: &Fault,
+    old: Option<&FaultStatus>,
+    new: &FaultStatus,
+    started: Option<Timestamp>,
+) -> Vec<String> {
+    let mut news = Vec::new();
+    if !is_ahead(new) && old.is_none_or(|old| old.state != new.state) {
+        news.push(outcome(new, started));
+    }
+    let ready = faults::ready_milliseconds(new);
+    if let Some(ms) = ready.filter(|_| old.and_then(faults::ready_milliseconds) != ready) {
+        news.push(format!("pods ready again after {}", text::span(ms)));
+    }
+    let recovered = |fault: &FaultStatus| fault.recovery.as_ref()?.recover_milliseconds;
+    if let Some(ms) = recovered(new).filter(|ms| old.and_then(recovered) != Some(*ms)) {
+        let limit =
+            spec.recovery.as_ref().map(|limit| format!(" (limit {})", limit.within)).unwrap_or_default();
+        news.push(format!("recovered after {}{limit}", text::span(ms)));
+    }
+    news.into_iter().map(|text| format!("fault {}: {text}", spec.name)).collect()
+}
+
+/// How the injection went.
+fn outcome(fault: &FaultStatus, started: Option<Timestamp>) -> String {
+    let detail = fault.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+    let mut text = match fault.state {
+        FaultState::Injected => "injected".to_owned(),
+        FaultState::Failed => return format!("failed{detail}"),
+        FaultState::Unconfirmed => return format!("not known whether injected{detail}"),
+        FaultState::Pending | FaultState::Intended | FaultState::NotInjected => {
+            return format!("not injected{detail}");
+        }
+    };
+    if let (Some(injected), Some(started)) = (&fault.injected_at, started) {
+        text.push_str(&format!(" at {}", text::clock(text::between(started, injected.0))));
+    }
+    if let Some(late) = fault.timing_error_milliseconds {
+        text.push_str(&format!(", {} late", text::span(late)));
+    }
+    let pods = faults::pods(fault);
+    if !pods.is_empty() {
+        text.push_str(&format!(", into {}", pods.join(", ")));
+    }
+    text
 }
 
 fn problems(test: &LoadTest) -> &[String] {
