@@ -112,6 +112,11 @@ pub struct DbmanClientConfig {
     #[arg(long, env = "DBMAN_DEADLINE", default_value = "4s", value_parser = parse_duration, value_name = "TIME")]
     pub dbman_deadline: Duration,
 
+    /// Age at which connections to dbman are given up for new ones, so that all instances get their share again
+    /// after one was replaced.
+    #[arg(long, env = "DBMAN_CONNECTION_LIFETIME", default_value = "5s", value_parser = parse_duration, value_name = "TIME")]
+    pub dbman_connection_lifetime: Duration,
+
     /// Idle connections to dbman that are kept.
     #[arg(long, env = "DBMAN_MAX_IDLE", default_value_t = 64, value_name = "N")]
     pub dbman_max_idle: usize,

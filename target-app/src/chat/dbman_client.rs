@@ -6,10 +6,10 @@
 //! number of times with the effect of one, it does not matter whether the failed try got through.
 //!
 //! A connection that went silent or was cut has siblings in the pool that lead to the same dead instance. They are
-//! all discarded with it, so that the next try opens a new connection and meets a living one.
+//! all discarded with it, so that the next try opens a new connection and meets a living one. And as a busy connection
+//! is never idle, all are given up at a certain age: else the replacement of a dead instance would stay without work.
 
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use backon::{ExponentialBuilder, Retryable};
@@ -27,8 +27,15 @@ use crate::wire::{ListQuery, Messages, NewMessage, Room, SearchQuery, Stored, Us
 pub struct DbmanClient {
     config: DbmanClientConfig,
     metrics: ChatMetrics,
-    /// The client that is in use, and how many there were before it.
-    current: RwLock<(u64, Client)>,
+    current: RwLock<Generation>,
+}
+
+/// A client with a pool of its own. Of many callers that want a new one at once, the first gets it made.
+#[derive(Clone)]
+struct Generation {
+    number: u64,
+    client: Client,
+    since: Instant,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +80,7 @@ impl CallError {
 
 impl DbmanClient {
     pub fn new(config: DbmanClientConfig, metrics: ChatMetrics) -> anyhow::Result<Self> {
-        let current = RwLock::new((0, build(&config)?));
+        let current = RwLock::new(Generation { number: 0, client: build(&config)?, since: Instant::now() });
         Ok(Self { config, metrics, current })
     }
 
@@ -164,29 +171,40 @@ impl DbmanClient {
         path: &str,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, CallError> {
-        let (generation, client) = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = send(&client, method, format!("{}{path}", self.config.dbman_url), body).await;
+        let generation = self.generation();
+        let result = send(&generation.client, method, format!("{}{path}", self.config.dbman_url), body).await;
         if let Err(error) = &result
             && !matches!(error, CallError::Declined { .. })
         {
             self.metrics.try_failed(operation, error.reason());
             tracing::debug!(event = "dbman_try_failed", operation, reason = error.reason(), %error);
             if error.casts_doubt_on_the_pool() {
-                self.discard(generation);
+                self.discard(generation.number);
             }
         }
         result
     }
 
-    /// Puts a client without connections in the place of the one that failed. Of many tries that fail together only
-    /// the first does; requests under way keep their connections until they are done.
-    fn discard(&self, generation: u64) {
+    /// The client to use, which is not older than connections may become.
+    fn generation(&self) -> Generation {
+        let current = || self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let generation = current();
+        if generation.since.elapsed() < self.config.dbman_connection_lifetime {
+            return generation;
+        }
+        self.discard(generation.number);
+        current()
+    }
+
+    /// Puts a client without connections in the place of the given one, unless that has happened already. Requests
+    /// under way keep their connections until they are done.
+    fn discard(&self, number: u64) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.0 != generation {
+        if current.number != number {
             return;
         }
         match build(&self.config) {
-            Ok(client) => *current = (generation + 1, client),
+            Ok(client) => *current = Generation { number: number + 1, client, since: Instant::now() },
             Err(error) => tracing::error!(%error, "failed to renew the client of dbman"),
         }
     }
@@ -200,8 +218,6 @@ fn build(config: &DbmanClientConfig) -> reqwest::Result<Client> {
         .tcp_user_timeout(config.dbman_tcp_user_timeout)
         .tcp_nodelay(true)
         .pool_max_idle_per_host(config.dbman_max_idle)
-        // So that connections spread over instances again after one was replaced.
-        .pool_idle_timeout(Duration::from_secs(10))
         .build()
 }
 
@@ -268,6 +284,7 @@ mod tests {
             dbman_backoff_max: ms(2),
             dbman_deadline: Duration::from_secs(5),
             dbman_max_idle: 8,
+            dbman_connection_lifetime: Duration::from_secs(60),
         };
         DbmanClient::new(config, ChatMetrics::register(&mut Registry::default())).unwrap()
     }
@@ -363,7 +380,7 @@ mod tests {
         });
         client.create_message(Uuid::nil(), &new_message()).await.unwrap();
         client.create_message(Uuid::nil(), &new_message()).await.unwrap();
-        assert_eq!(client.current.read().unwrap().0, 1, "the pool was not discarded");
+        assert_eq!(client.current.read().unwrap().number, 1, "the pool was not discarded");
         service.await.unwrap();
     }
 
@@ -378,10 +395,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn connections_are_given_up_at_their_age() {
+        let mut client = client("http://127.0.0.1:1", 0);
+        assert_eq!(client.generation().number, 0);
+        client.config.dbman_connection_lifetime = Duration::ZERO;
+        assert_eq!(client.generation().number, 1);
+        assert_eq!(client.generation().number, 2);
+    }
+
+    #[tokio::test]
     async fn many_tries_that_fail_together_discard_one_pool() {
         let client = client("http://127.0.0.1:1", 0);
         client.discard(0);
         client.discard(0);
-        assert_eq!(client.current.read().unwrap().0, 1);
+        assert_eq!(client.current.read().unwrap().number, 1);
     }
 }
