@@ -3,14 +3,14 @@
 
 # render FILE: a template of this folder with its @NAMES@ filled in.
 render() {
-    local name script= CONFIG_HASH
+    local name script="" hash
     # In a pod template: a changed file makes a new pod.
-    CONFIG_HASH=$(sha256sum <"$CLUSTER_DIR/$1" | cut -c1-12)
+    hash=$(sha256sum <"$CLUSTER_DIR/$1" | cut -c1-12)
     for name in ROOT CONTAINERD NODE_IP NODE_NAME POD_CIDR SERVICE_CIDR DNS_SERVICE_IP CLUSTER_DOMAIN CGROUP MAX_PODS \
-        PAUSE_IMAGE COREDNS_IMAGE PROMETHEUS_IMAGE CONFIG_HASH; do
+        PAUSE_IMAGE COREDNS_IMAGE PROMETHEUS_IMAGE; do
         script+="s|@$name@|${!name}|g;"
     done
-    sed "$script" "$CLUSTER_DIR/$1"
+    sed "$script s|@CONFIG_HASH@|$hash|g" "$CLUSTER_DIR/$1"
 }
 
 # write_config TEMPLATE FILE: touches the file only when it changes, since kube-proxy ends when its file does.

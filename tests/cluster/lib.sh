@@ -7,6 +7,7 @@ REPO=$(cd "$CLUSTER_DIR/../.." && pwd)
 # shellcheck source=tests/cluster/versions.sh
 source "$CLUSTER_DIR/versions.sh"
 
+# shellcheck disable=SC2034  # used by the scripts that source this one
 STATE=$REPO/.cluster
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/loadtest-operator
 
