@@ -22,7 +22,7 @@ const COLUMNS: [Column; 9] = [
 /// The runs in the order given. Namespaces are shown where there can be several.
 pub fn render(tests: &[LoadTest], with_namespace: bool, now: Timestamp, page: Page) -> String {
     let rows: Vec<Vec<Field>> = tests.iter().map(|test| row(test, with_namespace, now)).collect();
-    table::render(&COLUMNS, &rows, page.width, page.paint)
+    table::lines(&COLUMNS, &rows, page.width, page.paint).join("\n") + "\n"
 }
 
 fn row(test: &LoadTest, with_namespace: bool, now: Timestamp) -> Vec<Field> {
@@ -58,7 +58,14 @@ fn age(milliseconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::{self, PAGE, at};
     use super::*;
+
+    #[test]
+    fn runs_stand_below_each_other() {
+        let runs = [fixtures::running(), fixtures::fail(), fixtures::error()];
+        insta::assert_snapshot!(render(&runs, false, at("10:27:00"), PAGE));
+    }
 
     #[test]
     fn ages_are_short() {

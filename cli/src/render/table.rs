@@ -35,17 +35,20 @@ pub fn plain(text: impl Into<String>) -> Field {
     (text.into(), Tone::Plain)
 }
 
-/// Renders the rows under their titles, at most `width` wide, each line ended by a newline. Columns in which every
-/// cell is empty are left out.
+/// Renders the rows under their titles as a part of a page: indented, at most `width` wide, each line ended by a
+/// newline. Columns in which every cell is empty are left out.
 pub fn render(columns: &[Column], rows: &[Vec<Field>], width: u16, paint: Paint) -> String {
+    let inner = width.saturating_sub(2);
+    lines(columns, rows, inner, paint).iter().map(|line| format!("{INDENT}{line}\n")).collect()
+}
+
+/// The lines of the table, from the first column of the page.
+pub fn lines(columns: &[Column], rows: &[Vec<Field>], width: u16, paint: Paint) -> Vec<String> {
     let used: Vec<usize> = (0..columns.len())
         .filter(|&i| rows.iter().any(|row| row.get(i).is_some_and(|(text, _)| !text.is_empty())))
         .collect();
     let mut table = Table::new();
-    table
-        .load_style(TableStyle::new())
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width.saturating_sub(2));
+    table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     match paint {
         Paint::On => table.enforce_styling(),
         Paint::Off => table.force_no_tty(),
@@ -70,13 +73,7 @@ pub fn render(columns: &[Column], rows: &[Vec<Field>], width: u16, paint: Paint)
             }
         }
     }
-    let mut text = String::new();
-    for line in table.lines() {
-        text.push_str(INDENT);
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 fn cell((text, tone): &Field) -> Cell {
