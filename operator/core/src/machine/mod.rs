@@ -17,6 +17,8 @@ mod fault;
 mod finish;
 mod prepare;
 mod run;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use jiff::Timestamp;

@@ -1,0 +1,361 @@
+//! A whole run on a virtual clock, with an operator that may die between any two steps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, StepState, Verdict};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    evaluate::Judgement,
+    k6::{ExecutionStatus, RunnerStatus},
+    names::Role,
+    pick::Candidate,
+};
+
+const NOTHING: &str = r#"{
+  "scenarios": {"default": {"executor": "per-vu-iterations", "iterations": null, "maxDuration": null}},
+  "maxVUs": 1
+}"#;
+
+fn plan() -> Plan {
+    let test: LoadTest = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "chat", "namespace": "loadtests", "uid": "uid-1"},
+        "spec": {
+            "serviceAccountName": "faults",
+            "scenarios": [
+                {"name": "a", "script": {"inline": "x"}, "parallelism": 2, "vus": 4, "duration": "60s"},
+                {"name": "b", "script": {"inline": "x"}, "vus": 1, "duration": "60s"}
+            ],
+            "faults": [{
+                "name": "kill", "at": "20s", "podKill": {"gracePeriodSeconds": 0},
+                "target": {"selector": {"matchLabels": {"app": "dbman"}}, "pick": {"count": 1}}
+            }],
+            "objectives": [{
+                "name": "ok", "k6": {"metric": "http_req_failed"}, "atMost": "1%", "windows": ["Run"]
+            }]
+        }
+    }))
+    .unwrap();
+    Plan::of(&test).unwrap()
+}
+
+/// The cluster: what effects have done to it survives the operator.
+#[derive(Default)]
+struct Cluster {
+    pods: BTreeMap<String, PodView>,
+    started: BTreeSet<RunnerId>,
+    load_from: Option<Timestamp>,
+    dbmans: BTreeMap<String, bool>,
+    setups: usize,
+    teardowns: usize,
+    deletes: Vec<String>,
+    finalizer_gone: bool,
+}
+
+use crate::names::RunnerId;
+
+/// A run under simulation.
+struct Sim {
+    plan: Plan,
+    now: Timestamp,
+    status: LoadTestStatus,
+    facts: Facts,
+    cluster: Cluster,
+    stop: bool,
+    deleting: bool,
+    /// Effects handed out and not carried out yet.
+    under_way: Vec<Effect>,
+}
+
+impl Sim {
+    fn new() -> Self {
+        let dbmans = ["d-1", "d-2"].map(|uid| (uid.to_owned(), true)).into();
+        Self {
+            plan: plan(),
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            status: LoadTestStatus::default(),
+            facts: Facts::default(),
+            cluster: Cluster { dbmans, ..Cluster::default() },
+            stop: false,
+            deleting: false,
+            under_way: Vec::new(),
+        }
+    }
+
+    /// The operator dies: what it knew is lost, what it recorded is not. Effects under way may or may not
+    /// have reached the cluster.
+    fn crash(&mut self, lost: bool) {
+        let under_way = std::mem::take(&mut self.under_way);
+        if !lost {
+            for effect in under_way {
+                self.carry_out(effect);
+            }
+        }
+        self.facts = Facts::default();
+    }
+
+    /// One pass; true if it changed or began anything.
+    fn pass(&mut self) -> bool {
+        self.advance_cluster();
+        let pass = {
+            let world = World {
+                now: self.now,
+                stop: self.stop,
+                deleting: self.deleting,
+                generation: Some(1),
+                seed: 7,
+                pods: &self.cluster.pods,
+                facts: &self.facts,
+            };
+            decide(&self.plan, &self.status, &world)
+        };
+        assert!(pass.status.phase >= self.status.phase, "a phase never goes back");
+        let mut moved = pass.status != self.status;
+        self.status = pass.status;
+        for effect in pass.effects {
+            if self.facts.dispatched.insert(effect.key()) {
+                moved = true;
+                self.under_way.push(effect);
+            }
+        }
+        moved
+    }
+
+    fn finish_effects(&mut self) {
+        for effect in std::mem::take(&mut self.under_way) {
+            self.carry_out(effect);
+        }
+    }
+
+    fn advance_cluster(&mut self) {
+        let over = self.cluster.load_from.is_some_and(|from| self.now >= from + Duration::from_secs(60));
+        for id in self.cluster.started.clone() {
+            if over {
+                let status = RunnerStatus { status: ExecutionStatus::ENDED, paused: false, vus: 0 };
+                if self.facts.dispatched.contains("follow") {
+                    self.facts.k6.insert(id, status);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let (now, facts, cluster) = (self.now, &mut self.facts, &mut self.cluster);
+        let running = || PodState::Running { ip: "198.19.0.1".to_owned() };
+        let ended = || PodState::Ended { exit_code: Some(0), reason: "Completed".to_owned() };
+        match effect {
+            Effect::Preflight => facts.preflight = Some(Vec::new()),
+            Effect::Create => {
+                for s in &self.plan.scenarios {
+                    let name = self.plan.names.inspect_pod(&s.spec.name);
+                    let scenario = s.spec.name.clone();
+                    cluster.pods.entry(name).or_insert(PodView {
+                        role: Role::Inspect,
+                        scenario,
+                        runner: None,
+                        state: ended(),
+                    });
+                }
+                for id in self.plan.runners() {
+                    cluster.pods.entry(self.plan.names.runner_pod(&id)).or_insert(PodView {
+                        role: Role::Runner,
+                        scenario: id.scenario.clone(),
+                        runner: Some(id),
+                        state: running(),
+                    });
+                }
+                facts.created = Some(Ok(()));
+            }
+            Effect::ReadInspection { scenario } => {
+                facts.inspections.insert(scenario, Ok(NOTHING.to_owned()));
+            }
+            Effect::ReadLastWords { runner } => {
+                facts.last_words.insert(runner, String::new());
+            }
+            Effect::AwaitBarrier { runner } => {
+                facts.at_barrier.insert(runner);
+            }
+            Effect::Setup { scenario } => {
+                cluster.setups += 1;
+                facts.setup.insert(scenario, Ok(()));
+            }
+            Effect::Start { runners } => {
+                cluster.load_from.get_or_insert(now);
+                cluster.started.extend(runners.iter().cloned());
+                let starts = runners.into_iter();
+                facts.started = Some(
+                    starts.map(|runner| RunnerStart { runner, sent: now, acknowledged: Ok(now) }).collect(),
+                );
+            }
+            Effect::ListCandidates { fault } => {
+                let pods = cluster.dbmans.iter().filter(|(_, alive)| **alive).map(|(uid, _)| Candidate {
+                    name: uid.clone(),
+                    uid: uid.clone(),
+                    node: None,
+                    ready: true,
+                });
+                facts.candidates.insert(fault, Ok(pods.collect()));
+            }
+            Effect::LookAgain { fault } => {
+                let targets = &self.status.faults[0].targets;
+                let seen = targets.iter().map(|t| {
+                    let alive = cluster.dbmans.get(&t.uid).copied().unwrap_or(false);
+                    (t.uid.clone(), if alive { TargetSeen::Alive } else { TargetSeen::Gone })
+                });
+                facts.seen.insert(fault, seen.collect());
+            }
+            Effect::Kill { fault, uids } => {
+                let recorded: Vec<&str> =
+                    self.status.faults[0].targets.iter().map(|t| t.uid.as_str()).collect();
+                let results = uids.into_iter().map(|uid| {
+                    assert!(recorded.contains(&uid.as_str()), "only recorded targets are killed");
+                    // The precondition: a pod that is gone cannot be deleted again.
+                    let result = if cluster.dbmans.insert(uid.clone(), false) == Some(true) {
+                        cluster.deletes.push(uid.clone());
+                        KillResult::Done { sent: now, acknowledged: now }
+                    } else {
+                        KillResult::Refused { sent: now, message: "gone".to_owned() }
+                    };
+                    (uid, result)
+                });
+                facts.kills.insert(fault, results.collect());
+            }
+            Effect::AwaitReplacement { fault } => {
+                if self.status.faults[0].injected_at.is_some() {
+                    facts.replaced.insert(fault, now);
+                } else {
+                    // Not yet: the watch goes on.
+                    self.under_way.push(Effect::AwaitReplacement { fault });
+                }
+            }
+            Effect::Teardown { scenario, .. } => {
+                cluster.teardowns += 1;
+                facts.teardown.insert(scenario, Ok(()));
+            }
+            Effect::CountRequests { .. } => facts.k6_requests = Some(Some(100)),
+            Effect::Release { runners } => {
+                for id in runners {
+                    if let Some(pod) = cluster.pods.get_mut(&self.plan.names.runner_pod(&id)) {
+                        pod.state = ended();
+                    }
+                }
+            }
+            Effect::KeepLogs => facts.logs = Some(LogSummary::default()),
+            Effect::Evaluate => facts.judgement = Some((Judgement::default(), None)),
+            Effect::DeletePods => {
+                cluster.pods.clear();
+                facts.pods_deleted = true;
+            }
+            Effect::RemoveFinalizer => cluster.finalizer_gone = true,
+            Effect::LowerDeadline { .. } | Effect::Follow { .. } => {}
+        }
+    }
+
+    /// Lets the run go on until nothing is left to do. `dies_at` are the passes after which the operator dies,
+    /// each with whether the effects under way are lost.
+    fn run(&mut self, dies_at: &BTreeMap<usize, bool>) {
+        for step in 0..2000 {
+            let moved = self.pass();
+            match dies_at.get(&step) {
+                Some(lost) => self.crash(*lost),
+                None => self.finish_effects(),
+            }
+            if self.cluster.finalizer_gone {
+                return;
+            }
+            if !moved {
+                self.now += Duration::from_millis(250);
+            }
+        }
+        panic!("the run never ended: {:#?}", self.status);
+    }
+}
+
+#[test]
+fn an_undisturbed_run_goes_through_all_phases() {
+    let mut sim = Sim::new();
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.phase, Phase::Finished);
+    assert_eq!(sim.cluster.setups, 2);
+    assert_eq!(sim.cluster.teardowns, 2);
+    assert_eq!(sim.cluster.deletes.len(), 1);
+    let fault = &sim.status.faults[0];
+    assert_eq!(fault.state, FaultState::Injected);
+    assert_eq!(fault.timing_error_milliseconds, Some(0));
+    assert_eq!(fault.targets[0].uid, sim.cluster.deletes[0]);
+    assert!(sim.cluster.pods.is_empty());
+    assert!(sim.status.conditions.iter().any(|c| c.type_ == "Complete" && c.status == "True"));
+}
+
+#[test]
+fn a_stop_ends_the_load_and_aborts() {
+    let mut sim = Sim::new();
+    while sim.status.phase != Phase::Running {
+        sim.pass();
+        sim.finish_effects();
+    }
+    sim.stop = true;
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.verdict, Some(Verdict::Aborted));
+    assert_eq!(sim.status.faults[0].state, FaultState::NotInjected);
+    assert!(sim.cluster.deletes.is_empty());
+    assert!(sim.cluster.pods.is_empty());
+}
+
+#[test]
+fn a_deleted_run_leaves_nothing() {
+    let mut sim = Sim::new();
+    while sim.status.phase != Phase::Running {
+        sim.pass();
+        sim.finish_effects();
+    }
+    sim.deleting = true;
+    sim.run(&BTreeMap::new());
+    assert!(sim.cluster.pods.is_empty());
+}
+
+#[test]
+fn a_problem_of_the_preflight_starts_nothing() {
+    let mut sim = Sim::new();
+    sim.pass();
+    sim.under_way.clear();
+    let problem = Problem { reason: "Forbidden", message: "may not".to_owned() };
+    sim.facts.preflight = Some(vec![problem]);
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.verdict, Some(Verdict::Error));
+    assert_eq!(sim.status.reason.as_deref(), Some("Forbidden"));
+    assert_eq!(sim.cluster.setups, 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Wherever the operator dies, and however often, nothing that may happen once happens twice, and the run
+    /// ends with nothing left over.
+    #[test]
+    fn no_crash_makes_anything_happen_twice(deaths in prop::collection::btree_map(0usize..350, any::<bool>(), 0..6)) {
+        let mut sim = Sim::new();
+        sim.run(&deaths);
+        prop_assert!(sim.cluster.deletes.len() <= 1, "killed {:?}", sim.cluster.deletes);
+        prop_assert!(sim.cluster.setups <= 2);
+        prop_assert!(sim.cluster.teardowns <= 2);
+        prop_assert!(sim.cluster.pods.is_empty());
+        prop_assert_eq!(sim.status.phase, Phase::Finished);
+        let fault = &sim.status.faults[0];
+        if fault.state == FaultState::Injected {
+            // What the status claims is what happened.
+            prop_assert_eq!(&sim.cluster.deletes, &vec![fault.targets[0].uid.clone()]);
+        }
+        if sim.cluster.deletes.is_empty() {
+            prop_assert!(fault.state != FaultState::Injected);
+        }
+        if sim.status.scenarios.iter().any(|s| s.setup == StepState::Intended) {
+            prop_assert_eq!(sim.status.verdict, Some(Verdict::Error));
+        }
+    }
+}
