@@ -13,7 +13,7 @@ use axum::{Router, extract::State, http::StatusCode, routing::get};
 
 use crate::metrics::Metrics;
 
-/// Ready means: leading, or waiting to lead.
+/// Ready means: able to act, be it as the leader or as the one who waits to lead.
 #[derive(Clone, Default)]
 pub struct Health(Arc<AtomicBool>);
 

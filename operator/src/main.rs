@@ -84,6 +84,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let http = tokio::spawn(http::serve(args.http_address, metrics.clone(), health.clone()));
 
     let own = OwnClient::infer().await?;
+    // The one that stands by is as ready as the leader, or a rollout would wait for it for ever.
+    health.set_ready();
     let election = config.leader_election.enabled;
     let lead = leader::lead(&own, election, &args.pod_namespace, &args.pod_name);
     let leadership = tokio::select! {
@@ -92,7 +94,6 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         () = http::terminated() => return Ok(()),
     };
     let context = Arc::new(Context::new(own, config, metrics, args.pod_name)?);
-    health.set_ready();
     tokio::select! {
         ended = supervisor::supervise(context) => ended,
         () = leadership.lost() => anyhow::bail!("the Lease was lost: another operator may be acting, so this one ends"),

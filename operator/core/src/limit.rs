@@ -34,6 +34,7 @@ pub enum Dimension {
 pub struct Limit {
     text: String,
     number: f64,
+    base: f64,
     unit: Unit,
 }
 
@@ -87,18 +88,19 @@ impl Limit {
             && plain.starts_with(|c: char| c.is_ascii_digit())
             && plain.ends_with(|c: char| c.is_ascii_digit());
         let number: f64 = digits.parse().ok().filter(|_| numeric)?;
-        Some(Self { text: text.to_owned(), number, unit })
+        // Shifting the decimal point is exact where multiplying by 0.01 or 0.001 is off by a bit.
+        let base = match unit {
+            Unit::Percent => format!("{digits}e-2").parse().ok()?,
+            Unit::Milliseconds => format!("{digits}e-3").parse().ok()?,
+            unit => number * unit.factor(),
+        };
+        Some(Self { text: text.to_owned(), number, base, unit })
     }
 
     /// The limit in its base unit: seconds, a share of one, bytes, or a plain number.
     #[must_use]
     pub fn base(&self) -> f64 {
-        match self.unit {
-            // Dividing is exact where multiplying by 0.01 or 0.001 is off by a bit: 0.3 s, not 0.30000000000000004.
-            Unit::Percent => self.number / 100.0,
-            Unit::Milliseconds => self.number / 1000.0,
-            unit => self.number * unit.factor(),
-        }
+        self.base
     }
 
     #[must_use]

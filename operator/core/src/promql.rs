@@ -112,7 +112,9 @@ pub fn histogram_fraction(limit: f64, histograms: &str) -> String {
 /// A quantile, from 0 to 1, of histograms.
 #[must_use]
 pub fn histogram_quantile(quantile: f64, histograms: &str) -> String {
-    format!("histogram_quantile({quantile:.6}, {histograms})")
+    // Six digits: more would only be noise of the division that it may come from.
+    let quantile = (quantile * 1e6).round() / 1e6;
+    format!("histogram_quantile({quantile}, {histograms})")
 }
 
 /// Keeps the histograms of answered requests.

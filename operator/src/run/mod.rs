@@ -137,7 +137,9 @@ impl Run {
                 // A change may allow the next step at once.
                 continue;
             }
-            self.wait(&mut arrived, &mut facts, wake).await;
+            if !self.wait(&mut arrived, &mut facts, wake).await {
+                return End::Abandoned("it is gone, and its pods go with it".to_owned());
+            }
         }
     }
 
@@ -160,12 +162,13 @@ impl Run {
         }
     }
 
+    /// Until something may have changed. False when the object is gone for good.
     async fn wait(
         &mut self,
         arrived: &mut mpsc::UnboundedReceiver<Update>,
         facts: &mut Facts,
         wake: Option<Timestamp>,
-    ) {
+    ) -> bool {
         let until = wake.map(|at| at.duration_since(Timestamp::now()));
         let alarm = async {
             match until {
@@ -176,14 +179,10 @@ impl Run {
         tokio::select! {
             Some(update) = arrived.recv() => update(facts),
             () = self.pods_changed.notified() => {}
-            changed = self.object.changed() => {
-                if changed.is_err() {
-                    // The object is gone for good; the fence ends the task at its next write.
-                    tokio::task::yield_now().await;
-                }
-            }
+            changed = self.object.changed() => return changed.is_ok(),
             () = alarm => {}
         }
+        true
     }
 
     async fn write(&self, record: &mut Record, status: LoadTestStatus) -> Result<(), RecordError> {

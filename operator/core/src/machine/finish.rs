@@ -1,11 +1,10 @@
 //! Evaluating, Finished and deletion: runners released, logs kept, figures judged, pods gone.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, LoadTestStatus, Phase, StepState};
+use loadtest_crds::{FaultState, Phase, StepState};
 
 use super::{Effect, Pass, PodState, World, prepare::planned, run};
 use crate::{
-    display,
     names::{Role, RunnerId},
     plan::Plan,
     verdict,
@@ -26,7 +25,8 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
         && keep_logs(pass, world)
         && (decided || judge(pass, plan, world));
     if over {
-        finish(&mut pass.status, plan, world);
+        pass.status.phase = Phase::Finished;
+        pass.status.finished_at = Some(MicroTime(world.now));
     }
 }
 
@@ -162,10 +162,4 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     status.message = Some(ruling.message);
     status.grounds = ruling.grounds;
     true
-}
-
-fn finish(status: &mut LoadTestStatus, plan: &Plan, world: &World) {
-    status.phase = Phase::Finished;
-    status.finished_at = Some(MicroTime(world.now));
-    status.display = Some(display::display(status, &plan.objectives));
 }

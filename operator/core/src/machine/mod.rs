@@ -30,7 +30,7 @@ pub use types::{
     Effect, Facts, KillResult, LogSummary, PodState, PodView, Problem, RunnerStart, TargetSeen, World,
 };
 
-use crate::plan::Plan;
+use crate::{display, plan::Plan};
 
 /// What follows from one look at the world.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,7 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
         Phase::Finished => finish::clean_up(&mut pass, plan, world),
         _ => {}
     }
+    pass.status.display = Some(display::display(&pass.status, &plan.objectives));
     set_conditions(&mut pass.status, world.now);
     pass
 }
