@@ -2,6 +2,8 @@
 
 mod pod;
 mod script;
+#[cfg(test)]
+mod tests;
 
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Pod},
