@@ -113,9 +113,10 @@ fn injected(status: &FaultStatus, over: bool) -> Field {
 }
 
 fn recovered(fault: &Fault, status: &FaultStatus, over: bool) -> Field {
+    let missed = status.recovery.as_ref().is_some_and(|recovery| recovery.outcome == Outcome::Missed);
     match status.recovery.as_ref().map(|recovery| recovery.recover_milliseconds) {
         Some(Some(ms)) => plain(text::span(ms)),
-        Some(None) if over && fault.recovery.is_some() => ("no".to_owned(), Tone::Bad),
+        Some(None) if over && fault.recovery.is_some() && missed => ("no".to_owned(), Tone::Bad),
         _ => plain(""),
     }
 }

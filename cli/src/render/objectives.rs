@@ -20,8 +20,9 @@ const COLUMNS: [Column; 7] = [
 /// there are none.
 pub fn render(test: &LoadTest, page: Page) -> String {
     let judged = test.status.as_ref().map(|status| status.objectives.as_slice()).unwrap_or_default();
+    let over = phase_of(test) == Phase::Finished;
     let wanted = test.spec.objectives.len();
-    if wanted > 0 && judged.is_empty() && phase_of(test) == Phase::Finished {
+    if wanted > 0 && judged.is_empty() && over {
         return format!("  none of {wanted} was judged\n");
     }
     let mut rows = Vec::new();
@@ -30,7 +31,7 @@ pub fn render(test: &LoadTest, page: Page) -> String {
         any_key |= objective.key;
         match judged.iter().find(|candidate| candidate.name == objective.name) {
             Some(status) if !status.windows.is_empty() => rows.extend(judged_rows(status)),
-            _ => rows.extend(open_rows(objective)),
+            _ => rows.push(open_row(objective, over)),
         }
     }
     if rows.is_empty() {
@@ -74,17 +75,17 @@ fn value(window: &WindowResult) -> String {
     window.value.clone().unwrap_or_else(|| "-".to_owned())
 }
 
-fn open_rows(objective: &Objective) -> Vec<Vec<Field>> {
+fn open_row(objective: &Objective, over: bool) -> Vec<Field> {
     let windows = objective.windows.iter().map(|window| window_word(*window)).collect::<Vec<_>>().join(", ");
-    vec![vec![
+    vec![
         plain(title(&objective.name, objective.key)),
         plain(windows),
-        (String::new(), Tone::Plain),
+        plain(""),
         plain(short(&limit(objective))),
         plain(""),
         plain(""),
-        ("not yet".to_owned(), Tone::Faint),
-    ]]
+        (if over { "not judged" } else { "not yet" }.to_owned(), Tone::Faint),
+    ]
 }
 
 fn title(name: &str, key: bool) -> String {

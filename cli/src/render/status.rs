@@ -97,7 +97,27 @@ fn grounds(test: &LoadTest, page: Page) -> String {
     if grounds.len() == 1 && grounds.first().map(String::as_str) == message {
         return String::new();
     }
-    grounds.iter().map(|ground| text::wrap(ground, usize::from(page.width), "  - ", "    ") + "\n").collect()
+    let mut out = String::new();
+    for ground in grounds {
+        let (mark, tone, text) = mark(ground);
+        let wrapped = text::wrap(text, usize::from(page.width), &format!("  {mark} "), "    ");
+        // Only the mark is coloured: a page of coloured sentences is hard to read.
+        let rest = wrapped.trim_start().strip_prefix(mark).unwrap_or_default();
+        out.push_str(&format!("  {}{rest}\n", page.paint.tone(tone, mark)));
+    }
+    out
+}
+
+/// The operator begins a ground with how it speaks: `met: save-p95 in Steady: …`.
+fn mark(ground: &str) -> (&'static str, Tone, &str) {
+    let marks = [
+        ("met: ", "✔", Tone::Good),
+        ("not met: ", "✘", Tone::Bad),
+        ("warning: ", "!", Tone::Caution),
+        ("no data: ", "?", Tone::Unknown),
+    ];
+    let known = marks.iter().find_map(|(word, mark, tone)| Some((*mark, *tone, ground.strip_prefix(word)?)));
+    known.unwrap_or(("-", Tone::Plain, ground))
 }
 
 #[cfg(test)]

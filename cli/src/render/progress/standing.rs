@@ -1,7 +1,7 @@
 //! What the status of a run says at a point of time, in words.
 
 use jiff::Timestamp;
-use loadtest_crds::{FaultState, FaultStatus, LoadStatus, LoadTest, Phase, RunnersStatus};
+use loadtest_crds::{FaultState, FaultStatus, LoadStatus, LoadTest, Outcome, Phase, RunnersStatus};
 
 use super::meter::Pace;
 use crate::render::paint::Tone;
@@ -176,7 +176,9 @@ impl<'a> Standing<'a> {
                 outcome
             }
             (None, Some(limit)) if over && phase_of(self.test) == Phase::Finished => {
-                parts.push(format!("not recovered within {limit}"));
+                let missed = recovery.is_some_and(|recovery| recovery.outcome == Outcome::Missed);
+                let known = if missed { "not recovered" } else { "recovery not measured" };
+                parts.push(format!("{known} (limit {limit})"));
                 outcome
             }
             (None, Some(limit)) => {
