@@ -33,7 +33,7 @@ pub async fn run(config: DbmanConfig) -> anyhow::Result<()> {
 async fn watch_postgres(store: Store, health: Health, pool: PoolMetrics) {
     let backoff = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(2))
+        .with_max_delay(Duration::from_millis(500))
         .without_max_times();
     let created = (|| store.create_schema())
         .retry(backoff)
