@@ -52,7 +52,7 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// `kill-chat in 13 s`, for the fault that comes next.
+    /// `kill-chat in 13s`, for the fault that comes next.
     pub fn next_fault(&self) -> Option<String> {
         let load_runs = self.load.started_at.is_some() && self.load.ended_at.is_none();
         let statuses = self.test.status.as_ref().filter(|_| load_runs)?.faults.iter();

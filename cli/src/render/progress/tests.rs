@@ -60,8 +60,8 @@ fn lines_of_a_log() {
 fn the_countdown_reaches_zero_when_the_fault_is_due() {
     let running = fixtures::running();
     let next = |time| Standing::of(&running, at(time)).next_fault().unwrap();
-    assert_eq!(next("10:21:35.300"), "kill-chat in 1 s");
-    assert_eq!(next("10:21:36.239"), "kill-chat in 1 s");
+    assert_eq!(next("10:21:35.300"), "kill-chat in 1s");
+    assert_eq!(next("10:21:36.239"), "kill-chat in 1s");
     assert_eq!(next("10:21:36.241"), "kill-chat due now");
 }
 
