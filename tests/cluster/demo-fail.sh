@@ -11,8 +11,8 @@ FAIL=1
 
 prepare
 step "making the chat system fragile: a single dbman, no retries"
-trap 'step "putting the chat system right again"; set_chat_system' EXIT
-set_chat_system --values "$EXAMPLE/values-fail.yaml"
+trap 'step "putting the chat system right again"; set_chat_system "$STURDY"' EXIT
+set_chat_system "$EXAMPLE/values-fail.yaml"
 run_to_verdict "$EXAMPLE/loadtest-fail.yaml"
 if ((VERDICT != FAIL)); then die "the verdict should be Fail (exit code $FAIL), and the exit code is $VERDICT"; fi
 step "the verdict is Fail, as it should be"

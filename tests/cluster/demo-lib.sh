@@ -3,6 +3,9 @@
 
 EXAMPLE=$REPO/examples/chat-failover
 RUNS=loadtests
+# The chat system as its chart has it.
+# shellcheck disable=SC2034  # used by the scripts that source this one
+STURDY=$REPO/charts/target-app/values.yaml
 
 # show COMMAND...: says what is run, then runs it.
 show() {
@@ -22,11 +25,11 @@ prepare() {
     kubectl apply -k "$EXAMPLE" >/dev/null
 }
 
-# set_chat_system [HELM ARGUMENTS...]: the chat system with these values and no others; helm alone would keep those of
-# the demo before.
+# set_chat_system VALUES: the chat system with the values of this file and no others; helm alone would keep those of the
+# demo before.
 set_chat_system() {
-    helm upgrade target-app "$REPO/charts/target-app" --namespace msg-server --reset-values --wait --timeout 2m "$@" \
-        >/dev/null || die "the chat system did not take its values" "kubectl get pods -n msg-server"
+    helm upgrade target-app "$REPO/charts/target-app" --namespace msg-server --reset-values --values "$1" \
+        --wait --timeout 2m >/dev/null || die "the chat system did not take its values" "kubectl get pods -n msg-server"
 }
 
 # run_to_verdict FILE: runs the LoadTest of FILE, or a sibling of it when it was run before. Sets VERDICT to the exit

@@ -9,6 +9,6 @@ source "$here/demo-lib.sh"
 
 prepare
 # A demo-fail that was killed may have left its own.
-set_chat_system
+set_chat_system "$STURDY"
 run_to_verdict "$EXAMPLE/loadtest.yaml"
 exit "$VERDICT"
