@@ -36,6 +36,14 @@ install: ## Install the operator and the target app with helm, and the namespace
 	@$(C)/install.sh
 
 
+.PHONY: demo demo-fail
+demo: ## Run the example from nothing to its verdict; the exit code is the verdict's
+	@$(C)/demo.sh
+
+demo-fail: ## Run its other side on a fragile system; 0 when the verdict is Fail
+	@$(C)/demo-fail.sh
+
+
 .PHONY: test test-unit test-api test-e2e
 test: ## Run everything: unit tests, then the suites that want a cluster
 	@$(MAKE) test-unit
