@@ -1,1 +1,15 @@
-//! What the suites share.
+//! What the suites share: the cluster, namespaces of their own, programs such as kubectl, and waiting.
+//!
+//! Nothing here skips: a suite without a cluster fails, and says how to get one.
+
+pub mod cluster;
+pub mod crd;
+pub mod namespace;
+pub mod program;
+pub mod wait;
+
+pub use cluster::{client, client_as, config};
+pub use crd::install_crd;
+pub use namespace::{Namespace, in_namespace};
+pub use program::{kubectl, program, run, run_with_input};
+pub use wait::eventually;
