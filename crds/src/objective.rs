@@ -94,7 +94,7 @@ pub struct K6Figure {
     /// Percentile of a Trend, 1 to 99.99. It is judged as a share: p95 within the limit means that at most
     /// 5% of the requests failed or took longer, so that an outage cannot improve it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1.0, max = 99.99))]
+    #[x_kube(validation = Rule::new("self >= 1.0 && self <= 99.99").message("a percentile lies between 1 and 99.99, as in 95 or 99.9"))]
     pub percentile: Option<f64>,
 
     /// Only samples with these k6 tags, as in `{name: SendMessage}`.

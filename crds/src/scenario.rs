@@ -232,6 +232,10 @@ pub struct Runner {
 /// A taint that runner pods tolerate.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.key) || (has(self.operator) && self.operator == 'Exists')").message("a toleration without a key tolerates every taint: say so with operator: Exists, or write key"),
+    validation = Rule::new("!has(self.operator) || self.operator != 'Exists' || !has(self.value)").message("operator: Exists takes no value")
+)]
 pub struct Toleration {
     /// Key of the taint. Default: all taints, and then operator must be Exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]

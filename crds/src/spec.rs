@@ -7,7 +7,7 @@ use crate::{
     fault::Fault,
     objective::{NoDataPolicy, Objective},
     scenario::{Runner, Scenario},
-    schema::{NAME, NAME_MESSAGE, without_nulls},
+    schema::{NAME, without_nulls},
     status::LoadTestStatus,
 };
 
@@ -74,7 +74,7 @@ pub struct LoadTestSpec {
     /// Which of the Prometheus endpoints in the operator's configuration answers the objectives. Default `default`.
     #[serde(default = "default_prometheus")]
     #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new(NAME).message(NAME_MESSAGE))]
+    #[x_kube(validation = Rule::new(NAME).message("write the name of an endpoint in the operator's configuration, as in default, and not its address"))]
     pub prometheus: String,
 
     /// What is broken while the load runs.
