@@ -88,20 +88,23 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     health.set_ready();
     let election = config.leader_election.enabled;
     let lead = leader::lead(&own, election, &args.pod_namespace, &args.pod_name);
-    let leadership = tokio::select! {
+    let mut leadership = tokio::select! {
         leadership = lead => leadership?,
         ended = http_ended(http) => return ended,
         () = http::terminated() => return Ok(()),
     };
     let context = Arc::new(Context::new(own, config, metrics, args.pod_name)?);
-    tokio::select! {
+    // Whichever ends first, the runs are let go with the supervisor before the Lease is.
+    let ended = tokio::select! {
         ended = supervisor::supervise(context) => ended,
         () = leadership.lost() => anyhow::bail!("the Lease was lost: another operator may be acting, so this one ends"),
         () = http::terminated() => {
             tracing::info!("asked to end; runs go on with the next operator");
             Ok(())
         }
-    }
+    };
+    leadership.give_up().await;
+    ended
 }
 
 async fn http_ended(task: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {

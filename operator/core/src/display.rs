@@ -69,6 +69,9 @@ fn words(objective: &ObjectiveStatus, window: &WindowResult, bound: &Bound) -> S
     let Some(value) = window.value.as_deref().filter(|_| window.outcome != Outcome::NoData) else {
         return format!("{name} {kind} no data");
     };
+    if Limit::parse(value).is_none() {
+        return format!("{name} {kind} {value}, limit {}", bound.limit());
+    }
     let relation = match (bound, window.outcome) {
         (Bound::AtMost(_), Outcome::Missed) => ">",
         (Bound::AtMost(_), _) => "≤",
@@ -124,3 +127,6 @@ pub fn slowest_recovery(status: &LoadTestStatus) -> Option<Duration> {
     let recoveries = status.faults.iter().filter_map(|f| f.recovery.as_ref());
     recoveries.filter_map(|r| r.recover_milliseconds).max().map(|ms| Duration::from_millis(ms.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests;

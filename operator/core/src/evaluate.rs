@@ -348,3 +348,6 @@ impl Context {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,7 +129,9 @@ pub fn failed(plan: &ObjectivePlan, outcomes: Option<Outcomes>) -> Finding {
     let shown = plan.bound.limit().show(share);
     Finding {
         outcome: outcome(plan, share),
-        message: format!("{shown} of {} requests failed, {}", count(whole(total)), limit_words(&plan.bound)),
+        message: warning(plan, share).unwrap_or_else(|| {
+            format!("{shown} of {} requests failed, {}", count(whole(total)), limit_words(&plan.bound))
+        }),
         value: Some(shown),
         samples: Some(whole(total)),
         bad: Some(whole(bad)),
@@ -169,7 +171,9 @@ pub fn percentile(plan: &ObjectivePlan, p: f64, of_requests: bool, spread: Sprea
         value: Some(value.map_or_else(|| format!("over {allowed} failed"), |value| limit.show(value))),
         samples: Some(whole(total)),
         bad: Some(whole(bad)),
-        message: format!("{share} of {} {who} over {limit}, limit {allowed}", count(whole(total))),
+        message: value.filter(|_| outcome == Outcome::Warn).and_then(|value| warning(plan, value)).unwrap_or_else(
+            || format!("{share} of {} {who} over {limit}, limit {allowed}", count(whole(total))),
+        ),
     }
 }
 
@@ -189,7 +193,7 @@ pub fn ratio(plan: &ObjectivePlan, good: Option<Increase>, total: Option<Increas
     };
     if total.scrapes < MIN_SCRAPES {
         return Finding::no_data(format!(
-            "this window holds {} scrapes and {MIN_SCRAPES} are needed: scrape more often, or judge a k6 figure here",
+            "this window holds {} of the {MIN_SCRAPES} scrapes needed: scrape more often, or judge a k6 figure here",
             total.scrapes
         ));
     }
@@ -210,11 +214,10 @@ pub fn ratio(plan: &ObjectivePlan, good: Option<Increase>, total: Option<Increas
     let nothing_good = if good.is_none() { " (no series matches ratio.good)" } else { "" };
     Finding {
         outcome: outcome(plan, share),
-        message: format!(
-            "{shown} of {} events were good{nothing_good}, {}",
-            count(whole(total.events)),
-            limit_words(&plan.bound)
-        ),
+        message: warning(plan, share).unwrap_or_else(|| {
+            let total = count(whole(total.events));
+            format!("{shown} of {total} events were good{nothing_good}, {}", limit_words(&plan.bound))
+        }),
         value: Some(shown),
         samples: Some(whole(total.events)),
         bad: Some(whole(total.events * (1.0 - share))),
@@ -243,7 +246,7 @@ pub fn query(plan: &ObjectivePlan, stretches: &[&[Series]]) -> Finding {
     }
     if all < MIN_SCRAPES {
         return Finding::no_data(format!(
-            "this window holds {all} points of the query and {MIN_SCRAPES} are needed: judge a longer window"
+            "this window holds {all} of the {MIN_SCRAPES} points needed: judge a longer window"
         ));
     }
     let values = points().map(|(_, value)| *value);
@@ -254,11 +257,9 @@ pub fn query(plan: &ObjectivePlan, stretches: &[&[Series]]) -> Finding {
     let shown = plan.bound.limit().show(worst);
     Finding {
         outcome: outcome(plan, worst),
-        message: format!(
-            "{which} of {} points was {shown}, {}",
-            count(whole(all as f64)),
-            limit_words(&plan.bound)
-        ),
+        message: warning(plan, worst).unwrap_or_else(|| {
+            format!("the {which} of {all} points was {shown}, {}", limit_words(&plan.bound))
+        }),
         value: Some(shown),
         samples: i64::try_from(all).ok(),
         bad: None,
@@ -275,6 +276,17 @@ fn outcome(plan: &ObjectivePlan, value: f64) -> Outcome {
     }
 }
 
+/// The sentence for a value in the warning band.
+fn warning(plan: &ObjectivePlan, value: f64) -> Option<String> {
+    let warn = plan.warn.as_ref().filter(|_| outcome(plan, value) == Outcome::Warn)?;
+    let limit = plan.bound.limit();
+    let side = match plan.bound {
+        Bound::AtMost(_) => "above",
+        Bound::AtLeast(_) => "below",
+    };
+    Some(format!("{} is {side} the warning limit of {warn} (limit {limit})", warn.show(value)))
+}
+
 fn limit_words(bound: &Bound) -> String {
     match bound {
         Bound::AtMost(limit) => format!("limit {limit}"),
@@ -287,3 +299,6 @@ fn limit_words(bound: &Bound) -> String {
 pub fn whole(n: f64) -> i64 {
     n.round() as i64
 }
+
+#[cfg(test)]
+mod tests;

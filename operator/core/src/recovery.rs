@@ -300,3 +300,6 @@ fn signed(length: Duration) -> SignedDuration {
 fn count(cells: usize) -> u32 {
     u32::try_from(cells).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,3 +151,6 @@ impl ExprVisitor for Selectors {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use loadtest_crds::{
-    FaultState, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy, WindowResult,
+    FaultState, LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy, WindowResult,
 };
 
 use crate::{
@@ -174,6 +174,8 @@ fn of_objectives(
             let (verdict, reason) = match window.outcome {
                 Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet),
                 Outcome::Warn => (Verdict::Warn, Reason::InWarningBand),
+                // A window that never was says nothing about the system under test, whatever missing data says.
+                Outcome::NoData if window.from.is_none() => (Verdict::Inconclusive, Reason::NoData),
                 Outcome::NoData => (on_no_data, Reason::NoData),
                 Outcome::Missed if figures_whole => miss,
                 Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete),
@@ -182,13 +184,13 @@ fn of_objectives(
         }
         let judged_nowhere = objective.outcome == Outcome::NoData && !has(objective, Outcome::NoData);
         if judged_nowhere {
-            let text = format!("{}: no data: none of its windows held anything to judge", objective.name);
+            let text = format!("no data: {}: none of its windows held anything to judge", objective.name);
             grounds.push(Ground { verdict: on_no_data, reason: Reason::NoData, text });
         }
     }
     // An objective that was never evaluated is not met.
     for plan in plans.iter().filter(|p| !status.objectives.iter().any(|o| o.name == p.name)) {
-        let text = format!("{}: no data: it was never evaluated", plan.name);
+        let text = format!("no data: {}: it was never evaluated", plan.name);
         grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NoData, text });
     }
 }
@@ -255,6 +257,7 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
         add(Verdict::Inconclusive, Reason::RunnerInterrupted, text);
     }
     let Some(load) = &status.load else { return };
+    add(Verdict::Pass, Reason::AllObjectivesMet, load_line(load, facts));
     let iterations = load.iterations.unwrap_or(0);
     if let Some(dropped) = load.dropped_iterations.filter(|d| *d > 0) {
         let share = dropped as f64 / (dropped + iterations) as f64;
@@ -288,6 +291,14 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
     }
 }
 
+/// `load: 9,204 requests in 1m31s (planned 1m30s)`
+fn load_line(load: &LoadStatus, facts: &Facts) -> String {
+    let requests = load.requests.map_or_else(|| "requests not counted".to_owned(), |n| format!("{} requests", count(n)));
+    let lasted = load.started_at.as_ref().zip(load.ended_at.as_ref()).map(|(from, to)| to.0.duration_since(from.0));
+    let lasted = lasted.and_then(|d| Duration::try_from(d).ok()).map(|d| format!(" in {}", human(d)));
+    format!("load: {requests}{} (planned {})", lasted.unwrap_or_default(), human(facts.planned))
+}
+
 fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
     for fault in &status.faults {
         let name = &fault.name;
@@ -318,12 +329,8 @@ fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
         Outcome::NoData => "no data",
         Outcome::Missed => "not met",
     };
-    let value = match (&window.value, window.outcome) {
-        (Some(value), Outcome::Warn) => format!(" ({value})"),
-        _ => String::new(),
-    };
     format!(
-        "{mark}: {}{}: {}{value}",
+        "{mark}: {}{}: {}",
         objective.name,
         Window::words(window.window, window.fault.as_deref()),
         window.message.as_deref().unwrap_or("not measured")
@@ -333,14 +340,13 @@ fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
 /// The sentence of the deciding ground, with the number of others that weigh as much.
 fn sentence(decisive: &Ground, grounds: &[Ground]) -> String {
     let text = decisive.text.split_once(": ").map_or(decisive.text.as_str(), |(mark, rest)| match mark {
-        "not met" | "warning" => rest,
+        "not met" | "warning" | "no data" => rest,
         _ => &decisive.text,
     });
     let others = grounds.iter().filter(|g| g.verdict == decisive.verdict).count() - 1;
     match others {
         0 => text.to_owned(),
-        1 => format!("{text}; and 1 more ground"),
-        n => format!("{text}; and {n} more grounds"),
+        n => format!("{text} (and {n} more)"),
     }
 }
 
@@ -349,9 +355,12 @@ fn all_met(status: &LoadTestStatus) -> String {
     let requests = status.load.as_ref().and_then(|l| l.requests);
     let over = requests.map(|n| format!(" over {} requests", count(n))).unwrap_or_default();
     let recovery = display::slowest_recovery(status)
-        .map(|slowest| format!("; back {} after the slowest recovery", human(slowest)))
+        .map(|slowest| format!("; slowest recovery {}", human(slowest)))
         .unwrap_or_default();
     let objectives =
         if met == 1 { "the objective was met".to_owned() } else { format!("all {met} objectives were met") };
     format!("{objectives}{over}{recovery}")
 }
+
+#[cfg(test)]
+mod tests;

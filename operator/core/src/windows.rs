@@ -209,3 +209,6 @@ fn never(fault: &FaultStatus) -> Extent {
     };
     Extent::Absent(format!("fault {} {why}", fault.name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,8 +37,19 @@ pub struct Run {
 enum End {
     /// Nothing is left to do.
     Finished,
-    /// The object is gone, or someone else writes it.
-    Abandoned(String),
+    /// The object is gone, and its pods go with it.
+    Gone,
+    /// What we know is out of date: to be taken up afresh.
+    Fenced(String),
+}
+
+impl From<RecordError> for End {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Gone => Self::Gone,
+            other => Self::Fenced(other.to_string()),
+        }
+    }
 }
 
 impl Run {
@@ -62,9 +73,14 @@ impl Run {
         };
         let span = tracing::info_span!("run", run = %self.uid, %namespace, %name);
         async {
-            match self.drive(&namespace, &name).await {
-                End::Finished => tracing::info!("done"),
-                End::Abandoned(why) => tracing::warn!(why, "left alone"),
+            loop {
+                match self.drive(&namespace, &name).await {
+                    End::Finished => return tracing::info!("done"),
+                    End::Gone => return tracing::info!("gone"),
+                    // A last write of the operator before us may arrive after our first look.
+                    End::Fenced(why) => tracing::warn!(why, "taking the run up afresh"),
+                }
+                tokio::time::sleep(record::PAUSE).await;
             }
         }
         .instrument(span)
@@ -75,7 +91,7 @@ impl Run {
         // The watch may lag behind an earlier leader's last write.
         let mut record = match Record::take_up(&self.context, namespace, name, &self.uid).await {
             Ok(record) => record,
-            Err(error) => return End::Abandoned(error.to_string()),
+            Err(error) => return error.into(),
         };
         let plan = match Plan::of(&record.object) {
             Ok(plan) => Arc::new(plan),
@@ -103,9 +119,9 @@ impl Run {
             if changed {
                 match self.write(&mut record, pass.status).await {
                     Ok(()) => {}
-                    Err(RecordError::Fenced(why)) => {
+                    Err(error @ (RecordError::Gone | RecordError::Fenced(_))) => {
                         self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
-                        return End::Abandoned(why);
+                        return error.into();
                     }
                     Err(RecordError::Failed(error)) => {
                         self.context.metrics.pass(PassOutcome::Failed, started.elapsed());
@@ -125,7 +141,7 @@ impl Run {
                     if effect == Effect::RemoveFinalizer {
                         return match record.remove_finalizer(&self.context).await {
                             Ok(()) => End::Finished,
-                            Err(error) => End::Abandoned(error.to_string()),
+                            Err(error) => error.into(),
                         };
                     }
                     effects.begin(effect, record.status());
@@ -138,7 +154,7 @@ impl Run {
                 continue;
             }
             if !self.wait(&mut arrived, &mut facts, wake).await {
-                return End::Abandoned("it is gone, and its pods go with it".to_owned());
+                return End::Gone;
             }
         }
     }
@@ -219,12 +235,12 @@ impl Run {
             let generation = record.object.metadata.generation;
             let status = machine::refuse(record.status(), generation, message.to_owned(), Timestamp::now());
             if let Err(error) = self.write(&mut record, status).await {
-                return End::Abandoned(error.to_string());
+                return error.into();
             }
         }
         match record.remove_finalizer(&self.context).await {
             Ok(()) => End::Finished,
-            Err(error) => End::Abandoned(error.to_string()),
+            Err(error) => error.into(),
         }
     }
 }

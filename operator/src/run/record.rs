@@ -23,9 +23,11 @@ pub struct Record {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Another writer has the run, or it is gone.
+    #[error("it is gone")]
+    Gone,
+    /// Someone else wrote since we last did: what we know is out of date.
     #[error("{0}")]
-    Fenced(String),
+    Fenced(&'static str),
     #[error("failed to reach the API server: {0}")]
     Failed(#[from] kube::Error),
 }
@@ -42,7 +44,7 @@ impl Record {
         loop {
             let object = match api.get_opt(name).await {
                 Ok(Some(object)) if object.uid().as_deref() == Some(uid) => object,
-                Ok(_) => return Err(RecordError::Fenced("it is gone".to_owned())),
+                Ok(_) => return Err(RecordError::Gone),
                 Err(error) => {
                     tracing::warn!(%error, "failed to read the LoadTest, trying again");
                     tokio::time::sleep(PAUSE).await;
@@ -88,7 +90,7 @@ impl Record {
                 }
                 Err(kube::Error::Api(refusal)) if refusal.code == 409 => self.read_again(&api, &name).await?,
                 Err(kube::Error::Api(refusal)) if refusal.code == 404 => {
-                    return Err(RecordError::Fenced("it is gone".to_owned()));
+                    return Err(RecordError::Gone);
                 }
                 // It may have been written all the same: look before writing again.
                 Err(error) => {
@@ -103,22 +105,20 @@ impl Record {
                 }
             }
         }
-        Err(RecordError::Fenced("its resourceVersion kept changing".to_owned()))
+        Err(RecordError::Fenced("its resourceVersion kept changing"))
     }
 
     async fn read_again(&mut self, api: &Api<LoadTest>, name: &str) -> Result<(), RecordError> {
         match api.get_opt(name).await? {
-            Some(now) if now.uid() != self.object.uid() => {
-                Err(RecordError::Fenced("it was replaced".to_owned()))
-            }
+            Some(now) if now.uid() != self.object.uid() => Err(RecordError::Gone),
             Some(now) if !same(now.status.as_ref(), &self.status) => {
-                Err(RecordError::Fenced("another operator writes its status".to_owned()))
+                Err(RecordError::Fenced("another operator writes its status"))
             }
             Some(now) => {
                 self.object = now;
                 Ok(())
             }
-            None => Err(RecordError::Fenced("it is gone".to_owned())),
+            None => Err(RecordError::Gone),
         }
     }
 
@@ -142,7 +142,7 @@ impl Record {
                 }
             }
         }
-        Err(RecordError::Fenced("its finalizer could not be removed".to_owned()))
+        Err(RecordError::Fenced("its finalizer could not be removed"))
     }
 }
 

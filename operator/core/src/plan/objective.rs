@@ -364,3 +364,6 @@ fn expression(objective: &str, text: &str) -> Result<String, ObjectiveError> {
     };
     Err(ObjectiveError::QueryType { objective: name(), gives })
 }
+
+#[cfg(test)]
+mod tests;
