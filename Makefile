@@ -64,6 +64,13 @@ test-e2e: ## Run the tests on the real cluster (after cluster-up, images, instal
 	$(IN_CLUSTER) cargo test --package e2e-tests
 
 
+.PHONY: bench bench-start
+bench: bench-start ## Measure all that has a goal
+
+bench-start: ## Measure how fast runners start, beside bare k6 pods: ARGS="--runners 4,20,50 --pairs 5"
+	@tests/bench/start.sh $(ARGS)
+
+
 .PHONY: generate lint fmt clean
 generate: ## Write the generated files: CRD and its reference
 	cargo run --quiet --package loadtest-crds --bin crdgen

@@ -1,0 +1,70 @@
+//! An operator of our own, on this machine, that serves the namespace of the measurement alone.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::process::{Child, Command};
+
+/// How many lines of its log are worth showing.
+const LAST_LINES: usize = 15;
+
+/// The process. It ends with this value.
+pub struct Operator {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Operator {
+    pub fn start(binary: &Path, namespace: &str, prometheus: &str) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(namespace);
+        std::fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+        let config = json!({
+            "namespaces": [namespace],
+            "prometheus": {"default": {
+                "queryURL": prometheus,
+                "remoteWriteURL": format!("{prometheus}/api/v1/write"),
+            }},
+            "leaderElection": {"enabled": false},
+        });
+        let config_file = folder.join("config.yaml");
+        // JSON is YAML.
+        std::fs::write(&config_file, config.to_string())?;
+        let mut command = Command::new(binary);
+        command.arg("--config").arg(&config_file).args([
+            "--http-address",
+            "127.0.0.1:0",
+            "--log-format",
+            "text",
+        ]);
+        if let Some(kubeconfig) = test_support::cluster::kubeconfig() {
+            command.env("KUBECONFIG", kubeconfig);
+        }
+        let child = command
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(folder.join("log"))?)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("failed to start {}", binary.display()))?;
+        Ok(Self { child, folder })
+    }
+
+    pub fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    }
+
+    pub async fn end(mut self) {
+        if let Err(error) = self.child.kill().await {
+            eprintln!("failed to end the operator: {error}");
+        }
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
