@@ -22,7 +22,7 @@ use crate::{
     validation = Rule::new("!has(self.warnAbove) || !has(self.atMost) || (self.warnAbove.endsWith('%') == self.atMost.endsWith('%') && self.warnAbove.matches('[smh]$') == self.atMost.matches('[smh]$'))").message("warnAbove takes the kind of unit that atMost has, as in atMost: 300ms with warnAbove: 250ms"),
     validation = Rule::new("!has(self.warnBelow) || !has(self.atLeast) || (self.warnBelow.endsWith('%') == self.atLeast.endsWith('%') && self.warnBelow.matches('[smh]$') == self.atLeast.matches('[smh]$'))").message("warnBelow takes the kind of unit that atLeast has, as in atLeast: 99% with warnBelow: 99.5%"),
     validation = Rule::new("!has(self.k6) || !has(self.k6.percentile) || (has(self.atMost) && self.atMost.matches('^[0-9.]+(ms|s|m|h)$'))").message("a percentile of a k6 metric takes atMost with a time, as in atMost: 300ms"),
-    validation = Rule::new("!has(self.k6) || has(self.k6.percentile) || [has(self.atMost) ? self.atMost : '0%', has(self.atLeast) ? self.atLeast : '0%'].all(l, l.matches('^(100([.]0*)?|[0-9]{1,2}([.][0-9]+)?)%$'))").message("without a percentile a k6 objective is a share and takes a limit from 0% to 100%, as in atMost: 0.1%"),
+    validation = Rule::new("!has(self.k6) || has(self.k6.percentile) || self.k6.metric != 'http_req_failed' || [has(self.atMost) ? self.atMost : '0%', has(self.atLeast) ? self.atLeast : '0%'].all(l, l.matches('^(100([.]0*)?|[0-9]{1,2}([.][0-9]+)?)%$'))").message("http_req_failed is a share and takes a limit from 0% to 100%, as in atMost: 0.1%"),
     validation = Rule::new("!has(self.ratio) || [has(self.atMost) ? self.atMost : '0%', has(self.atLeast) ? self.atLeast : '0%'].all(l, l.matches('^(100([.]0*)?|[0-9]{1,2}([.][0-9]+)?)%$'))").message("a ratio is a share and takes a limit from 0% to 100%, as in atLeast: 99.9%")
 )]
 pub struct Objective {
@@ -83,7 +83,7 @@ pub struct Objective {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.percentile) || self.metric == 'http_req_failed'").message("say which percentile of the metric, as in percentile: 95; without one only http_req_failed can be judged (k6 sends the Rate of each runner without its total: count with two Counters and write a ratio or a query over them)"),
-    validation = Rule::new("!has(self.percentile) || !(self.metric in ['http_req_failed', 'checks', 'http_reqs', 'iterations', 'dropped_iterations', 'vus', 'vus_max', 'data_sent', 'data_received', 'ws_sessions', 'ws_msgs_sent', 'ws_msgs_received', 'grpc_streams', 'grpc_streams_msgs_sent'])").message("this k6 metric is not a Trend and has no percentiles: use http_req_duration or a Trend of the script")
+    validation = Rule::new("!has(self.percentile) || !(self.metric in ['http_req_failed', 'checks', 'http_reqs', 'iterations', 'dropped_iterations', 'vus', 'vus_max', 'data_sent', 'data_received', 'ws_sessions', 'ws_msgs_sent', 'ws_msgs_received', 'grpc_streams', 'grpc_streams_msgs_sent'])").message("this k6 metric is no Trend and has no percentiles: use http_req_duration or a Trend of the script (http_req_failed goes without percentile)")
 )]
 pub struct K6Figure {
     /// Name of the k6 metric, as in `http_req_failed`, `http_req_duration`, or a Trend of the script.

@@ -15,6 +15,30 @@ pub(crate) fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message })
 }
 
+/// A rule on a text, whose message begins with the text: the API server shows only its type.
+pub(crate) fn text_rule(rule: &str, message: &str) -> Value {
+    let shown = format!("'`' + self + '`: ' + {}", cel_string(message));
+    json!({ "rule": rule, "message": message, "messageExpression": shown })
+}
+
+/// Puts the name of a list's entry before the messages of its rules: the API server shows only its index.
+pub(crate) fn with_names(schema: &mut Schema) {
+    let Some(Value::Array(rules)) =
+        schema.get_mut("items").and_then(|items| items.get_mut("x-kubernetes-validations"))
+    else {
+        return;
+    };
+    for rule in rules {
+        if let Some(message) = rule["message"].as_str() {
+            rule["messageExpression"] = json!(format!("self.name + ': ' + {}", cel_string(message)));
+        }
+    }
+}
+
+fn cel_string(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
 /// Makes optional fields optional and no more. The derive makes each of them nullable too; then
 /// `podKill:` with nothing behind it, which is null in YAML, would count as written for CEL's `has()`, and pass
 /// the very rule that asks for it. Without `nullable` the API server drops a null before it checks the object.

@@ -7,7 +7,7 @@ use crate::{
     fault::Fault,
     objective::{NoDataPolicy, Objective},
     scenario::{Runner, Scenario},
-    schema::{NAME, without_nulls},
+    schema::{NAME, with_names, without_nulls},
     status::LoadTestStatus,
 };
 
@@ -63,7 +63,7 @@ pub struct LoadTestSpec {
     pub service_account_name: Option<String>,
 
     /// Groups of k6 runners. They start together and their loads add up.
-    #[schemars(length(min = 1, max = 16))]
+    #[schemars(length(min = 1, max = 16), transform = with_names)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub scenarios: Vec<Scenario>,
 
@@ -79,13 +79,13 @@ pub struct LoadTestSpec {
 
     /// What is broken while the load runs.
     #[serde(default)]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), transform = with_names)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub faults: Vec<Fault>,
 
     /// What must hold. Without objectives a run ends Inconclusive: nothing was judged.
     #[serde(default)]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), transform = with_names)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub objectives: Vec<Objective>,
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::schema::rule;
+use crate::schema::text_rule;
 
 macro_rules! text {
     ($name:ident, $doc:literal, $rules:expr) => {
@@ -54,11 +54,11 @@ text!(
     DurationText,
     "A length of time as people write it: `300ms`, `90s`, `1m30s`, `24h`.",
     [
-        rule(
+        text_rule(
             "self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$')",
             "write a length of time with its units ms, s, m or h and without spaces, as in 300ms, 90s or 1m30s",
         ),
-        rule(
+        text_rule(
             "!self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') || duration(self) <= duration('168h')",
             "a length of time is at most 168h, a week",
         ),
@@ -67,7 +67,7 @@ text!(
 text!(
     LimitText,
     "A limit with its unit: `300ms`, `99.9%`, `5000`, `1.5Gi`.",
-    [rule(
+    [text_rule(
         "self.matches('^-?[0-9]{1,15}([.][0-9]{1,9})?(%|ms|s|m|h|k|M|G|Ki|Mi|Gi|Ti)?$')",
         "write a number with one of the units %, ms, s, m, h, k, M, G, Ki, Mi, Gi, Ti or none, without spaces, as in 300ms, 99.9%, 5000 or 1.5Gi",
     )]
