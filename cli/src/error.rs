@@ -88,7 +88,7 @@ impl Error {
                     .to_owned()
             }
             Self::Forbidden { namespace, .. } => format!(
-                "ask for the verbs get, list, watch, create and patch on loadtests in namespace {namespace}; \
+                "ask for the role view in namespace {namespace} to read LoadTests, or edit to run and stop them; \
                  kubectl auth can-i --list -n {namespace} shows what you may do"
             ),
             Self::Unauthorized { .. } => "log in again, or choose another user with --context".to_owned(),

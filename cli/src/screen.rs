@@ -36,6 +36,12 @@ impl Screen {
         Page { width: width.unwrap_or(DEFAULT_WIDTH).max(NARROWEST), paint: self.paint }
     }
 
+    /// As wide as it takes where there is no terminal: whoever reads a list by its lines wants each on one.
+    pub fn page_of_lines(self) -> Page {
+        let page = self.page();
+        if self.live { page } else { Page { width: u16::MAX, ..page } }
+    }
+
     /// Lines of the terminal.
     pub fn rows(self) -> usize {
         terminal_size().map_or(DEFAULT_HEIGHT, |(_, Height(height))| usize::from(height))

@@ -25,7 +25,7 @@ pub async fn execute(cluster: &Cluster, args: &ListArgs) -> Result<u8, Error> {
         &runs,
         args.all_namespaces,
         Timestamp::now(),
-        Screen::of_stdout().page(),
+        Screen::of_stdout().page_of_lines(),
     ))?;
     Ok(0)
 }

@@ -86,7 +86,7 @@ fn delivered(load: &LoadStatus, now: Timestamp) -> Option<String> {
     if let (Some(stored), Some(own)) = (load.requests, load.k6_requests)
         && stored != own
     {
-        line.push_str(&format!("; k6 itself counted {}", text::count(own)));
+        line.push_str(&format!("; k6 counted {} with setup and teardown", text::count(own)));
     }
     Some(line)
 }
