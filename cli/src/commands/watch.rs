@@ -53,7 +53,7 @@ pub async fn execute(cluster: &Cluster, args: &WatchArgs) -> Result<u8, Error> {
 pub async fn until_finished(cluster: &Cluster, name: &str, closing: Closing) -> Result<Ended, Error> {
     let mut test = find::get(cluster, name).await?;
     let uid = test.metadata.uid.clone();
-    let mut interrupted = pin!(signals::interrupted());
+    let mut interrupted = pin!(signals::listen()?);
     let mut readings = pin!(readings(cluster, name));
     let mut view = View::new();
     view.update(&test, Timestamp::now())?;
@@ -61,7 +61,7 @@ pub async fn until_finished(cluster: &Cluster, name: &str, closing: Closing) -> 
         tokio::select! {
             code = &mut interrupted => {
                 view.close(Closing::Keep)?;
-                return code.map(|code| interruption(cluster, name, code));
+                return Ok(interruption(cluster, name, code));
             }
             () = view.tick() => view.redraw(&test, Timestamp::now())?,
             reading = readings.next() => match reading {
