@@ -171,9 +171,12 @@ pub fn percentile(plan: &ObjectivePlan, p: f64, of_requests: bool, spread: Sprea
         value: Some(value.map_or_else(|| format!("over {allowed} failed"), |value| limit.show(value))),
         samples: Some(whole(total)),
         bad: Some(whole(bad)),
-        message: value.filter(|_| outcome == Outcome::Warn).and_then(|value| warning(plan, value)).unwrap_or_else(
-            || format!("{share} of {} {who} over {limit}, limit {allowed}", count(whole(total))),
-        ),
+        message: value
+            .filter(|_| outcome == Outcome::Warn)
+            .and_then(|value| warning(plan, value))
+            .unwrap_or_else(|| {
+                format!("{share} of {} {who} over {limit}, limit {allowed}", count(whole(total)))
+            }),
     }
 }
 

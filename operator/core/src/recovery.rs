@@ -5,10 +5,10 @@
 //! - no two cells in a row are without a request, and none together are worse than the limit allows, one
 //!   request always allowed: a cell of five requests cannot hold to 0.1%;
 //! - the stretch as a whole is within the limit;
-//! - the stretch has at least 90% of the requests of a usual stretch before the fault: requests that hang do
-//!   not fail, they are missing. Usual is the median over 5 cells at a time in the up to 60 s before. One push
-//!   more is counted at the end of the stretch, since it brings requests of the stretch. Not compared where the
-//!   load ramps, or with less than 5 cells before the fault.
+//! - the stretch has at least 90% of the requests that were usual before the fault: requests that hang do not
+//!   fail, they are missing. Usual is the median over 5 cells at a time in the up to 60 s before. Where pushes
+//!   fell unevenly into the cells before the fault too, one cell's requests may be missing besides. Not compared
+//!   where the load ramps, or with less than 5 cells before the fault.
 //!
 //! A push brings what happened since the one before. So a bad request shows up to one push late and within
 //! one cell: the true end of the outage lies at most a cell and a push before the time found, which is
@@ -79,6 +79,21 @@ enum Why<'a> {
     Slow(&'a Track),
 }
 
+/// The requests that were usual before the fault.
+#[derive(Clone, Copy, Debug)]
+struct Usual {
+    cell: f64,
+    /// Stretches of 5 cells had less than 90% of it at times.
+    uneven: bool,
+}
+
+impl Usual {
+    fn at_least(self, cells: usize) -> f64 {
+        let missing = if self.uneven { 1.0 } else { 0.0 };
+        self.cell * (USUAL_SHARE * cells as f64 - missing) - 1e-6
+    }
+}
+
 impl Allowed {
     #[must_use]
     pub fn of_share(bound: &Bound) -> Self {
@@ -117,13 +132,14 @@ impl Track {
         Self { objective: objective.to_owned(), allowed, before, after: cells.collect() }
     }
 
-    /// The median number of requests in a cell before the fault; `None` with too few cells to tell.
-    fn usual(&self) -> Option<f64> {
+    /// What was usual before the fault; `None` with too few cells to tell.
+    fn usual(&self) -> Option<Usual> {
         let mut sums: Vec<f64> =
             self.before.windows(USUAL_CELLS).map(|cells| cells.iter().map(|c| c.total).sum()).collect();
         sums.sort_unstable_by(f64::total_cmp);
-        let middle = sums.get(sums.len() / 2)?;
-        Some(middle / USUAL_CELLS as f64)
+        let median = *sums.get(sums.len() / 2)?;
+        let uneven = sums.first().is_some_and(|lowest| *lowest < USUAL_SHARE * median);
+        Some(Usual { cell: median / USUAL_CELLS as f64, uneven })
     }
 
     fn sum(&self, from: usize, to: usize) -> Cell {
@@ -132,7 +148,7 @@ impl Track {
     }
 
     /// Why the cells from `from` on, `length` of them, do not count as recovered.
-    fn objection(&self, from: usize, length: usize, usual: Option<f64>) -> Option<Why<'_>> {
+    fn objection(&self, from: usize, length: usize, usual: Option<Usual>) -> Option<Why<'_>> {
         for at in from..from + length.saturating_sub(1).max(1) {
             let pair = self.sum(at, at + 2);
             if pair.total < 0.5 {
@@ -145,11 +161,8 @@ impl Track {
         if !self.allowed.holds(self.sum(from, from + length)) {
             return Some(Why::Outside(self));
         }
-        // Where the load ends with the stretch there is no push after it, so one cell less can be expected.
-        let late_push = usize::from(from + length < self.after.len());
-        let expected = (length + late_push).saturating_sub(1);
-        let counted = self.sum(from, from + length + late_push).total;
-        usual.filter(|usual| counted < USUAL_SHARE * usual * expected as f64).map(|_| Why::Slow(self))
+        let cells = self.sum(from, from + length);
+        usual.filter(|usual| cells.total < usual.at_least(length)).map(|_| Why::Slow(self))
     }
 }
 
@@ -168,7 +181,7 @@ impl Incident<'_> {
             message: Some(message),
             ..base.clone()
         };
-        if let Some(idle) = self.tracks.iter().find(|t| t.usual() == Some(0.0)) {
+        if let Some(idle) = self.tracks.iter().find(|t| t.usual().is_some_and(|usual| usual.cell == 0.0)) {
             return no_data(format!(
                 "{} had no request in the {} before the fault, so nothing shows what it broke",
                 idle.objective,
@@ -244,7 +257,7 @@ impl Incident<'_> {
     }
 
     /// The usual requests in a cell, where they can be expected up to cell `to`.
-    fn usual(&self, track: &Track, to: usize) -> Option<f64> {
+    fn usual(&self, track: &Track, to: usize) -> Option<Usual> {
         track.usual().filter(|_| self.flat_cells.is_none_or(|flat| to <= flat))
     }
 

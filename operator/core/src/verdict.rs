@@ -10,7 +10,8 @@
 use std::time::Duration;
 
 use loadtest_crds::{
-    FaultState, LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy, WindowResult,
+    FaultState, LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy,
+    WindowResult,
 };
 
 use crate::{
@@ -229,7 +230,7 @@ fn of_figures(facts: &Facts, grounds: &mut Vec<Ground>) {
         inconclusive(
             Reason::FiguresIncomplete,
             format!(
-                "{} pushes of k6 did not reach Prometheus, so figures are missing: see the runners' logs",
+                "{} of k6's pushes did not reach Prometheus, so figures are missing: see the runners' logs",
                 count(facts.push_errors)
             ),
         );
@@ -250,7 +251,7 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
     }
     if facts.interrupted_runners > 0 {
         let text = format!(
-            "{} runners were ended by their own script before their load was through (test.abort(), exec.test.fail() or \
+            "{} of the runners were ended by their own script before their load was through (test.abort(), exec.test.fail() or \
              a threshold with abortOnFail)",
             facts.interrupted_runners
         );
@@ -293,8 +294,10 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
 
 /// `load: 9,204 requests in 1m31s (planned 1m30s)`
 fn load_line(load: &LoadStatus, facts: &Facts) -> String {
-    let requests = load.requests.map_or_else(|| "requests not counted".to_owned(), |n| format!("{} requests", count(n)));
-    let lasted = load.started_at.as_ref().zip(load.ended_at.as_ref()).map(|(from, to)| to.0.duration_since(from.0));
+    let requests =
+        load.requests.map_or_else(|| "requests not counted".to_owned(), |n| format!("{} requests", count(n)));
+    let lasted =
+        load.started_at.as_ref().zip(load.ended_at.as_ref()).map(|(from, to)| to.0.duration_since(from.0));
     let lasted = lasted.and_then(|d| Duration::try_from(d).ok()).map(|d| format!(" in {}", human(d)));
     format!("load: {requests}{} (planned {})", lasted.unwrap_or_default(), human(facts.planned))
 }

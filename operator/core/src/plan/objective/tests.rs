@@ -1,0 +1,111 @@
+use loadtest_crds::Ratio;
+use rstest::rstest;
+
+use super::*;
+
+fn k6(metric: &str, percentile: Option<f64>) -> Objective {
+    Objective {
+        name: "save".to_owned(),
+        k6: Some(K6Figure { metric: metric.to_owned(), percentile, ..K6Figure::default() }),
+        ..Objective::default()
+    }
+}
+
+fn at_most(objective: Objective, limit: &str) -> Objective {
+    Objective { at_most: Some(limit.into()), ..objective }
+}
+
+fn at_least(objective: Objective, limit: &str) -> Objective {
+    Objective { at_least: Some(limit.into()), ..objective }
+}
+
+fn ratio(good: &str, total: &str) -> Objective {
+    let ratio = Ratio { good: good.to_owned(), total: total.to_owned() };
+    at_least(Objective { name: "save".to_owned(), ratio: Some(ratio), ..Objective::default() }, "99.9%")
+}
+
+fn query(text: &str) -> Objective {
+    let objective =
+        Objective { name: "save".to_owned(), query: Some(text.to_owned()), ..Objective::default() };
+    at_most(objective, "100")
+}
+
+fn parse(objective: &Objective) -> Result<ObjectivePlan, ObjectiveError> {
+    ObjectivePlan::parse(objective, &VerdictPolicy::default())
+}
+
+#[test]
+fn a_percentile_with_its_warning_band() {
+    let written = Objective {
+        warn_above: Some("250ms".into()),
+        windows: vec![WindowKind::Fault, WindowKind::Run, WindowKind::Fault],
+        ..at_most(k6("http_req_duration", Some(95.0)), "0.3s")
+    };
+    let plan = parse(&written).unwrap();
+    assert_eq!(plan.windows, [WindowKind::Run, WindowKind::Fault]);
+    assert_eq!(plan.bound.words(), "at most 0.3s");
+    assert!(plan.bound.holds(0.3) && !plan.bound.holds(0.3001));
+    assert!(plan.warns(0.26) && !plan.warns(0.25));
+    assert!(plan.figure.is_client_side() && plan.figure.is_of_requests());
+}
+
+#[test]
+fn without_windows_it_is_the_run_and_without_a_policy_that_of_the_run() {
+    let policy = VerdictPolicy { on_no_data: NoDataPolicy::Fail, ..VerdictPolicy::default() };
+    let plan = ObjectivePlan::parse(&query("max(up)"), &policy).unwrap();
+    assert_eq!(plan.windows, [WindowKind::Run]);
+    assert_eq!(plan.on_no_data, NoDataPolicy::Fail);
+}
+
+#[test]
+fn refusals_say_what_to_write_instead() {
+    let p95 = || at_most(k6("http_req_duration", Some(95.0)), "300ms");
+    let refused = [
+        ("no figure", at_most(Objective { name: "save".to_owned(), ..Objective::default() }, "1%")),
+        ("no bound", k6("http_req_failed", None)),
+        ("no limit", at_most(k6("http_req_failed", None), "1 percent")),
+        ("share in numbers", at_most(k6("http_req_failed", None), "5")),
+        ("share above all", at_most(k6("http_req_failed", None), "120%")),
+        ("percentile without time", at_most(k6("http_req_duration", Some(95.0)), "5%")),
+        ("percentile at least", at_least(k6("http_req_duration", Some(95.0)), "300ms")),
+        ("percentile of all", at_most(k6("http_req_duration", Some(100.0)), "300ms")),
+        ("no trend", at_most(k6("http_reqs", Some(95.0)), "300ms")),
+        ("a rate", at_most(k6("checks", None), "1%")),
+        ("warning unit", Objective { warn_above: Some("250".into()), ..p95() }),
+        ("warning too late", Objective { warn_above: Some("300ms".into()), ..p95() }),
+        ("warning side", Objective { warn_below: Some("250ms".into()), ..p95() }),
+        ("ratio of a function", ratio("rate(a[1m])", "b")),
+        ("ratio of a range", ratio("a", "b[1m]")),
+        ("ratio with offset", ratio("a offset 1m", "b")),
+        ("ratio with a comment", ratio("a # good", "b")),
+        ("ratio unclosed", ratio("a{b=\"c\"", "b")),
+        ("query unclosed", query("max(up")),
+        ("query of a template", query("max(up{run=\"{{run}}\"}) + {{x}}")),
+        ("query of a range", query("up[5m]")),
+        ("query of a string", query("\"up\"")),
+    ];
+    let messages = refused.map(|(case, written)| format!("{case}\n  {}", parse(&written).unwrap_err()));
+    insta::assert_snapshot!(messages.join("\n"));
+}
+
+#[test]
+fn a_reserved_tag_is_refused() {
+    let mut written = at_most(k6("http_req_failed", None), "1%");
+    written.k6.as_mut().unwrap().tags.insert("testid".to_owned(), "x".to_owned());
+    assert_eq!(
+        parse(&written).unwrap_err().to_string(),
+        "objective save: the tag testid is set by the operator: remove it"
+    );
+}
+
+#[rstest]
+#[case(ratio("chat_message_persist_total{status=\"ok\"}", "chat_message_persist_total"))]
+#[case(ratio("{__name__=\"a\",b=~\"c|d\"}", "a{}"))]
+#[case(query("max(pg_stat_activity_count / pg_settings_max_connections)"))]
+#[case(query("histogram_quantile(0.99, sum by (le) (rate(x_bucket[30s])))"))]
+#[case(query("scalar(sum(up))"))]
+#[case(at_least(k6("http_req_failed", None), "99%"))]
+#[case(at_most(k6("my_trend", Some(99.9)), "2s"))]
+fn accepted(#[case] written: Objective) {
+    parse(&written).unwrap();
+}

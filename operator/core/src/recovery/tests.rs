@@ -1,0 +1,222 @@
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+
+const INJECTED: i64 = 1_700_000_000;
+
+/// One character is a cell of 1 s: `.` 20 good requests, `x` 10 good and 10 bad, `!` 20 bad, ` ` none, `-` 10
+/// good, `'` 19 good and 1 bad.
+fn cells(picture: &str) -> Vec<Cell> {
+    picture
+        .chars()
+        .map(|c| match c {
+            '.' => Cell { total: 20.0, bad: 0.0 },
+            '\'' => Cell { total: 20.0, bad: 1.0 },
+            'x' => Cell { total: 20.0, bad: 10.0 },
+            '!' => Cell { total: 20.0, bad: 20.0 },
+            '-' => Cell { total: 10.0, bad: 0.0 },
+            _ => Cell::default(),
+        })
+        .collect()
+}
+
+fn plan(within: u64, hold: u64) -> RecoveryPlan {
+    RecoveryPlan {
+        of: vec!["save".to_owned()],
+        within: Duration::from_secs(within),
+        within_text: format!("{within}s"),
+        hold: Duration::from_secs(hold),
+    }
+}
+
+fn assess_with(before: &str, after: &str, plan: &RecoveryPlan, flat_cells: Option<usize>) -> RecoveryStatus {
+    let track = Track {
+        objective: "save".to_owned(),
+        allowed: Allowed::AtMost(0.01),
+        before: cells(before),
+        after: cells(after),
+    };
+    Incident {
+        plan,
+        injected: Timestamp::from_second(INJECTED).unwrap(),
+        step: Duration::from_secs(1),
+        push: Duration::from_secs(1),
+        flat_cells,
+        tracks: vec![track],
+    }
+    .assess()
+}
+
+fn assess(after: &str) -> RecoveryStatus {
+    assess_with("..........", after, &plan(10, 5), None)
+}
+
+#[rstest]
+#[case::an_outage_of_three_seconds("!!!........", Outcome::Met, Some(3000), "back 3s after the fault")]
+#[case::too_slow("!!!!!!!!!!!!.......", Outcome::Missed, Some(12_000), "back 12s after the fault")]
+#[case::at_the_limit("!!!!!!!!!!.......", Outcome::Met, Some(10_000), "back 10s after the fault")]
+#[case::requests_that_hang("    ........", Outcome::Met, Some(4000), "back 4s after the fault")]
+#[case::back_and_gone_again("!!..!!.......", Outcome::Met, Some(6000), "back 6s after the fault")]
+#[case::felt_late("..!!........", Outcome::Met, Some(4000), "back 4s after the fault")]
+#[case::never_felt(
+    "..........",
+    Outcome::Met,
+    Some(2000),
+    "never left its limits (a dip shorter than 2s would not show)"
+)]
+#[case::never_back(
+    "!!!!!!!!!!!!",
+    Outcome::Missed,
+    None,
+    "> 12s (load ended): save was not back within its limit"
+)]
+#[case::never_any_request_again(
+    "!!          ",
+    Outcome::Missed,
+    None,
+    "> 12s (load ended): no requests of save"
+)]
+#[case::half_the_rate(
+    "!!----------",
+    Outcome::Missed,
+    None,
+    "> 12s (load ended): save had fewer requests than 90%"
+)]
+// One cell of half the usual is 10% of the stretch.
+#[case::rate_back_later("!!------......", Outcome::Met, Some(7000), "back 7s after the fault")]
+#[case::load_too_short(
+    "!!!...",
+    Outcome::NoData,
+    None,
+    "within its limits 3s after the fault, but the load ended 3s later, before the 5s"
+)]
+#[case::load_too_short_and_too_late("!!!!!!!!!!!!!!...", Outcome::Missed, None, "> 17s (load ended)")]
+#[case::no_load_left("", Outcome::NoData, None, "the load ended with the fault")]
+// One bad request in a pair of cells is let through, but not more of them than the limit allows over the stretch.
+#[case::a_stray_failure("!!'..........", Outcome::Met, Some(2000), "back 2s")]
+#[case::many_stray_failures("!!'.'.'.'.'.", Outcome::Missed, None, "> 12s (load ended): save was not back")]
+fn recoveries(
+    #[case] after: &str,
+    #[case] outcome: Outcome,
+    #[case] recover: Option<i64>,
+    #[case] message: &str,
+) {
+    let status = assess(after);
+    let said = status.message.clone().unwrap();
+    assert_eq!((status.outcome, status.recover_milliseconds), (outcome, recover), "{said}");
+    assert!(said.starts_with(message), "{said}");
+    assert_eq!(status.resolution_milliseconds, Some(2000));
+    assert_eq!(status.within.as_deref(), Some("10s"));
+}
+
+#[test]
+fn the_recovery_window_ends_where_the_objectives_hold_again() {
+    let at = |after| assess(after).recovered_at.unwrap().0.as_second() - INJECTED;
+    assert_eq!(at("!!!........"), 3);
+    assert_eq!(at("..........."), 0);
+}
+
+#[rstest]
+#[case::served_nothing_before("          ", "..........", "save had no request in the 10s before the fault")]
+#[case::finer_than_measured("..........", "..........", "limit 1s is finer than can be measured here (2s)")]
+fn what_cannot_be_measured(#[case] before: &str, #[case] after: &str, #[case] message: &str) {
+    let status = assess_with(before, after, &plan(1, 5), None);
+    assert_eq!(status.outcome, Outcome::NoData);
+    assert!(status.message.clone().unwrap().starts_with(message), "{:?}", status.message);
+}
+
+#[test]
+fn a_rate_is_not_compared_where_the_load_ramps_or_nothing_was_before() {
+    assert_eq!(assess_with("....", "!!----------", &plan(10, 5), None).recover_milliseconds, Some(2000));
+    assert_eq!(
+        assess_with("..........", "!!----------", &plan(10, 5), Some(0)).recover_milliseconds,
+        Some(2000)
+    );
+    assert_eq!(assess_with("..........", "!!----------", &plan(10, 5), Some(99)).outcome, Outcome::Missed);
+}
+
+#[test]
+fn a_short_hold_is_measured_as_five_seconds() {
+    let status = assess_with("..........", "!!...!.......", &plan(10, 1), None);
+    assert_eq!(status.recover_milliseconds, Some(6000));
+}
+
+#[test]
+fn pushes_that_fall_on_either_side_of_a_cell_are_no_outage() {
+    // One runner pushes every second, and the cells see none, then two at once.
+    let jitter: Vec<Cell> = [20.0, 0.0, 40.0, 20.0, 0.0, 40.0, 20.0, 20.0, 0.0, 40.0]
+        .map(|total| Cell { total, bad: 0.0 })
+        .into();
+    let track = Track {
+        objective: "save".to_owned(),
+        allowed: Allowed::AtMost(0.01),
+        before: jitter.clone(),
+        after: jitter,
+    };
+    let plan = plan(10, 5);
+    let incident = Incident {
+        plan: &plan,
+        injected: Timestamp::from_second(INJECTED).unwrap(),
+        step: Duration::from_secs(1),
+        push: Duration::from_secs(1),
+        flat_cells: None,
+        tracks: vec![track],
+    };
+    assert_eq!(incident.assess().outcome, Outcome::Met);
+}
+
+#[test]
+fn every_named_objective_must_be_back() {
+    let plan = plan(10, 5);
+    let track = |objective: &str, after| Track {
+        objective: objective.to_owned(),
+        allowed: Allowed::AtMost(0.01),
+        before: cells(".........."),
+        after: cells(after),
+    };
+    let incident = Incident {
+        plan: &plan,
+        injected: Timestamp::from_second(INJECTED).unwrap(),
+        step: Duration::from_secs(1),
+        push: Duration::from_secs(1),
+        flat_cells: None,
+        tracks: vec![track("save", "!!............"), track("list", "!!!!!!........")],
+    };
+    assert_eq!(incident.assess().recover_milliseconds, Some(6000));
+}
+
+#[test]
+fn cells_are_differences_and_a_runner_that_is_lost_takes_nothing_back() {
+    let cumulative = [(0.0, 0.0), (10.0, 1.0), (30.0, 1.0), (25.0, 0.0), (40.0, 2.0)]
+        .map(|(total, bad)| Cell { total, bad });
+    let track = Track::new("save", Allowed::AtMost(0.01), &cumulative, 2);
+    assert_eq!(track.before, [Cell { total: 10.0, bad: 1.0 }, Cell { total: 20.0, bad: 0.0 }]);
+    assert_eq!(track.after, [Cell::default(), Cell { total: 15.0, bad: 2.0 }]);
+}
+
+proptest! {
+    #[test]
+    fn an_outage_is_found_where_it_ends(calm in 0usize..4, outage in 1usize..20, rest in 5usize..20) {
+        let after = ".".repeat(calm) + &"!".repeat(outage) + &".".repeat(rest);
+        let status = assess_with("..........", &after, &plan(100, 5), None);
+        let end = i64::try_from(calm + outage).unwrap() * 1000;
+        prop_assert_eq!(status.recover_milliseconds, Some(end));
+        prop_assert_eq!(status.outcome, Outcome::Met);
+    }
+
+    #[test]
+    fn a_longer_outage_never_recovers_sooner(
+        after in prop::collection::vec(prop::sample::select(vec!['.', 'x', '!', ' ', '-']), 5..40), at in 0usize..40,
+    ) {
+        let picture: String = after.iter().collect();
+        let worse: String =
+            after.iter().enumerate().map(|(i, c)| if i == at { '!' } else { *c }).collect();
+        let time = |picture: &str| assess_with("..........", picture, &plan(100, 5), None)
+            .recover_milliseconds.unwrap_or(i64::MAX);
+        // A silent or a slow cell that fails instead has its requests back: only good ones count here.
+        if after.get(at) == Some(&'.') {
+            prop_assert!(time(&worse) >= time(&picture), "{} before {}", worse, picture);
+        }
+    }
+}
