@@ -13,14 +13,14 @@ use loadtest_core::{
     machine::{self, Effect, Facts, PodView, World},
     plan::Plan,
 };
-use loadtest_crds::{LoadTest, LoadTestStatus, Phase};
+use loadtest_crds::{FaultStatus, LoadTest, LoadTestStatus, Phase};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::Instrument;
 
 use crate::{
     context::Context,
     effects::{Effects, Update},
-    events,
+    events, failpoint,
     metrics::{PassOutcome, VerdictLabels},
 };
 use record::{Record, RecordError};
@@ -88,6 +88,10 @@ impl Run {
     }
 
     async fn drive(&mut self, namespace: &str, name: &str) -> End {
+        // After a start of the operator, pods that are not known yet would look as if they were lost.
+        if self.pods.wait_until_ready().await.is_err() {
+            return End::Gone;
+        }
         // The watch may lag behind an earlier leader's last write.
         let mut record = match Record::take_up(&self.context, namespace, name, &self.uid).await {
             Ok(record) => record,
@@ -203,6 +207,11 @@ impl Run {
 
     async fn write(&self, record: &mut Record, status: LoadTestStatus) -> Result<(), RecordError> {
         let before = record.status().clone();
+        let now_injected =
+            |(old, new): (&FaultStatus, &FaultStatus)| old.injected_at.is_none() && new.injected_at.is_some();
+        if before.faults.iter().zip(&status.faults).any(now_injected) {
+            failpoint::hit("kill-unrecorded");
+        }
         record.write(&self.context, status).await?;
         let after = record.status();
         tracing::info!(phase = ?after.phase, message = after.message.as_deref().unwrap_or_default(), "recorded");
