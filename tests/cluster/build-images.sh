@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds every image that the tests and the demo use, and imports what the cluster does not have yet.
-# Names of our own images on the command line limit it to these.
+# Names on the command line limit it to these: k6, postgres, redis, loadtest-operator, target-app, kubectl-loadtest.
 # With CLUSTER=existing it stops at the archives and says how to push them.
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=tests/cluster/lib.sh
@@ -27,8 +27,8 @@ build_binaries() { # PACKAGES...
         "${@/#/--package=}") >&2
 }
 
-# own NAME: prints the archive of our image NAME, built again when its binary or Containerfile changed.
-own() {
+# own_archive NAME: prints the archive of our image NAME, built again when its binary or Containerfile changed.
+own_archive() {
     local name=$1 binary=$TARGET_DIR/$TRIPLE/image/$1 containerfile=$REPO/${OWN[$1]}/Containerfile key archive context
     key=$(cat "$binary" "$containerfile" | sha256sum | cut -c1-12)
     archive=$TARGET_DIR/images/$name-$key.tar
@@ -67,14 +67,21 @@ else
     find_slot || die "this checkout has no cluster" "run 'make cluster-up'"
 fi
 
-if (($# == 0)); then set -- "${!OWN[@]}"; fi
-for name in "${THIRD_PARTY[@]}"; do
-    archive=$(third_party "$name")
-    deliver "$name" "$archive"
-done
-build_binaries "$@"
+if (($# == 0)); then set -- "${THIRD_PARTY[@]}" "${!OWN[@]}"; fi
+own=()
 for name in "$@"; do
-    archive=$(own "$name")
-    deliver "$name" "$archive"
+    if [[ -n ${OWN[$name]:-} ]]; then
+        own+=("$name")
+    else
+        archive=$(third_party "$name")
+        deliver "$name" "$archive"
+    fi
 done
+if ((${#own[@]})); then
+    build_binaries "${own[@]}"
+    for name in "${own[@]}"; do
+        archive=$(own_archive "$name")
+        deliver "$name" "$archive"
+    done
+fi
 step "the images are ready"

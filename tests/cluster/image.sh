@@ -17,7 +17,8 @@ build_archive() {
         die "building $image failed"
     fi
     rm -f "$archive.new"
-    builder push --quiet "$image" "oci-archive:$archive.new:$image" >>"$log" 2>&1 || die "saving $image failed: see $log"
+    # Uncompressed: read once, from this disk, by an import that somebody waits for.
+    builder push --quiet --disable-compression "$image" "oci-archive:$archive.new:$image" >>"$log" 2>&1 || die "saving $image failed: see $log"
     mv "$archive.new" "$archive"
     # Archives are what is kept: vfs storage is a whole copy for each layer.
     builder rmi --force "$image" >>"$log" 2>&1 || true

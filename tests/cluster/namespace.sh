@@ -74,17 +74,18 @@ remove_cgroup() {
     done
 }
 
-# kubelet sets these for the whole machine; they are put back when the cluster goes.
+# kubelet sets these for the whole machine; they are put back when the last cluster goes.
 KUBELET_SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
     kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
 
 save_sysctls() {
-    [[ -f $ROOT/sysctls ]] || sysctl "${KUBELET_SYSCTLS[@]}" >"$ROOT/sysctls" 2>/dev/null || true
+    [[ -f $SLOTS_DIR/sysctls ]] || sysctl "${KUBELET_SYSCTLS[@]}" >"$SLOTS_DIR/sysctls" 2>/dev/null || true
 }
 
 restore_sysctls() {
-    [[ -f $ROOT/sysctls ]] || return 0
-    sysctl -q --load="$ROOT/sysctls" 2>/dev/null || true
+    [[ -f $SLOTS_DIR/sysctls ]] || return 0
+    sysctl -q --load="$SLOTS_DIR/sysctls" >/dev/null 2>&1 || true
+    rm "$SLOTS_DIR/sysctls"
 }
 
 # remove_cluster: everything of the slot, whatever state it is in.
@@ -97,8 +98,11 @@ remove_cluster() {
     while read -r mount; do umount --lazy "$mount"; done \
         < <(awk -v root="$ROOT/" 'index($2, root) == 1 {print $2}' /proc/self/mounts | sort -r)
     remove_cgroup
-    restore_sysctls
     if [[ -n $checkout ]]; then rm -rf "${checkout:?}/.cluster"; fi
     rm -rf --one-file-system "$ROOT"
-    rmdir --ignore-fail-on-non-empty /var/lib/cni "$SLOTS_DIR" 2>/dev/null || true
+    # What the clusters of this machine share goes with the last of them.
+    if ! compgen -G "$SLOTS_DIR/[0-9]*" >/dev/null; then
+        restore_sysctls
+        rmdir --ignore-fail-on-non-empty "$SLOTS_DIR" /var/lib/cni
+    fi
 }

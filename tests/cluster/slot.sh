@@ -35,13 +35,26 @@ find_slot() {
     return 1
 }
 
-# take_slot: uses the slot of this checkout, or a free one, which becomes its own.
+# claim_slot: uses and locks the slot of this checkout, or a free one, which becomes its own.
+claim_slot() {
+    local machine
+    until [[ -n ${ROOT:-} && -n ${SLOT_LOCK:-} && $ROOT -ef /proc/self/fd/$SLOT_LOCK ]]; do
+        # Slots are given and cleared by one process at a time. A folder can be locked without leaving a lock file.
+        exec {machine}</var/lib
+        flock "$machine"
+        remove_dead_slots
+        take_slot
+        exec {machine}<&-
+        # While this waits for the lock, its holder may remove the cluster: then once more.
+        lock_slot
+    done
+}
+
 take_slot() {
     local n
     if find_slot; then return; fi
     mkdir -p "$SLOTS_DIR"
     for ((n = 0; n < SLOTS; n++)); do
-        # mkdir succeeds for one process only.
         if mkdir "$SLOTS_DIR/$n" 2>/dev/null; then
             use_slot "$n"
             echo "$REPO" >"$ROOT/checkout"
@@ -64,18 +77,18 @@ lock_slot() {
 unlock_slot() { exec {SLOT_LOCK}<&-; }
 
 # remove_dead_slots: clears what killed clusters of other checkouts left: mounts, namespaces, links, files.
-# A slot that a script holds, or in which a process lives, is somebody's and stays.
+# A slot that a script holds is somebody's, and so is one with a living process and a checkout.
 remove_dead_slots() {
-    local dir mine=${SLOT:-}
+    local dir checkout
     for dir in "$SLOTS_DIR"/[0-9]*; do
-        [[ -d $dir && ${dir##*/} != "$mine" ]] || continue
+        checkout=$(cat "$dir/checkout" 2>/dev/null || true)
+        [[ -d $dir && $checkout != "$REPO" ]] || continue
         use_slot "${dir##*/}"
         exec {SLOT_LOCK}<"$ROOT"
-        if flock --nonblock "$SLOT_LOCK" && [[ -z $(slot_pids) ]]; then
-            step "removing the dead cluster of $(cat "$ROOT/checkout" 2>/dev/null || echo "a lost checkout")"
+        if flock --nonblock "$SLOT_LOCK" && [[ ! -d $checkout || -z $(slot_pids) ]]; then
+            step "removing the dead cluster of ${checkout:-a lost checkout}"
             remove_cluster
         fi
         unlock_slot
     done
-    if [[ -n $mine ]]; then use_slot "$mine"; fi
 }

@@ -36,23 +36,24 @@ start_node() {
     make_pki
     write_configs
     start_components
-    wait_for 60 "the node" kubelet node_ready
 }
 
 start_addons() {
     local addon
-    import_image "$COREDNS_IMAGE" coredns
-    import_image "$PROMETHEUS_IMAGE" prometheus
     for addon in coredns prometheus; do
         render "manifests/$addon.yaml"
         echo ---
     done | kubectl apply --server-side --force-conflicts -f - >/dev/null
-    addon_ready kube-system coredns
-    addon_ready monitoring prometheus
+    wait_for 60 "the node" kubelet node_ready
+    addon_ready kube-system coredns kube-dns:ready/proxy/ready
+    addon_ready monitoring prometheus prometheus:http/proxy/-/ready
 }
 
+# addon_ready NAMESPACE DEPLOYMENT SERVICE: the newest version runs and answers. After a crash the Deployment's
+# status tells of the time before it, so the answer counts.
 addon_ready() {
-    if ! kubectl rollout status --namespace "$1" "deployment/$2" --timeout=60s >/dev/null; then
+    if ! kubectl rollout status --namespace "$1" "deployment/$2" --timeout=60s >/dev/null ||
+        ! wait_for 60 "$2" kubelet kubectl get --raw "/api/v1/namespaces/$1/services/$3"; then
         kubectl describe pods --namespace "$1" | grep -A 10 '^Events:' >&2 || true
         kubectl logs --namespace "$1" "deployment/$2" --tail=5 >&2 || true
         return 1
@@ -75,16 +76,12 @@ begin_anew() {
     step "$1: beginning anew"
     remove_cluster
     unlock_slot
-    take_slot
-    lock_slot
+    claim_slot
 }
 
 check_machine
 install_packages
-find_slot || true
-remove_dead_slots
-take_slot
-lock_slot
+claim_slot
 "$CLUSTER_DIR/build-go.sh" {SLOT_LOCK}<&-
 
 repair=no
