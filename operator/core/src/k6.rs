@@ -267,6 +267,12 @@ fn json_part(printed: &str) -> &str {
     }
 }
 
+/// True when k6 inspect has printed its whole document, which it does only for a script that it could load.
+#[must_use]
+pub fn is_whole_inspection(printed: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(json_part(printed)).is_ok()
+}
+
 /// What the last error in a k6 log says, as one line of bounded length.
 #[must_use]
 pub fn error_in_log(log: &str) -> Option<String> {
@@ -366,6 +372,13 @@ mod tests {
         assert!(text(requirements("a", 1, None, NOTHING)).contains("write vus and duration"));
         assert!(text(requirements("a", 6, None, SHORT_FORM)).contains("lower parallelism to 5"));
         assert!(text(requirements("a", 1, None, "not json")).contains("failed to read"));
+    }
+
+    #[test]
+    fn an_inspection_is_whole_when_its_document_is() {
+        assert!(is_whole_inspection(RAMP) && is_whole_inspection(SHORT_FORM));
+        assert!(!is_whole_inspection(&SHORT_FORM[..SHORT_FORM.len() - 1]));
+        assert!(!is_whole_inspection("") && !is_whole_inspection("time=\"x\" level=error msg=\"no\""));
     }
 
     #[test]

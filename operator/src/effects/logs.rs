@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use futures::{StreamExt, stream};
+use futures::{AsyncBufReadExt, StreamExt, stream};
 use kube::api::{LogParams, Patch, PatchParams};
 use loadtest_core::{
     build, k6,
@@ -18,6 +18,26 @@ const KEPT_BYTES: usize = 900_000;
 /// So much of one log is read. k6 logs little unless every iteration fails.
 const READ_BYTES: i64 = 4 << 20;
 
+/// What the inspection of a script prints, as soon as it is complete. One that fails is left to
+/// [`read_inspection`], which knows its end.
+pub async fn follow_inspection(s: Arc<Shared>, scenario: String) {
+    let params = LogParams { follow: true, limit_bytes: Some(READ_BYTES), ..LogParams::default() };
+    let mut lines = match s.pods().log_stream(&s.plan.names.inspect_pod(&scenario), &params).await {
+        Ok(stream) => stream.lines(),
+        Err(error) => return tracing::debug!(%error, scenario, "failed to follow an inspection"),
+    };
+    let mut printed = String::new();
+    while let Some(Ok(line)) = lines.next().await {
+        printed.push_str(&line);
+        printed.push('\n');
+        if line == "}" && k6::is_whole_inspection(&printed) {
+            return s.tell(move |facts| {
+                facts.inspections.entry(scenario).or_insert(Ok(printed));
+            });
+        }
+    }
+}
+
 /// What the inspection of a script printed, or its log if it failed.
 pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
     let pod = s.plan.names.inspect_pod(&scenario);
@@ -28,7 +48,9 @@ pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
         Some(PodState::Ended { exit_code: Some(0), .. }) => Ok(log),
         _ => Err(log),
     };
-    s.tell(move |facts| drop(facts.inspections.insert(scenario, result)));
+    s.tell(move |facts| {
+        facts.inspections.entry(scenario).or_insert(result);
+    });
 }
 
 pub async fn read_last_words(s: Arc<Shared>, runner: RunnerId) {

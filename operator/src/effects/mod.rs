@@ -57,6 +57,7 @@ impl Effects {
         match effect {
             Effect::Preflight => self.spawn(preflight::check(s)),
             Effect::Create => self.spawn(objects::create(s)),
+            Effect::FollowInspection { scenario } => self.spawn(logs::follow_inspection(s, scenario)),
             Effect::ReadInspection { scenario } => self.spawn(logs::read_inspection(s, scenario)),
             Effect::ReadLastWords { runner } => self.spawn(logs::read_last_words(s, runner)),
             Effect::AwaitBarrier { runner } => self.spawn(runners::await_barrier(s, runner)),

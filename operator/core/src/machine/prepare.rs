@@ -84,6 +84,11 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
             None => {
                 complete = false;
                 match world.pods.get(&plan.names.inspect_pod(name)).map(|pod| &pod.state) {
+                    // The kubelet looks at its containers once a second: what is printed is there before the
+                    // end is seen.
+                    Some(PodState::Running { .. }) => {
+                        pass.effect(Effect::FollowInspection { scenario: name.clone() })
+                    }
                     Some(PodState::Ended { .. }) => {
                         pass.effect(Effect::ReadInspection { scenario: name.clone() })
                     }

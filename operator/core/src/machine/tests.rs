@@ -252,7 +252,7 @@ impl Sim {
                 facts.pods_deleted = true;
             }
             Effect::RemoveFinalizer => cluster.finalizer_gone = true,
-            Effect::LowerDeadline { .. } | Effect::Follow { .. } => {}
+            Effect::FollowInspection { .. } | Effect::LowerDeadline { .. } | Effect::Follow { .. } => {}
         }
     }
 

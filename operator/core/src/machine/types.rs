@@ -147,7 +147,9 @@ pub enum Effect {
     Preflight,
     /// Create the run's objects; those that exist stay.
     Create,
-    /// Read what an inspection printed.
+    /// Follow what an inspection prints, until it is complete.
+    FollowInspection { scenario: String },
+    /// Read what an inspection printed in all.
     ReadInspection { scenario: String },
     /// Read why a runner died.
     ReadLastWords { runner: RunnerId },
@@ -192,6 +194,7 @@ impl Effect {
         match self {
             Self::Preflight => "preflight".to_owned(),
             Self::Create => "create".to_owned(),
+            Self::FollowInspection { scenario } => format!("follow-inspection/{scenario}"),
             Self::ReadInspection { scenario } => format!("read-inspection/{scenario}"),
             Self::ReadLastWords { runner } => format!("read-last-words/{runner}"),
             Self::AwaitBarrier { runner } => format!("await-barrier/{runner}"),
