@@ -39,24 +39,56 @@ fn cel_string(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// Makes optional fields optional and no more. The derive makes each of them nullable too; then
+/// Corrects what the derive makes of a type and of all that is in it.
+pub(crate) fn corrected(schema: &mut Schema) {
+    if let Some(object) = schema.as_object_mut() {
+        without_null(object);
+        if let Some(Value::String(description)) = object.get_mut("description") {
+            *description = flowing(description);
+        }
+    }
+    transform_subschemas(&mut corrected, schema);
+}
+
+/// Makes an optional field optional and no more. The derive makes each of them nullable too; then
 /// `podKill:` with nothing behind it, which is null in YAML, would count as written for CEL's `has()`, and pass
 /// the very rule that asks for it. Without `nullable` the API server drops a null before it checks the object.
-pub(crate) fn without_nulls(schema: &mut Schema) {
-    if let Some(object) = schema.as_object_mut() {
-        if let Some(Value::Array(types)) = object.get_mut("type") {
-            types.retain(|t| t != "null");
-            if let [single] = types.as_slice() {
-                let single = single.clone();
-                object.insert("type".to_owned(), single);
-            }
+fn without_null(object: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|t| t != "null");
+        if let [single] = types.as_slice() {
+            let single = single.clone();
+            object.insert("type".to_owned(), single);
         }
-        if let Some(Value::Array(values)) = object.get_mut("enum") {
-            values.retain(|v| !v.is_null());
-        }
-        merge_single_choice(object);
     }
-    transform_subschemas(&mut without_nulls, schema);
+    if let Some(Value::Array(values)) = object.get_mut("enum") {
+        values.retain(|v| !v.is_null());
+    }
+    merge_single_choice(object);
+}
+
+/// A doc comment as `kubectl explain` wraps it best: each paragraph one line, examples as they stand, indented.
+fn flowing(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let (mut example, mut open) = (false, false);
+    for line in text.lines() {
+        if line.starts_with("```") {
+            example = !example;
+            open = false;
+        } else if example {
+            lines.push(format!("  {line}"));
+        } else if line.is_empty() {
+            lines.push(String::new());
+            open = false;
+        } else if let Some(last) = lines.last_mut().filter(|_| open) {
+            last.push(' ');
+            last.push_str(line);
+        } else {
+            lines.push(line.to_owned());
+            open = true;
+        }
+    }
+    lines.join("\n")
 }
 
 /// `anyOf: [X, null]` becomes X, under the description that the field has.
@@ -104,4 +136,25 @@ pub(crate) fn resources(description: &str) -> Schema {
             )]
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_flow_and_examples_stand() {
+        let text = "One\nparagraph.\n\nFor example:\n\n```yaml\n- a: 1\n  b: 2\n```";
+        assert_eq!(flowing(text), "One paragraph.\n\nFor example:\n\n  - a: 1\n    b: 2");
+    }
+
+    #[test]
+    fn a_choice_with_null_is_no_choice() {
+        let mut schema = schemars::json_schema!({
+            "description": "Ours.",
+            "anyOf": [{ "type": "string", "enum": ["A"], "description": "Theirs." }, { "type": "null" }]
+        });
+        corrected(&mut schema);
+        assert_eq!(schema.to_value(), json!({ "description": "Ours.", "type": "string", "enum": ["A"] }));
+    }
 }

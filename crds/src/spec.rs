@@ -7,7 +7,7 @@ use crate::{
     fault::Fault,
     objective::{NoDataPolicy, Objective},
     scenario::{Runner, Scenario},
-    schema::{NAME, with_names, without_nulls},
+    schema::{NAME, corrected, with_names},
     status::LoadTestStatus,
 };
 
@@ -39,7 +39,7 @@ use crate::{
     printcolumn(name = "Series", type_ = "string", json_path = ".status.series", priority = "1")
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = without_nulls)]
+#[schemars(transform = corrected)]
 #[x_kube(
     validation = Rule::new("self.faults.size() == 0 || has(self.serviceAccountName)").message("faults are injected with the rights of a service account: set serviceAccountName to one that may delete the target pods"),
     validation = Rule::new("self.faults.size() == 0 || self.objectives.exists(o, has(o.k6))").message("a LoadTest with faults needs at least one k6 objective: metrics of the system under test can miss what died with a pod"),
@@ -62,7 +62,17 @@ pub struct LoadTestSpec {
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: Option<String>,
 
-    /// Groups of k6 runners. They start together and their loads add up.
+    /// Groups of k6 runners. They start together and their loads add up. For example:
+    ///
+    /// ```yaml
+    /// - name: chat
+    ///   script: {configMap: {name: chat-script, key: chat.js}}
+    ///   parallelism: 4
+    ///   vus: 500
+    ///   duration: 10m
+    ///   env:
+    ///     - {name: BASE_URL, value: "http://chat.msg-server:8080"}
+    /// ```
     #[schemars(length(min = 1, max = 16), transform = with_names)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub scenarios: Vec<Scenario>,
@@ -77,13 +87,44 @@ pub struct LoadTestSpec {
     #[x_kube(validation = Rule::new(NAME).message("write the name of an endpoint in the operator's configuration, as in default, and not its address"))]
     pub prometheus: String,
 
-    /// What is broken while the load runs.
+    /// What is broken while the load runs. For example:
+    ///
+    /// ```yaml
+    /// - name: kill-dbman
+    ///   at: 3m
+    ///   target:
+    ///     namespace: msg-server
+    ///     selector: {matchLabels: {app: dbman}}
+    ///     pick: {count: 1}
+    ///   podKill: {gracePeriodSeconds: 0}
+    ///   recovery: {of: [save-success], within: 5m, hold: 10s}
+    /// ```
     #[serde(default)]
     #[schemars(length(max = 16), transform = with_names)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub faults: Vec<Fault>,
 
-    /// What must hold. Without objectives a run ends Inconclusive: nothing was judged.
+    /// What must hold. Without objectives a run ends Inconclusive: nothing was judged. For example:
+    ///
+    /// ```yaml
+    /// - name: save-success
+    ///   k6: {metric: http_req_failed, tags: {name: SendMessage}}
+    ///   atMost: 0.1%
+    ///   key: true
+    /// - name: save-p95
+    ///   k6: {metric: http_req_duration, percentile: 95, tags: {name: SendMessage}}
+    ///   atMost: 300ms
+    ///   warnAbove: 250ms
+    ///   windows: [Steady, Fault]
+    /// - name: persist-success
+    ///   ratio:
+    ///     good: 'chat_message_persist_total{status="ok"}'
+    ///     total: chat_message_persist_total
+    ///   atLeast: 99.9%
+    /// - name: queue
+    ///   query: max(queue_depth)
+    ///   atMost: "1000"
+    /// ```
     #[serde(default)]
     #[schemars(length(max = 64), transform = with_names)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     objective::WindowKind,
-    schema::{without_defaults, without_nulls},
+    schema::{corrected, without_defaults},
 };
 
 /// State and result of the run.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(transform = without_defaults, transform = without_nulls)]
+#[schemars(transform = without_defaults, transform = corrected)]
 pub struct LoadTestStatus {
     /// The generation of the spec that this status answers.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -144,6 +144,8 @@ fn collect_rules(schema: &JSONSchemaProps, path: &str, rules: &mut Vec<(String, 
     }
 }
 
+/// The description as one line of a table, without its example.
 fn one_line(text: &str) -> String {
+    let text = text.split("For example:").next().unwrap_or(text);
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
