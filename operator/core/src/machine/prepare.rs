@@ -77,7 +77,7 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     let mut complete = true;
     for scenario in &plan.scenarios {
         let name = &scenario.spec.name;
-        if pass.status.scenarios.iter().any(|s| s.name == *name && s.duration_milliseconds.is_some()) {
+        if is_inspected(&pass.status, name) {
             continue;
         }
         match world.facts.inspections.get(name) {
@@ -129,6 +129,10 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     complete
 }
 
+fn is_inspected(status: &LoadTestStatus, scenario: &str) -> bool {
+    status.scenarios.iter().any(|s| s.name == scenario && s.duration_milliseconds.is_some())
+}
+
 fn record(status: &mut LoadTestStatus, name: &str, required: &k6::Requirements) {
     let Some(scenario) = status.scenarios.iter_mut().find(|s| s.name == name) else { return };
     scenario.max_vus = Some(required.max_vus);
@@ -170,6 +174,11 @@ fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, created_at: Timest
         let name = plan.names.runner_pod(&id);
         let pod = world.pods.get(&name);
         if let Some(PodView { state: PodState::Ended { exit_code, reason }, .. }) = pod {
+            // What ended it may be the script's own error, which the inspection tells better.
+            if !is_inspected(&pass.status, &id.scenario) {
+                missing.get_or_insert(format!("{id}: ended, while its script is still being inspected"));
+                continue;
+            }
             return died(pass, world, &id, *exit_code, reason);
         }
         if world.facts.at_barrier.contains(&id) {

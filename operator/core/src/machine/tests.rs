@@ -319,6 +319,42 @@ fn a_deleted_run_leaves_nothing() {
     assert!(sim.cluster.pods.is_empty());
 }
 
+/// A script that cannot be loaded ends the runners too, and they may be seen first.
+#[test]
+fn a_runner_that_ends_early_waits_for_the_inspection() {
+    let mut sim = Sim::new();
+    while sim.status.phase == Phase::Pending || !sim.facts.has_dispatched(&Effect::Create) {
+        sim.pass();
+        sim.finish_effects();
+    }
+    let plan = sim.plan.clone();
+    for id in plan.runners() {
+        let state = PodState::Ended { exit_code: Some(107), reason: "Error".to_owned() };
+        let view =
+            PodView { role: Role::Runner, scenario: id.scenario.clone(), runner: Some(id.clone()), state };
+        sim.cluster.pods.insert(plan.names.runner_pod(&id), view);
+    }
+    let decide_with = |facts: &Facts| {
+        let world = World {
+            now: sim.now,
+            stop: false,
+            deleting: false,
+            generation: Some(1),
+            seed: 7,
+            pods: &sim.cluster.pods,
+            facts,
+        };
+        decide(&plan, &sim.status, &world)
+    };
+    sim.facts.inspections.clear();
+    assert_eq!(decide_with(&sim.facts).status.verdict, None);
+    let log = r#"level=error msg="Line 1:35 Unexpected identifier""#;
+    sim.facts.inspections.insert("a".to_owned(), Err(log.to_owned()));
+    let pass = decide_with(&sim.facts);
+    assert_eq!(pass.status.reason.as_deref(), Some("ScriptInvalid"));
+    assert!(pass.status.message.unwrap().contains("Unexpected identifier"));
+}
+
 #[test]
 fn a_problem_of_the_preflight_starts_nothing() {
     let mut sim = Sim::new();
