@@ -277,7 +277,12 @@ pub fn is_whole_inspection(printed: &str) -> bool {
 #[must_use]
 pub fn error_in_log(log: &str) -> Option<String> {
     let line = log.lines().rev().find(|line| is_error(line))?;
-    let message = line.split_once("msg=").map_or(line.to_owned(), |(_, rest)| unquote(rest));
+    let field = |name: &str| line.split_once(name).map(|(_, rest)| unquote(rest));
+    let message = match (field(" msg="), field(" error=")) {
+        (Some(what), Some(why)) => format!("{what}: {why}"),
+        (Some(what), None) => what,
+        (None, _) => line.to_owned(),
+    };
     let mut short = message.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((cut, _)) = short.char_indices().nth(400) {
         short.truncate(cut);
@@ -386,6 +391,11 @@ mod tests {
         let log = "time=\"x\" level=info msg=\"ok\"\n\
                    time=\"x\" level=error msg=\"Error: \\\"boom\\\"\\n\\tat file:///f.js:1:7(12)\\n\" hint=\"script exception\"\n";
         assert_eq!(error_in_log(log).unwrap(), "Error: \"boom\" at file:///f.js:1:7(12)");
+        let setup = "time=\"x\" level=error msg=\"Error executing setup\" error=\"Error: no database\\n\\tat setup (file:///f.js:1:33(3))\\n\"";
+        assert_eq!(
+            error_in_log(setup).unwrap(),
+            "Error executing setup: Error: no database at setup (file:///f.js:1:33(3))"
+        );
         assert_eq!(error_in_log("nothing here"), None);
     }
 }
