@@ -1,1 +1,31 @@
+//! Whole runs on a real cluster. Needs a cluster with images and CRD: `make test-e2e`.
+//!
+//! Each test has namespaces and an operator of its own (see `test_support::stage`), so they run side by side.
+//!
+//! - `refused`: what is found out before the load, and ends in Error
+//! - `judged`: loads that ran and are no pass
+//! - `ended`: stop and deletion in any phase
+//! - `together`: several runs, users who edit, several operators
+//! - `restarted`: an operator that dies at the worst moments; each fault happens once
+//! - `power`: rights that are not there
+//! - `figures`: counts against the servers' own ledger
+//! - `failover`: the example, shortened
 
+#[cfg(test)]
+mod ended;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod figures;
+#[cfg(test)]
+mod judged;
+#[cfg(test)]
+mod power;
+#[cfg(test)]
+mod refused;
+#[cfg(test)]
+mod restarted;
+#[cfg(test)]
+mod spec;
+#[cfg(test)]
+mod together;

@@ -2,10 +2,16 @@
 //!
 //! Nothing here skips: a suite without a cluster fails, and says how to get one.
 
+pub mod audit;
 pub mod cluster;
 pub mod crd;
+pub mod install;
+pub mod ledger;
 pub mod namespace;
+pub mod operator;
 pub mod program;
+pub mod runs;
+pub mod stage;
 pub mod wait;
 
 pub use cluster::{client, client_as, config};

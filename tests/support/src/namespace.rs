@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, panic::resume_unwind, time::Duration};
 
-use k8s_openapi::{api::core::v1::Namespace as NamespaceObject, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    api::core::v1::Namespace as NamespaceObject, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{Api, Client, api::DeleteParams};
 
 use crate::{cluster::client, wait::eventually};

@@ -1,0 +1,268 @@
+//! The stage of one test on the cluster: namespaces of its own, an operator of its own, and nothing left after it.
+//!
+//! The operator is a child process with the rights that the chart gives it and no others: the chart's Roles are
+//! rendered for this stage's namespaces, and the child gets a token of their service account. So a test can kill
+//! and restart it, and a right that the chart forgot shows at once.
+
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, resume_unwind},
+    path::PathBuf,
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use loadtest_crds::{LoadTest, Phase};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::{
+    cluster::client,
+    install,
+    namespace::Namespace,
+    operator::{Launch, Operator},
+    program::{kubectl, printed},
+    runs::Run,
+    wait::eventually,
+};
+
+/// How much may be on stage at once, so that two cores do not decide what a test measures.
+static ROOM: Semaphore = Semaphore::const_new(ROOM_SIZE as usize);
+const ROOM_SIZE: u32 = 6;
+/// A test that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// The service account that may delete pods in the stage's target namespace.
+pub const BREAKER: &str = "breaker";
+/// May be acted as, but has no right on any target.
+pub const IDLE: &str = "idle";
+/// May be acted as, but does not exist.
+pub const GHOST: &str = "ghost";
+/// Endpoint of the configuration where nothing listens.
+pub const REFUSED: &str = "refused";
+/// Endpoint of the configuration that answers queries, but takes no writes.
+pub const UNWRITABLE: &str = "unwritable";
+
+/// What a test wants before it begins.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    name: &'static str,
+    room: u32,
+    failpoint: Option<&'static str>,
+    operator: bool,
+}
+
+/// Where a test plays.
+pub struct Stage {
+    pub client: Client,
+    /// Where LoadTests are made.
+    pub namespace: String,
+    /// Where the targets of faults are.
+    pub targets: String,
+    namespaces: Vec<Namespace>,
+    setup: Setup,
+    launch: RefCell<Option<Launch>>,
+    operators: RefCell<Vec<Operator>>,
+}
+
+impl Setup {
+    /// A stage with the given name, which becomes part of the names of its namespaces.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self { name, room: 1, failpoint: None, operator: true }
+    }
+
+    /// How much of the room it takes: 1 for a run that never gets to its load, up to 6 to be alone.
+    #[must_use]
+    pub fn room(mut self, room: u32) -> Self {
+        self.room = room.min(ROOM_SIZE);
+        self
+    }
+
+    /// The operator kills itself when it first gets there: see `operator/src/failpoint.rs`.
+    #[must_use]
+    pub fn failpoint(mut self, name: &'static str) -> Self {
+        self.failpoint = Some(name);
+        self
+    }
+
+    /// The test starts the operator itself.
+    #[must_use]
+    pub fn without_operator(mut self) -> Self {
+        self.operator = false;
+        self
+    }
+
+    /// Plays a test. When it is through, nothing may be left of its runs; whether it passes or not, nothing is
+    /// left of its namespaces.
+    ///
+    /// # Panics
+    /// When the test does, or leaves something behind.
+    pub async fn play(self, test: impl AsyncFnOnce(&Stage)) {
+        let room = self.room;
+        let Ok(_place) = ROOM.acquire_many(room).await else { panic!("the stage is closed") };
+        let stage = Stage::open(self).await;
+        let whole = async {
+            stage.equip().await;
+            test(&stage).await;
+            stage.assert_nothing_left().await;
+        };
+        let result = AssertUnwindSafe(tokio::time::timeout(LIMIT, whole)).catch_unwind().await;
+        if !matches!(result, Ok(Ok(()))) {
+            stage.print_evidence();
+        }
+        stage.close().await;
+        match result {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => panic!("the test was not over within {LIMIT:?}"),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl Stage {
+    async fn open(setup: Setup) -> Self {
+        let client = client().await;
+        let restricted = [("pod-security.kubernetes.io/enforce", "restricted"), ("loadtest.dev/e2e", "true")];
+        let runs = Namespace::create(&client, &format!("e2e-{}", setup.name), &restricted).await;
+        let targets = Namespace::create(&client, &format!("e2e-{}-t", setup.name), &restricted).await;
+        Self {
+            client,
+            namespace: runs.name.clone(),
+            targets: targets.name.clone(),
+            namespaces: vec![runs, targets],
+            setup,
+            launch: RefCell::default(),
+            operators: RefCell::default(),
+        }
+    }
+
+    async fn equip(&self) {
+        install::assert_ready(&self.client).await;
+        let launch = install::operator(self, self.setup.failpoint).await;
+        *self.launch.borrow_mut() = Some(launch);
+        if self.setup.operator {
+            self.start_operator();
+        }
+    }
+
+    /// Starts an operator; after an earlier one was killed, its successor.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_operator(&self) {
+        let launch = self.launch.borrow();
+        let launch = launch.as_ref().unwrap_or_else(|| panic!("the stage is not equipped"));
+        let mut operators = self.operators.borrow_mut();
+        operators.push(Operator::start(launch));
+    }
+
+    /// SIGKILL for every operator that still runs.
+    pub fn kill_operator(&self) {
+        self.operators.borrow_mut().iter_mut().for_each(Operator::kill);
+    }
+
+    /// Returns when the operator has ended by itself, as at a failpoint.
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub async fn operator_ended(&self) {
+        eventually("the operator to end at its failpoint", Duration::from_secs(90), || async {
+            self.operators.borrow_mut().iter_mut().all(|o| !o.is_running()).then_some(())
+        })
+        .await;
+    }
+
+    /// The kubeconfig with the operator's own rights.
+    #[must_use]
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        let launch = self.launch.borrow();
+        launch.as_ref().map(|l| l.kubeconfig.clone()).unwrap_or_default()
+    }
+
+    /// The user that the operator's faults come from in the API server's audit log.
+    #[must_use]
+    pub fn user(&self, account: &str) -> String {
+        format!("system:serviceaccount:{}:{account}", self.namespace)
+    }
+
+    /// Makes a LoadTest of this spec, as a user would: what it does not say is the API server's to fill in.
+    ///
+    /// # Panics
+    /// When the API server refuses it.
+    pub async fn run(&self, name: &str, spec: Value) -> Run<'_> {
+        let object = json!({
+            "apiVersion": "loadtest.dev/v1alpha1",
+            "kind": "LoadTest",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        });
+        Run::create(self, &object).await
+    }
+
+    /// The stage's LoadTests.
+    #[must_use]
+    pub fn runs(&self) -> Api<LoadTest> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Pods beside the LoadTests.
+    #[must_use]
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    async fn assert_nothing_left(&self) {
+        let tests = self.runs().list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default();
+        for test in tests {
+            let name = test.name_any();
+            let phase = test.status.as_ref().map(|s| s.phase);
+            assert_eq!(phase, Some(Phase::Finished), "LoadTest {name} is not finished");
+            assert!(test.finalizers().is_empty(), "LoadTest {name} still has {:?}", test.finalizers());
+        }
+        let left = self.pods().list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default();
+        let left: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
+        assert!(left.is_empty(), "pods are left: {left:?}");
+        for operator in self.operators.borrow_mut().iter_mut() {
+            assert!(operator.is_running() || operator.was_killed(), "the operator has ended by itself");
+            assert!(!operator.log().contains("panicked at"), "the operator has panicked");
+        }
+    }
+
+    /// What a person would look at to find out why a test failed.
+    fn print_evidence(&self) {
+        for namespace in [&self.namespace, &self.targets] {
+            for what in [
+                &["get", "loadtests", "-o", "yaml"][..],
+                &["get", "pods", "-o", "wide"],
+                &["get", "events", "--sort-by=.lastTimestamp"],
+            ] {
+                let args = [what, &["--namespace", namespace]].concat();
+                eprintln!("--- kubectl {}\n{}", args.join(" "), printed(&kubectl(&args)));
+            }
+        }
+        for operator in self.operators.borrow().iter() {
+            eprintln!("--- log of the operator, its last lines\n{}", operator.log_tail(80));
+        }
+    }
+
+    async fn close(&self) {
+        self.kill_operator();
+        // Without an operator nobody takes the finalizers off, and the namespace would stay.
+        let runs = self.runs();
+        let off = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        for test in runs.list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default() {
+            if let Err(error) = runs.patch(&test.name_any(), &PatchParams::default(), &off).await {
+                eprintln!("failed to take the finalizers off {}: {error}", test.name_any());
+            }
+        }
+        for namespace in &self.namespaces {
+            namespace.delete().await;
+        }
+    }
+}
