@@ -17,7 +17,7 @@ pub fn span(milliseconds: i64) -> String {
             format!("{sign}{}.{}s", tenths / 10, tenths % 10)
         };
     }
-    let seconds = (ms + 500) / 1_000;
+    let seconds = ms / 1_000;
     let (large, small, units) =
         if seconds < 3_600 { (seconds / 60, seconds % 60, ('m', 's')) } else { hours_or_days(seconds) };
     if small == 0 {

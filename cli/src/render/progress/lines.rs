@@ -61,12 +61,13 @@ fn fault_changes(
     if !is_ahead(new) && old.is_none_or(|old| old.state != new.state) {
         news.push(outcome(new, started));
     }
-    let ready = faults::ready_milliseconds(new);
-    if let Some(ms) = ready.filter(|_| old.and_then(faults::ready_milliseconds) != ready) {
+    // Told once: the evaluation measures again what was seen while the load ran.
+    let first =
+        |known: &dyn Fn(&FaultStatus) -> Option<i64>| known(new).filter(|_| old.and_then(known).is_none());
+    if let Some(ms) = first(&faults::ready_milliseconds) {
         news.push(format!("pods ready again after {}", text::span(ms)));
     }
-    let recovered = |fault: &FaultStatus| fault.recovery.as_ref()?.recover_milliseconds;
-    if let Some(ms) = recovered(new).filter(|ms| old.and_then(recovered) != Some(*ms)) {
+    if let Some(ms) = first(&|fault| fault.recovery.as_ref()?.recover_milliseconds) {
         let limit =
             spec.recovery.as_ref().map(|limit| format!(" (limit {})", limit.within)).unwrap_or_default();
         news.push(format!("recovered after {}{limit}", text::span(ms)));
