@@ -31,6 +31,7 @@ pub async fn follow_inspection(s: Arc<Shared>, scenario: String) {
         printed.push_str(&line);
         printed.push('\n');
         if line == "}" && k6::is_whole_inspection(&printed) {
+            tracing::debug!(scenario, "inspected");
             return s.tell(move |facts| {
                 facts.inspections.entry(scenario).or_insert(Ok(printed));
             });

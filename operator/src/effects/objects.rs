@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use loadtest_core::{
     build::{self, RemoteWrite},
-    names::{RunnerId, UID_LABEL},
+    names::{ROLE_LABEL, Role, RunnerId, UID_LABEL},
 };
 use serde_json::json;
 
@@ -39,8 +40,17 @@ async fn try_create(s: &Shared) -> Result<(), String> {
             Err(error) => return Err(format!("failed to create ConfigMap {}: {error}", map.name_any())),
         }
     }
+    // The inspections are on their way before the runners, so that their answer is there before the last of these.
+    let inspects =
+        |pod: &Pod| pod.labels().get(ROLE_LABEL).is_some_and(|role| role == Role::Inspect.as_str());
+    let (inspections, runners): (Vec<Pod>, Vec<Pod>) = objects.pods.into_iter().partition(inspects);
+    create_pods(s, inspections).await?;
+    create_pods(s, runners).await
+}
+
+async fn create_pods(s: &Shared, pods: Vec<Pod>) -> Result<(), String> {
     let api = s.pods();
-    let mut created = stream::iter(objects.pods)
+    let mut created = stream::iter(pods)
         .map(|pod| {
             let api = &api;
             async move {
@@ -62,7 +72,7 @@ async fn try_create(s: &Shared) -> Result<(), String> {
 }
 
 /// An earlier process may have created it; anyone else's pod of that name is in the way.
-async fn ours(api: &kube::Api<k8s_openapi::api::core::v1::Pod>, name: &str, uid: &str) -> Result<(), String> {
+async fn ours(api: &kube::Api<Pod>, name: &str, uid: &str) -> Result<(), String> {
     match api.get_opt(name).await {
         Ok(Some(pod)) if pod.labels().get(UID_LABEL).is_some_and(|of| of == uid) => Ok(()),
         Ok(_) => {
