@@ -272,6 +272,7 @@ impl Evaluation {
                 objective_status(objective, windows)
             })
             .collect();
+        leave_out_queries(&mut judgement.objectives);
         judgement
     }
 }
@@ -301,13 +302,27 @@ fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowRes
         value: finding.value,
         samples: finding.samples,
         bad: finding.bad,
-        query: query.filter(|q| q.len() <= LONGEST_QUERY),
+        query,
         message: Some(finding.message),
     }
 }
 
-/// A status must stay small: a longer query, over many stretches, is left out of it.
-const LONGEST_QUERY: usize = 2000;
+/// A status must stay small: queries beyond this many bytes are left out of it, those of figures that met their
+/// limit first, and of these the longest.
+const QUERY_BYTES: usize = 24 * 1024;
+
+fn leave_out_queries(objectives: &mut [ObjectiveStatus]) {
+    let mut results: Vec<&mut WindowResult> = objectives.iter_mut().flat_map(|o| &mut o.windows).collect();
+    let length = |result: &WindowResult| result.query.as_ref().map_or(0, String::len);
+    results.sort_by_key(|result| (result.outcome == Outcome::Met, length(result)));
+    let mut kept = 0;
+    for result in results {
+        kept += length(result);
+        if kept > QUERY_BYTES {
+            result.query = None;
+        }
+    }
+}
 
 fn objective_status(objective: &ObjectivePlan, windows: Vec<WindowResult>) -> ObjectiveStatus {
     let worst = windows.iter().map(|w| w.outcome).max().unwrap_or(Outcome::NoData);
@@ -349,5 +364,7 @@ impl Context {
     }
 }
 
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,372 @@
+use loadtest_crds::{
+    FaultState, FaultStatus, K6Figure, LoadStatus, Objective, Plateau, Ratio, ScenarioStatus, VerdictPolicy,
+};
+use proptest::prelude::*;
 
+use super::{
+    fake::{Event, Fake},
+    *,
+};
+
+/// The load starts here, and lasts a minute.
+const START: i64 = 1_700_000_000;
+const LENGTH: f64 = 60.0;
+
+fn at(second: f64) -> f64 {
+    START as f64 + second
+}
+
+fn micro(second: f64) -> Option<MicroTime> {
+    Some(MicroTime(Timestamp::from_millisecond(START * 1000 + (second * 1000.0).round() as i64).unwrap()))
+}
+
+fn status(faults: Vec<FaultStatus>) -> LoadTestStatus {
+    LoadTestStatus {
+        accepted_at: micro(-20.0),
+        load: Some(LoadStatus {
+            start_intended_at: micro(-0.05),
+            started_at: micro(0.0),
+            planned_end_at: micro(LENGTH),
+            ended_at: micro(LENGTH + 0.4),
+            ..LoadStatus::default()
+        }),
+        scenarios: vec![ScenarioStatus {
+            name: "chat".to_owned(),
+            plateaus: vec![Plateau { from: 0, to: 60_000 }],
+            ..ScenarioStatus::default()
+        }],
+        faults,
+        ..LoadTestStatus::default()
+    }
+}
+
+fn kill(injected: f64, replaced: f64) -> FaultStatus {
+    FaultStatus {
+        name: "kill-dbman".to_owned(),
+        state: FaultState::Injected,
+        injected_at: micro(injected),
+        replaced_at: micro(replaced),
+        ..FaultStatus::default()
+    }
+}
+
+fn recovery(of: &[&str]) -> RecoveryPlan {
+    RecoveryPlan {
+        of: of.iter().map(|name| (*name).to_owned()).collect(),
+        within: Duration::from_secs(10),
+        within_text: "10s".to_owned(),
+        hold: Duration::from_secs(5),
+    }
+}
+
+fn objective(name: &str, objective: Objective) -> ObjectivePlan {
+    ObjectivePlan::parse(&Objective { name: name.to_owned(), ..objective }, &VerdictPolicy::default())
+        .unwrap()
+}
+
+const ALL: [WindowKind; 4] = [WindowKind::Run, WindowKind::Steady, WindowKind::Fault, WindowKind::Recovery];
+
+fn k6(metric: &str, percentile: Option<f64>, limit: &str, windows: &[WindowKind]) -> Objective {
+    let tags = [("name".to_owned(), "save".to_owned())].into();
+    Objective {
+        k6: Some(K6Figure { metric: metric.to_owned(), percentile, tags, scenario: None }),
+        at_most: Some(limit.into()),
+        windows: windows.to_vec(),
+        ..Objective::default()
+    }
+}
+
+fn success(windows: &[WindowKind]) -> ObjectivePlan {
+    objective("save-success", k6("http_req_failed", None, "1%", windows))
+}
+
+fn p95(windows: &[WindowKind]) -> ObjectivePlan {
+    objective("save-p95", k6("http_req_duration", Some(95.0), "300ms", windows))
+}
+
+fn judge(fake: &Fake, objectives: &[ObjectivePlan], faults: Vec<FaultStatus>, of: &[&str]) -> Judgement {
+    let recoveries = faults.iter().map(|f| (f.name.clone(), Some(recovery(of)))).collect();
+    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
+    let mut evaluation = Evaluation::new(objectives, recoveries, &status(faults), settings);
+    let mut answers = Vec::new();
+    loop {
+        match evaluation.step(answers) {
+            Step::Ask(requests) => answers = requests.iter().map(|r| (r.id, fake.answer(r))).collect(),
+            Step::Done(judgement) => return *judgement,
+        }
+    }
+}
+
+/// 20 requests a second, each 100 ms, from two runners that push at different times. Requests of which
+/// `outcome` says so differ.
+fn load(outcome: impl Fn(f64) -> Option<(f64, bool)>) -> (Fake, Vec<Event>) {
+    let events: Vec<Event> = (0..1200)
+        .filter_map(|n| {
+            let second = f64::from(n) * 0.05 + 0.025;
+            let (took, answered) = outcome(second)?;
+            Some(Event { at: at(second), took, answered })
+        })
+        .collect();
+    let mut fake = Fake::default();
+    let (odd, even): (Vec<_>, Vec<_>) = events.iter().enumerate().partition(|(n, _)| n % 2 == 1);
+    let of = |half: Vec<(usize, &Event)>| half.into_iter().map(|(_, e)| *e).collect::<Vec<Event>>();
+    fake.push("chat-0", 0.3, &of(even));
+    fake.push("chat-1", 0.8, &of(odd));
+    (fake, events)
+}
+
+const GOOD: Option<(f64, bool)> = Some((0.1, true));
+
+fn result<'a>(judgement: &'a Judgement, objective: &str, kind: WindowKind) -> &'a WindowResult {
+    let objective = judgement.objectives.iter().find(|o| o.name == objective).unwrap();
+    objective.windows.iter().find(|w| w.window == kind).unwrap()
+}
+
+fn figure(judgement: &Judgement, objective: &str, kind: WindowKind) -> (Outcome, Option<i64>, Option<i64>) {
+    let result = result(judgement, objective, kind);
+    (result.outcome, result.samples, result.bad)
+}
+
+#[test]
+fn a_run_without_any_failure_has_no_failed_series_and_none_failed() {
+    let (fake, _) = load(|_| GOOD);
+    let judgement = judge(&fake, &[success(&ALL[..2]), p95(&ALL[..1])], vec![], &[]);
+    assert_eq!(figure(&judgement, "save-success", WindowKind::Run), (Outcome::Met, Some(1200), Some(0)));
+    assert_eq!(figure(&judgement, "save-p95", WindowKind::Run), (Outcome::Met, Some(1200), Some(0)));
+    assert_eq!(result(&judgement, "save-p95", WindowKind::Run).value.as_deref(), Some("100ms"));
+    assert_eq!((judgement.requests, judgement.failed_requests), (Some(1200), Some(0)));
+    assert_eq!(judgement.dropped_iterations, Some(0));
+}
+
+#[test]
+fn nothing_but_failures() {
+    let (fake, _) = load(|_| Some((0.0, false)));
+    let judgement = judge(&fake, &[success(&ALL[..1]), p95(&ALL[..1])], vec![], &[]);
+    assert_eq!(
+        figure(&judgement, "save-success", WindowKind::Run),
+        (Outcome::Missed, Some(1200), Some(1200))
+    );
+    assert_eq!(figure(&judgement, "save-p95", WindowKind::Run), (Outcome::Missed, Some(1200), Some(1200)));
+    assert_eq!(result(&judgement, "save-p95", WindowKind::Run).value.as_deref(), Some("over 5% failed"));
+}
+
+#[test]
+fn a_series_that_first_appears_in_mid_run_counts_from_zero() {
+    let (fake, _) = load(|second| if second > 40.0 { GOOD } else { None });
+    let judgement = judge(&fake, &[success(&ALL[..2])], vec![], &[]);
+    assert_eq!(figure(&judgement, "save-success", WindowKind::Run), (Outcome::Met, Some(400), Some(0)));
+    assert_eq!(figure(&judgement, "save-success", WindowKind::Steady), (Outcome::Met, Some(400), Some(0)));
+}
+
+#[test]
+fn a_tag_that_no_request_has_is_no_data() {
+    let other = objective(
+        "other",
+        Objective {
+            k6: Some(K6Figure {
+                metric: "http_req_failed".to_owned(),
+                tags: [("name".to_owned(), "sve".to_owned())].into(),
+                ..K6Figure::default()
+            }),
+            at_most: Some("1%".into()),
+            ..Objective::default()
+        },
+    );
+    let (fake, _) = load(|_| GOOD);
+    assert_eq!(judge(&fake, &[other], vec![], &[]).objectives[0].outcome, Outcome::NoData);
+}
+
+/// Refused for 3 s, which is fast: 60 requests of 1,200.
+fn outage(second: f64) -> Option<(f64, bool)> {
+    if (20.0..23.0).contains(&second) { Some((0.001, false)) } else { GOOD }
+}
+
+#[test]
+fn an_outage_does_not_improve_a_percentile() {
+    // All answered requests are slow, the refused ones are fast: 3 in 60 s are 5%, one more is too many.
+    let with = |refused: usize| {
+        let (fake, _) = load(|second| {
+            let slow = Some((0.25, true));
+            if (20.0..20.0 + refused as f64 * 0.05).contains(&second) { Some((0.001, false)) } else { slow }
+        });
+        judge(&fake, &[p95(&ALL[..1])], vec![], &[])
+    };
+    assert_eq!(figure(&with(60), "save-p95", WindowKind::Run), (Outcome::Met, Some(1200), Some(60)));
+    assert_eq!(figure(&with(61), "save-p95", WindowKind::Run), (Outcome::Missed, Some(1200), Some(61)));
+}
+
+#[test]
+fn the_percentile_shown_counts_failed_requests_as_the_slowest() {
+    // 1,140 answered in 1 ms to 1,140 ms: of all 1,200 the 95th percentile is the last of them.
+    let (fake, _) = load(|second| {
+        let n = (second / 0.05).floor();
+        if n < 60.0 { Some((0.0, false)) } else { Some(((n - 59.0) / 1000.0, true)) }
+    });
+    let judgement = judge(
+        &fake,
+        &[objective("save-p95", k6("http_req_duration", Some(95.0), "2s", &ALL[..1]))],
+        vec![],
+        &[],
+    );
+    assert_eq!(result(&judgement, "save-p95", WindowKind::Run).value.as_deref(), Some("1.1s"));
+    assert_eq!(figure(&judgement, "save-p95", WindowKind::Run), (Outcome::Met, Some(1200), Some(60)));
+}
+
+#[test]
+fn a_fault_with_all_its_windows() {
+    let (mut fake, _) = load(outage);
+    let count = |second: i32| if (20..23).contains(&second) { None } else { Some(f64::from(second) * 20.0) };
+    let scrapes = |share: f64| {
+        (-5..70)
+            .filter_map(move |s| Some((at(f64::from(s)), count(s.clamp(0, 60))? * share)))
+            .collect::<Vec<_>>()
+    };
+    fake.add("saved_total", &[("status", "ok")], scrapes(0.999));
+    fake.add("saved_total", &[("status", "failed")], scrapes(0.001));
+    fake.add("cpu", &[("pod", "a")], (-5..70).map(|s| (at(f64::from(s)), if s == 30 { 0.95 } else { 0.5 })));
+    let saved = objective(
+        "saved",
+        Objective {
+            ratio: Some(Ratio {
+                good: "saved_total{status=\"ok\"}".to_owned(),
+                total: "saved_total".to_owned(),
+            }),
+            at_least: Some("99.9%".into()),
+            windows: ALL[..3].to_vec(),
+            ..Objective::default()
+        },
+    );
+    let cpu = objective(
+        "cpu",
+        Objective {
+            query: Some("max(cpu)".to_owned()),
+            at_most: Some("90%".into()),
+            windows: ALL[..3].to_vec(),
+            ..Objective::default()
+        },
+    );
+    let objectives = [success(&ALL), p95(&ALL[1..3]), saved, cpu];
+    let judgement = judge(&fake, &objectives, vec![kill(20.0, 24.5)], &["save-success"]);
+    insta::assert_yaml_snapshot!(judgement.objectives);
+    insta::assert_yaml_snapshot!(judgement.recoveries);
+}
+
+#[test]
+fn a_fault_that_was_not_injected_has_no_window_and_no_recovery() {
+    let (fake, _) = load(|_| GOOD);
+    let fault = FaultStatus { state: FaultState::NotInjected, ..kill(20.0, 24.0) };
+    let judgement = judge(&fake, &[success(&ALL)], vec![fault], &["save-success"]);
+    assert_eq!(result(&judgement, "save-success", WindowKind::Fault).outcome, Outcome::NoData);
+    assert_eq!(judgement.recoveries[0].1.outcome, Outcome::NoData);
+    assert_eq!(judgement.objectives[0].outcome, Outcome::NoData);
+}
+
+#[test]
+fn prometheus_that_does_not_answer_is_no_data_everywhere() {
+    let objectives = [success(&ALL), p95(&ALL)];
+    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
+    let recoveries = vec![("kill-dbman".to_owned(), Some(recovery(&["save-p95"])))];
+    let mut evaluation = Evaluation::new(&objectives, recoveries, &status(vec![kill(20.0, 24.0)]), settings);
+    let mut answers = Vec::new();
+    let judgement = loop {
+        match evaluation.step(answers) {
+            Step::Ask(requests) => {
+                answers = requests
+                    .iter()
+                    .map(|r| (r.id, Answer::Failed("connection refused".to_owned())))
+                    .collect();
+            }
+            Step::Done(judgement) => break judgement,
+        }
+    };
+    for window in judgement.objectives.iter().flat_map(|o| &o.windows) {
+        assert_eq!(window.outcome, Outcome::NoData, "{window:?}");
+        assert_eq!(window.message.as_deref(), Some("the query failed: connection refused"));
+    }
+    assert_eq!(judgement.recoveries[0].1.outcome, Outcome::NoData);
+    assert_eq!(judgement.requests, None);
+}
+
+#[test]
+fn a_run_without_load_is_judged_without_a_question() {
+    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
+    let mut evaluation = Evaluation::new(&[success(&ALL)], vec![], &LoadTestStatus::default(), settings);
+    let Step::Done(judgement) = evaluation.step(vec![]) else { panic!("there is nothing to ask") };
+    assert_eq!(judgement.objectives[0].outcome, Outcome::NoData);
+}
+
+#[test]
+fn the_queries_of_a_large_run_do_not_fill_its_status() {
+    let (fake, _) = load(|_| GOOD);
+    let objectives: Vec<ObjectivePlan> = (0..60)
+        .map(|n| objective(&format!("o{n}"), k6("http_req_duration", Some(95.0), "300ms", &ALL[..2])))
+        .chain([objective("missed", k6("http_req_duration", Some(95.0), "1ms", &ALL[..1]))])
+        .collect();
+    let judgement = judge(&fake, &objectives, vec![], &[]);
+    let bytes: usize = judgement
+        .objectives
+        .iter()
+        .flat_map(|o| &o.windows)
+        .filter_map(|w| w.query.as_ref())
+        .map(String::len)
+        .sum();
+    assert!(bytes > 0 && bytes <= QUERY_BYTES, "{bytes}");
+    assert!(result(&judgement, "missed", WindowKind::Run).query.is_some());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Against the ledger of what really happened: a fault window holds everything of the fault and at most a
+    /// push more on either side, a steady stretch nothing from outside.
+    #[test]
+    fn figures_equal_the_ledger_within_a_push(
+        seed in prop::collection::vec((0.0f64..LENGTH, 0.01f64..0.6, prop::bool::weighted(0.8)), 50..300),
+        phases in prop::collection::vec(0.0f64..1.0, 1..4),
+        injected in 5.0f64..40.0,
+        lasted in 0.5f64..10.0,
+    ) {
+        let events: Vec<Event> = seed
+            .iter()
+            .map(|(second, took, answered)| {
+                let at = at((second * 1000.0).round() / 1000.0);
+                Event { at, took: *took, answered: *answered }
+            })
+            .collect();
+        let mut fake = Fake::default();
+        for (runner, phase) in phases.iter().enumerate() {
+            let own: Vec<Event> =
+                events.iter().enumerate().filter(|(n, _)| n % phases.len() == runner).map(|(_, e)| *e).collect();
+            fake.push(&format!("chat-{runner}"), *phase, &own);
+        }
+        let (injected, replaced) =
+            ((injected * 1000.0).round() / 1000.0, ((injected + lasted) * 1000.0).round() / 1000.0);
+        let ledger = |from: f64, to: f64, bad: bool| {
+            let within = events.iter().filter(|e| e.at > at(from) && e.at <= at(to) && (!bad || !e.answered));
+            i64::try_from(within.count()).unwrap()
+        };
+        let judgement =
+            judge(&fake, &[success(&ALL), p95(&ALL)], vec![kill(injected, replaced)], &["save-success"]);
+
+        let all = i64::try_from(events.len()).unwrap();
+        let run = result(&judgement, "save-success", WindowKind::Run);
+        prop_assert_eq!((run.samples, run.bad), (Some(all), Some(ledger(-1.0, 99.0, true))));
+        let run = result(&judgement, "save-p95", WindowKind::Run);
+        let slow = events.iter().filter(|e| !e.answered || e.took > 0.3).count();
+        prop_assert_eq!((run.samples, run.bad), (Some(all), i64::try_from(slow).ok()));
+
+        let fault = result(&judgement, "save-success", WindowKind::Fault);
+        for (figure, bad) in [(fault.samples, false), (fault.bad, true)] {
+            let figure = figure.unwrap_or(0);
+            prop_assert!(figure >= ledger(injected, replaced, bad), "nothing of the fault is missed");
+            prop_assert!(figure <= ledger(injected - 1.0, replaced + 1.0, bad), "and little else is counted");
+        }
+        let steady = result(&judgement, "save-success", WindowKind::Steady);
+        let recovered = judgement.recoveries[0].1.recovered_at.as_ref();
+        let recovered = recovered.map_or(LENGTH, |t| t.0.as_millisecond() as f64 / 1000.0 - at(0.0)).max(replaced);
+        for (figure, bad) in [(steady.samples, false), (steady.bad, true)] {
+            let figure = figure.unwrap_or(0);
+            prop_assert!(figure <= ledger(0.0, injected, bad) + ledger(recovered, LENGTH, bad));
+        }
+    }
+}

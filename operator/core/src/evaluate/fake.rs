@@ -1,0 +1,281 @@
+//! A Prometheus for tests: the part of PromQL that the templates use, over samples held in memory, and a k6 that
+//! pushes into it as the real one does. A histogram holds its observations themselves, so quantiles and
+//! fractions can be worked out on paper.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use promql_parser::parser::{
+    self, AggregateExpr, AtModifier, BinaryExpr, Expr, LabelModifier, VectorSelector,
+};
+
+use crate::{
+    ask::{Answer, Labels, Request, RequestKind},
+    probe::seconds,
+};
+
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Number(f64),
+    /// Observations in order.
+    Histogram(Vec<f64>),
+}
+
+type Vector = Vec<(Labels, Value)>;
+
+/// Samples by series, each with its time in seconds.
+#[derive(Clone, Debug, Default)]
+pub struct Fake {
+    series: BTreeMap<Labels, Vec<(f64, Value)>>,
+}
+
+/// One request as k6 sees it: when it ended, in seconds, how long it took, and whether it was answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Event {
+    pub at: f64,
+    pub took: f64,
+    pub answered: bool,
+}
+
+impl Fake {
+    pub fn add(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        samples: impl IntoIterator<Item = (f64, f64)>,
+    ) {
+        let samples = samples.into_iter().map(|(at, value)| (at, Value::Number(value)));
+        self.series.entry(named(name, labels)).or_default().extend(samples);
+    }
+
+    /// A runner that pushes every second: for each series that something happened to, one sample of its value
+    /// since the start, with the time of the last thing that happened.
+    pub fn push(&mut self, runner: &str, phase: f64, events: &[Event]) {
+        for answered in [true, false] {
+            let outcome = if answered { "true" } else { "false" };
+            let labels =
+                [("testid", "4f1c"), ("name", "save"), ("runner", runner), ("expected_response", outcome)];
+            let mut own: Vec<Event> = events.iter().copied().filter(|e| e.answered == answered).collect();
+            own.sort_by(|a, b| a.at.total_cmp(&b.at));
+            let mut took = Vec::new();
+            let mut samples: Vec<(f64, Vec<f64>)> = Vec::new();
+            let mut push = f64::NEG_INFINITY;
+            for event in own {
+                took.push(event.took);
+                let of = (event.at - phase).ceil();
+                if of == push {
+                    samples.pop();
+                }
+                push = of;
+                samples.push((event.at, took.clone()));
+            }
+            for (at, mut took) in samples {
+                took.sort_by(f64::total_cmp);
+                let count = Value::Number(took.len() as f64);
+                self.series
+                    .entry(named("k6_http_reqs_total", &labels))
+                    .or_default()
+                    .push((at, count.clone()));
+                self.series.entry(named("k6_iterations_total", &labels[..3])).or_default().push((at, count));
+                self.series
+                    .entry(named("k6_http_req_duration_seconds", &labels))
+                    .or_default()
+                    .push((at, Value::Histogram(took)));
+            }
+        }
+    }
+
+    pub fn answer(&self, request: &Request) -> Answer {
+        let parsed = match parser::parse(&request.query) {
+            Ok(parsed) => parsed,
+            Err(why) => return Answer::Failed(why),
+        };
+        match (request.kind, &parsed) {
+            (RequestKind::Instant { at }, Expr::MatrixSelector(matrix)) => {
+                let to = time(matrix.vs.at.as_ref()).unwrap_or(seconds(at));
+                let from = to - matrix.range.as_secs_f64();
+                let series = self.select(&matrix.vs).map(|(labels, samples)| {
+                    let points = samples.iter().filter(|(at, _)| *at > from && *at <= to);
+                    (labels.clone(), points.map(|(at, value)| (*at, number(value))).collect::<Vec<_>>())
+                });
+                Answer::Matrix(series.filter(|(_, points)| !points.is_empty()).collect())
+            }
+            (RequestKind::Instant { at }, expression) => {
+                let at = seconds(at);
+                let vector = self.evaluate(expression, at);
+                Answer::Vector(
+                    vector.into_iter().map(|(labels, value)| (labels, at, number(&value))).collect(),
+                )
+            }
+            (RequestKind::Range { from, to, step }, expression) => {
+                Answer::Matrix(self.range(expression, from, to, step))
+            }
+        }
+    }
+
+    fn range(
+        &self,
+        expression: &Expr,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Vec<(Labels, Vec<(f64, f64)>)> {
+        let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
+        let mut at = seconds(from);
+        while at <= seconds(to) + 1e-6 {
+            for (labels, value) in self.evaluate(expression, at) {
+                series.entry(labels).or_default().push((at, number(&value)));
+            }
+            at += step.as_secs_f64();
+        }
+        series.into_iter().collect()
+    }
+
+    fn select(&self, selector: &VectorSelector) -> impl Iterator<Item = (&Labels, &Vec<(f64, Value)>)> {
+        self.series.iter().filter(|(labels, _)| {
+            let of = |name: &str| labels.get(name).map_or("", String::as_str);
+            selector.name.as_deref().is_none_or(|name| of("__name__") == name)
+                && selector.matchers.matchers.iter().all(|m| m.is_match(of(&m.name)))
+        })
+    }
+
+    fn evaluate(&self, expression: &Expr, at: f64) -> Vector {
+        match expression {
+            Expr::Paren(inner) => self.evaluate(&inner.expr, at),
+            Expr::NumberLiteral(literal) => vec![(Labels::new(), Value::Number(literal.val))],
+            Expr::VectorSelector(selector) => self.last(selector, 300.0, at),
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate, at),
+            Expr::Binary(binary) => self.binary(binary, at),
+            Expr::Call(call) => self.call(call.func.name, &call.args.args, at),
+            other => panic!("the fake does not know {other}"),
+        }
+    }
+
+    fn last(&self, selector: &VectorSelector, reach: f64, at: f64) -> Vector {
+        let at = time(selector.at.as_ref()).unwrap_or(at);
+        self.select(selector)
+            .filter_map(|(labels, samples)| {
+                let last = samples.iter().rev().find(|(t, _)| *t <= at && *t > at - reach)?;
+                Some((unnamed(labels), last.1.clone()))
+            })
+            .collect()
+    }
+
+    fn aggregate(&self, aggregate: &AggregateExpr, at: f64) -> Vector {
+        let kept: Vec<String> = match &aggregate.modifier {
+            Some(LabelModifier::Include(labels)) => labels.labels.clone(),
+            _ => Vec::new(),
+        };
+        let mut groups: BTreeMap<Labels, Value> = BTreeMap::new();
+        for (labels, value) in self.evaluate(&aggregate.expr, at) {
+            let group = labels.into_iter().filter(|(name, _)| kept.contains(name)).collect();
+            let merged = match (groups.remove(&group), value, aggregate.op.to_string().as_str()) {
+                (None, value, _) => value,
+                (Some(Value::Number(a)), Value::Number(b), "sum") => Value::Number(a + b),
+                (Some(Value::Number(a)), Value::Number(b), "max") => Value::Number(a.max(b)),
+                (Some(Value::Histogram(mut a)), Value::Histogram(b), "sum") => {
+                    a.extend(b);
+                    a.sort_by(f64::total_cmp);
+                    Value::Histogram(a)
+                }
+                other => panic!("the fake does not aggregate {other:?}"),
+            };
+            groups.insert(group, merged);
+        }
+        groups.into_iter().collect()
+    }
+
+    fn binary(&self, binary: &BinaryExpr, at: f64) -> Vector {
+        let (left, right) = (self.evaluate(&binary.lhs, at), self.evaluate(&binary.rhs, at));
+        let operator = binary.op.to_string();
+        if operator == "or" {
+            let new = right.into_iter().filter(|(labels, _)| !left.iter().any(|(own, _)| own == labels));
+            let new: Vector = new.collect();
+            return left.into_iter().chain(new).collect();
+        }
+        let matches = left.into_iter().filter_map(|(labels, a)| {
+            let b = right.iter().find(|(other, _)| *other == labels)?.1.clone();
+            Some((labels, a, b))
+        });
+        matches
+            .map(|(labels, a, b)| match (a, b, operator.as_str()) {
+                (Value::Number(a), Value::Number(b), "-") => (labels, Value::Number(a - b)),
+                (Value::Number(a), Value::Number(b), "*") => (labels, Value::Number(a * b)),
+                (Value::Number(a), Value::Number(b), "/") => (labels, Value::Number(a / b)),
+                (Value::Histogram(mut a), Value::Histogram(b), "-") => {
+                    for gone in b {
+                        let index = a.iter().position(|took| *took == gone).expect("counts only grow");
+                        a.remove(index);
+                    }
+                    (labels, Value::Histogram(a))
+                }
+                other => panic!("the fake does not calculate {other:?}"),
+            })
+            .collect()
+    }
+
+    fn call(&self, name: &str, arguments: &[Box<Expr>], at: f64) -> Vector {
+        let literal = |index: usize| match &*arguments[index] {
+            Expr::NumberLiteral(literal) => literal.val,
+            Expr::Unary(minus) => -number(&self.evaluate(&minus.expr, at)[0].1),
+            other => panic!("the fake wants a number, not {other}"),
+        };
+        let text = |index: usize| match &*arguments[index] {
+            Expr::StringLiteral(literal) => literal.val.clone(),
+            other => panic!("the fake wants a text, not {other}"),
+        };
+        let of_histograms = |index: usize, figure: &dyn Fn(&[f64]) -> f64| {
+            let vector = self.evaluate(&arguments[index], at);
+            let figures = vector.into_iter().map(|(labels, value)| match value {
+                Value::Histogram(took) => (labels, Value::Number(figure(&took))),
+                Value::Number(_) => panic!("no histogram"),
+            });
+            figures.collect()
+        };
+        match name {
+            "last_over_time" => match &*arguments[0] {
+                Expr::MatrixSelector(matrix) => self.last(&matrix.vs, matrix.range.as_secs_f64(), at),
+                other => panic!("the fake wants a range, not {other}"),
+            },
+            "label_replace" => {
+                let replaced = self.evaluate(&arguments[0], at).into_iter().map(|(mut labels, value)| {
+                    labels.insert(text(1), text(2));
+                    (labels, value)
+                });
+                replaced.collect()
+            }
+            "histogram_count" => of_histograms(0, &|took| took.len() as f64),
+            "histogram_fraction" => of_histograms(2, &|took| {
+                took.iter().filter(|t| **t <= literal(1)).count() as f64 / took.len() as f64
+            }),
+            "histogram_quantile" => of_histograms(1, &|took| {
+                let rank = (literal(0) * took.len() as f64 - 1e-9).ceil().max(1.0);
+                took.get(rank as usize - 1).copied().unwrap_or(f64::NAN)
+            }),
+            other => panic!("the fake does not know {other}"),
+        }
+    }
+}
+
+fn named(name: &str, labels: &[(&str, &str)]) -> Labels {
+    let name = [("__name__", name)];
+    name.iter().chain(labels).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn unnamed(labels: &Labels) -> Labels {
+    labels.iter().filter(|(name, _)| *name != "__name__").map(|(n, v)| (n.clone(), v.clone())).collect()
+}
+
+fn number(value: &Value) -> f64 {
+    match value {
+        Value::Number(number) => *number,
+        Value::Histogram(_) => panic!("a histogram is no answer: every template turns it into numbers"),
+    }
+}
+
+fn time(at: Option<&AtModifier>) -> Option<f64> {
+    match at? {
+        AtModifier::At(time) => Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs_f64()),
+        AtModifier::Start | AtModifier::End => None,
+    }
+}
