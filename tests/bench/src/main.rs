@@ -88,18 +88,14 @@ async fn bench(args: Args) -> anyhow::Result<()> {
 
     let mut sizes = Vec::new();
     let result = tokio::select! {
-        result = measure(&args, &place, &witness, &mut sizes) => result,
+        result = measure(&args, &place, &witness, &mut sizes) => result.map_err(|error| place.with_log(error)),
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if sizes.iter().any(|size: &Size| !size.pairs.is_empty()) {
         print!("{}", table::summary(&sizes));
     }
-    let words = if result.is_err() { place.operator_log().await } else { None };
     place.clean().await;
-    match (result, words) {
-        (Err(error), Some(words)) => Err(error.context(format!("the operator's last words:\n{words}"))),
-        (result, _) => result,
-    }
+    result
 }
 
 async fn measure(args: &Args, place: &Place, witness: &Witness, sizes: &mut Vec<Size>) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 use tokio::process::{Child, Command};
 
@@ -21,6 +21,7 @@ pub struct Operator {
 
 impl Operator {
     pub fn start(binary: &Path, namespace: &str, prometheus: &str) -> anyhow::Result<Self> {
+        ensure!(binary.is_file(), "there is no operator at {}", binary.display());
         let folder = std::env::temp_dir().join(namespace);
         std::fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
         let config = json!({
@@ -34,7 +35,7 @@ impl Operator {
         let config_file = folder.join("config.yaml");
         // JSON is YAML.
         std::fs::write(&config_file, config.to_string())?;
-        let mut command = Command::new(binary);
+        let mut command = guarded(binary);
         command.arg("--config").arg(&config_file).args([
             "--http-address",
             "127.0.0.1:0",
@@ -49,10 +50,17 @@ impl Operator {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(folder.join("log"))?)
+            // Ctrl-C is for the bench alone, which needs the operator for its clean-up.
+            .process_group(0)
             .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("failed to start {}", binary.display()))?;
-        Ok(Self { child, folder })
+            .spawn();
+        match child {
+            Ok(child) => Ok(Self { child, folder }),
+            Err(error) => {
+                std::fs::remove_dir_all(&folder).ok();
+                Err(error).with_context(|| format!("failed to start {}", binary.display()))
+            }
+        }
     }
 
     pub fn last_words(&self) -> String {
@@ -67,4 +75,15 @@ impl Operator {
         }
         std::fs::remove_dir_all(&self.folder).ok();
     }
+}
+
+/// A command that dies with this process, also when that is killed.
+fn guarded(binary: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(binary);
+    }
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(binary);
+    command
 }

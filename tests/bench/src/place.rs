@@ -131,9 +131,14 @@ impl Place {
         format!("Kubernetes {version}, {} node(s), {runtime}; k6 image {}", nodes.len(), self.image)
     }
 
-    /// The end of our operator's log.
-    pub async fn operator_log(&self) -> Option<String> {
-        self.operator.as_ref().map(Operator::last_words)
+    /// Adds the end of our operator's log to what went wrong.
+    pub fn with_log(&self, error: anyhow::Error) -> anyhow::Error {
+        match &self.operator {
+            None => error,
+            Some(operator) => {
+                error.context(format!("the operator's last words:\n{}\n", operator.last_words()))
+            }
+        }
     }
 
     /// Removes all that was made, whatever state it is in.
