@@ -7,7 +7,7 @@ use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
-use loadtest_crds::{FINALIZER, LoadTest, LoadTestStatus};
+use loadtest_crds::{FINALIZER, LoadTest, LoadTestStatus, Phase};
 use serde_json::json;
 
 use crate::context::Context;
@@ -53,7 +53,9 @@ impl Record {
             };
             let status = object.status.clone().unwrap_or_default();
             let marked = object.finalizers().iter().any(|f| f == FINALIZER);
-            if marked || object.metadata.deletion_timestamp.is_some() {
+            // What another operator has finished in the meantime is history and stays unmarked.
+            let over = status.phase == Phase::Finished;
+            if marked || over || object.metadata.deletion_timestamp.is_some() {
                 return Ok(Self { object, status });
             }
             let mut finalizers = object.finalizers().to_vec();
