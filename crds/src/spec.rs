@@ -112,7 +112,7 @@ pub struct LoadTestSpec {
     ///   atMost: 0.1%
     ///   key: true
     /// - name: save-p95
-    ///   k6: {metric: http_req_duration, percentile: 95, tags: {name: SendMessage}}
+    ///   k6: {metric: http_req_duration, percentile: 95}
     ///   atMost: 300ms
     ///   warnAbove: 250ms
     ///   windows: [Steady, Fault]
