@@ -5,7 +5,8 @@
 //!
 //! Data goes through in this order:
 //! [`plan`] (the spec, checked) → [`machine`] (state and observations in, next state and effects out, with
-//! [`build`] for the objects and [`pick`] for the targets) → the evaluation of the figures → the verdict.
+//! [`build`] for the objects and [`pick`] for the targets) → [`settle`] (have all figures arrived?) →
+//! [`evaluate`] (what to ask Prometheus, over which [`windows`], and what the answers say) → [`verdict`].
 
 pub mod ask;
 pub mod build;

@@ -16,6 +16,8 @@ pub const HTTP_REQS: &str = "k6_http_reqs_total";
 pub const ITERATIONS: &str = "k6_iterations_total";
 pub const DROPPED_ITERATIONS: &str = "k6_dropped_iterations_total";
 
+pub const VUS: &str = "k6_vus";
+
 /// The label by which k6 tells answered requests ("true") from failed ones ("false").
 pub const OUTCOME: &str = "expected_response";
 
@@ -136,6 +138,13 @@ pub fn last_written(selector: &str) -> String {
     format!("min(timestamp({selector}))")
 }
 
+/// How old the last push is of the runner whose last push is the oldest, in seconds. k6 sends its number of
+/// virtual users with every push.
+#[must_use]
+pub fn push_age(metrics: &K6Metrics) -> String {
+    format!("max(time() - timestamp({}))", metrics.selector(VUS, &K6Samples::default()))
+}
+
 /// A selector of k6's metrics sees the series of every run: keeps those of this one.
 #[must_use]
 pub fn of_run(selector: &str, run_id: &str) -> String {
@@ -212,6 +221,7 @@ mod tests {
             histogram_quantile(0.95, &metrics.increase(&answered(&selector), Split::Whole, &one)),
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),
+            push_age(&metrics),
         ];
         for query in &all {
             parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));

@@ -12,7 +12,8 @@
 //!
 //! A push brings what happened since the one before. So a bad request shows up to one push late and within
 //! one cell: the true end of the outage lies at most a cell and a push before the time found, which is
-//! therefore the upper end of what the measurement allows.
+//! therefore the upper end of what the measurement allows. Where pushes came late the end lies further back, and a
+//! recovery that only they make too slow is not judged.
 
 use std::time::Duration;
 
@@ -69,6 +70,9 @@ pub struct Incident<'a> {
     /// For how many cells after the injection the asked load stays as it was; `None` where that is not known.
     pub flat_cells: Option<usize>,
     pub tracks: Vec<Track>,
+    /// At the end of each cell from the injection on: how old the oldest runner's last push was. Empty where
+    /// that is not known.
+    pub push_ages: Vec<Duration>,
 }
 
 /// Why a stretch does not count as recovered.
@@ -170,19 +174,8 @@ impl Incident<'_> {
     /// How the system recovered.
     #[must_use]
     pub fn assess(&self) -> RecoveryStatus {
-        let resolution = self.step + self.push;
-        let base = RecoveryStatus {
-            resolution_milliseconds: Some(millis(resolution)),
-            within: Some(self.plan.within_text.clone()),
-            ..RecoveryStatus::default()
-        };
-        let no_data = |message: String| RecoveryStatus {
-            outcome: Outcome::NoData,
-            message: Some(message),
-            ..base.clone()
-        };
         if let Some(idle) = self.tracks.iter().find(|t| t.usual().is_some_and(|usual| usual.cell == 0.0)) {
-            return no_data(format!(
+            return self.no_data(format!(
                 "{} had no request in the {} before the fault, so nothing shows what it broke",
                 idle.objective,
                 human(self.step * count(idle.before.len()))
@@ -190,64 +183,109 @@ impl Incident<'_> {
         }
         let hold = self.cells(self.plan.hold.max(SHORTEST_HOLD));
         let left = self.tracks.iter().map(|t| t.after.len()).min().unwrap_or(0);
-        let limit = format!("limit {}", self.plan.within_text);
-
-        if let Some(cell) =
-            (0..=left.saturating_sub(hold)).find(|at| at + hold <= left && self.is_good(*at, hold))
-        {
-            let (upper, message) = if cell == 0 {
-                let message = format!(
-                    "never left its limits (a dip shorter than {} would not show), {limit}",
-                    human(resolution)
-                );
-                (resolution, message)
-            } else {
-                let upper = self.step * count(cell);
-                (
-                    upper,
-                    format!(
-                        "back {} after the fault, measured to {}, {limit}",
-                        human(upper),
-                        human(resolution)
-                    ),
-                )
-            };
-            if cell == 0 && upper > self.plan.within {
-                return no_data(format!(
-                    "{limit} is finer than can be measured here ({}): raise within",
-                    human(resolution)
-                ));
-            }
-            let met = upper <= self.plan.within;
-            return RecoveryStatus {
-                outcome: if met { Outcome::Met } else { Outcome::Missed },
-                recover_milliseconds: Some(millis(upper)),
-                recovered_at: self.injected.checked_add(signed(self.step * count(cell))).ok().map(MicroTime),
-                message: Some(message),
-                ..base
-            };
+        let last = left.checked_sub(hold);
+        match last.and_then(|last| (0..=last).find(|at| self.is_good(*at, hold))) {
+            Some(0) => self.never_left(),
+            Some(cell) => self.back(cell),
+            None => self.not_back(left, hold),
         }
+    }
 
-        let lasted = human(self.step * count(left));
+    fn never_left(&self) -> RecoveryStatus {
+        let upper = self.resolution(0);
+        if upper > self.plan.within {
+            return self.no_data(format!(
+                "limit {} is finer than can be measured here ({}): raise within",
+                self.plan.within_text,
+                human(upper)
+            ));
+        }
+        let message = format!(
+            "never left its limits (a dip shorter than {} would not show), limit {}",
+            human(upper),
+            self.plan.within_text
+        );
+        RecoveryStatus {
+            outcome: Outcome::Met,
+            recover_milliseconds: Some(millis(upper)),
+            recovered_at: Some(MicroTime(self.injected)),
+            ..self.said(upper, message)
+        }
+    }
+
+    fn back(&self, cell: usize) -> RecoveryStatus {
+        let upper = self.step * count(cell);
+        let resolution = self.resolution(cell);
+        let met = upper <= self.plan.within;
+        let pushes_late = resolution > self.step + self.push;
+        if !met && pushes_late && upper.saturating_sub(resolution) <= self.plan.within {
+            return self.no_data(format!(
+                "back {} after the fault or up to {} before, since k6's pushes came late, limit {}: see whether \
+                 Prometheus keeps up",
+                human(upper),
+                human(resolution),
+                self.plan.within_text
+            ));
+        }
+        let message = format!(
+            "back {} after the fault, measured to {}, limit {}",
+            human(upper),
+            human(resolution),
+            self.plan.within_text
+        );
+        RecoveryStatus {
+            outcome: if met { Outcome::Met } else { Outcome::Missed },
+            recover_milliseconds: Some(millis(upper)),
+            recovered_at: self.injected.checked_add(signed(upper)).ok().map(MicroTime),
+            ..self.said(resolution, message)
+        }
+    }
+
+    /// No stretch was good for as long as it must.
+    fn not_back(&self, left: usize, hold: usize) -> RecoveryStatus {
+        if left == 0 {
+            return self.no_data("the load ended with the fault: lengthen the load".to_owned());
+        }
         // Good from some cell to the end of the load, but not for long enough.
         let tail = (left.saturating_sub(hold)..left)
             .find(|at| self.is_good(*at, left - at))
-            .filter(|at| left - at > 1);
-        match tail {
-            Some(cell) if self.step * count(cell) <= self.plan.within => no_data(format!(
+            .filter(|at| left - at > 1 && self.step * count(*at) <= self.plan.within);
+        if let Some(cell) = tail {
+            return self.no_data(format!(
                 "within its limits {} after the fault, but the load ended {} later, before the {} for which it must \
                  hold: lengthen the load or shorten hold",
                 human(self.step * count(cell)),
                 human(self.step * count(left - cell)),
                 human(self.step * count(hold))
-            )),
-            _ if left == 0 => no_data("the load ended with the fault: lengthen the load".to_owned()),
-            _ => RecoveryStatus {
-                outcome: Outcome::Missed,
-                message: Some(format!("> {lasted} (load ended): {}, {limit}", self.blame(left, hold))),
-                ..base
-            },
+            ));
         }
+        let message = format!(
+            "> {} (load ended): {}, limit {}",
+            human(self.step * count(left)),
+            self.blame(left, hold),
+            self.plan.within_text
+        );
+        RecoveryStatus { outcome: Outcome::Missed, ..self.said(self.resolution(left), message) }
+    }
+
+    fn no_data(&self, message: String) -> RecoveryStatus {
+        RecoveryStatus { outcome: Outcome::NoData, ..self.said(self.step + self.push, message) }
+    }
+
+    fn said(&self, resolution: Duration, message: String) -> RecoveryStatus {
+        RecoveryStatus {
+            resolution_milliseconds: Some(millis(resolution)),
+            within: Some(self.plan.within_text.clone()),
+            message: Some(message),
+            ..RecoveryStatus::default()
+        }
+    }
+
+    /// How finely a recovery at a cell is measured: a cell and a push, or the age that pushes had by then.
+    fn resolution(&self, cell: usize) -> Duration {
+        let normal = self.step + self.push;
+        let oldest = self.push_ages.iter().take(cell + 1).max().copied().unwrap_or_default();
+        if oldest > normal { self.step + oldest } else { normal }
     }
 
     fn is_good(&self, from: usize, length: usize) -> bool {

@@ -37,6 +37,7 @@ pub struct Asked {
     push: Duration,
     flat_cells: Option<usize>,
     tracks: Vec<TrackProbe>,
+    push_age: usize,
 }
 
 /// Times at which cumulative values are read; one of them is the injection.
@@ -90,6 +91,7 @@ pub fn probe(
         grid,
         push: context.settings.push,
         tracks,
+        push_age: asks.ask(promql::push_age(&context.metrics), range),
     }))
 }
 
@@ -101,7 +103,7 @@ impl FaultProbe {
             Self::Known(status) => status.clone(),
             Self::Asked(asked) => {
                 let status = match asked.tracks.iter().map(|t| t.read(asked.grid, answers)).collect() {
-                    Ok(tracks) => asked.incident(tracks).assess(),
+                    Ok(tracks) => asked.incident(tracks, answers).assess(),
                     Err(why) => RecoveryStatus {
                         outcome: Outcome::NoData,
                         within: Some(asked.plan.within_text.clone()),
@@ -116,7 +118,7 @@ impl FaultProbe {
 }
 
 impl Asked {
-    fn incident(&self, tracks: Vec<Track>) -> Incident<'_> {
+    fn incident(&self, tracks: Vec<Track>, answers: &Answers) -> Incident<'_> {
         Incident {
             plan: &self.plan,
             injected: self.grid.injected,
@@ -124,7 +126,20 @@ impl Asked {
             push: self.push,
             flat_cells: self.flat_cells,
             tracks,
+            push_ages: self.push_ages(answers),
         }
+    }
+
+    fn push_ages(&self, answers: &Answers) -> Vec<Duration> {
+        let mut ages = vec![Duration::ZERO; self.grid.len()];
+        for (at, age) in
+            answers.matrix(self.push_age).unwrap_or_default().iter().flat_map(|(_, points)| points)
+        {
+            if let (Some(index), Ok(age)) = (self.grid.index(*at), Duration::try_from_secs_f64(*age)) {
+                ages[index] = age;
+            }
+        }
+        ages.into_iter().skip(self.grid.steps_to(self.grid.injected) + 1).collect()
     }
 }
 

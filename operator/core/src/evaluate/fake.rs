@@ -161,6 +161,14 @@ impl Fake {
             .collect()
     }
 
+    fn written(&self, selector: &VectorSelector, at: f64) -> Vector {
+        let times = self.select(selector).filter_map(|(labels, samples)| {
+            let last = samples.iter().rev().find(|(t, _)| *t <= at)?;
+            Some((unnamed(labels), Value::Number(last.0)))
+        });
+        times.collect()
+    }
+
     fn aggregate(&self, aggregate: &AggregateExpr, at: f64) -> Vector {
         let kept: Vec<String> = match &aggregate.modifier {
             Some(LabelModifier::Include(labels)) => labels.labels.clone(),
@@ -233,6 +241,11 @@ impl Fake {
             figures.collect()
         };
         match name {
+            "time" => vec![(Labels::new(), Value::Number(at))],
+            "timestamp" => match &*arguments[0] {
+                Expr::VectorSelector(selector) => self.written(selector, at),
+                other => panic!("the fake wants a selector, not {other}"),
+            },
             "last_over_time" => match &*arguments[0] {
                 Expr::MatrixSelector(matrix) => self.last(&matrix.vs, matrix.range.as_secs_f64(), at),
                 other => panic!("the fake wants a range, not {other}"),

@@ -30,22 +30,25 @@ fn plan(within: u64, hold: u64) -> RecoveryPlan {
     }
 }
 
-fn assess_with(before: &str, after: &str, plan: &RecoveryPlan, flat_cells: Option<usize>) -> RecoveryStatus {
-    let track = Track {
-        objective: "save".to_owned(),
-        allowed: Allowed::AtMost(0.01),
-        before: cells(before),
-        after: cells(after),
-    };
+fn track(objective: &str, before: &str, after: &str) -> Track {
+    let allowed = Allowed::AtMost(0.01);
+    Track { objective: objective.to_owned(), allowed, before: cells(before), after: cells(after) }
+}
+
+fn incident(plan: &RecoveryPlan, tracks: Vec<Track>) -> Incident<'_> {
     Incident {
         plan,
         injected: Timestamp::from_second(INJECTED).unwrap(),
         step: Duration::from_secs(1),
         push: Duration::from_secs(1),
-        flat_cells,
-        tracks: vec![track],
+        flat_cells: None,
+        tracks,
+        push_ages: vec![],
     }
-    .assess()
+}
+
+fn assess_with(before: &str, after: &str, plan: &RecoveryPlan, flat_cells: Option<usize>) -> RecoveryStatus {
+    Incident { flat_cells, ..incident(plan, vec![track("save", before, after)]) }.assess()
 }
 
 fn assess(after: &str) -> RecoveryStatus {
@@ -155,34 +158,37 @@ fn pushes_that_fall_on_either_side_of_a_cell_are_no_outage() {
         after: jitter,
     };
     let plan = plan(10, 5);
-    let incident = Incident {
-        plan: &plan,
-        injected: Timestamp::from_second(INJECTED).unwrap(),
-        step: Duration::from_secs(1),
-        push: Duration::from_secs(1),
-        flat_cells: None,
-        tracks: vec![track],
-    };
+    let incident = incident(&plan, vec![track]);
     assert_eq!(incident.assess().outcome, Outcome::Met);
+}
+
+#[rstest]
+// The last push before cell 12 was 6 s old: the system may have been back since second 5.
+#[case::may_have_been_in_time(
+    6,
+    Outcome::NoData,
+    "back 12s after the fault or up to 7s before, since k6's pushes"
+)]
+#[case::a_usual_push(1, Outcome::Missed, "back 12s after the fault, measured to 2s, limit 10s")]
+fn a_recovery_that_only_late_pushes_make_slow_is_not_judged(
+    #[case] age: u64,
+    #[case] outcome: Outcome,
+    #[case] message: &str,
+) {
+    let plan = plan(10, 5);
+    let mut incident = incident(&plan, vec![track("save", "..........", "!!!!!!!!!!!!.......")]);
+    incident.push_ages = (0..19).map(|cell| Duration::from_secs(if cell == 11 { age } else { 1 })).collect();
+    let status = incident.assess();
+    assert_eq!(status.outcome, outcome);
+    assert!(status.message.clone().unwrap().starts_with(message), "{:?}", status.message);
 }
 
 #[test]
 fn every_named_objective_must_be_back() {
     let plan = plan(10, 5);
-    let track = |objective: &str, after| Track {
-        objective: objective.to_owned(),
-        allowed: Allowed::AtMost(0.01),
-        before: cells(".........."),
-        after: cells(after),
-    };
-    let incident = Incident {
-        plan: &plan,
-        injected: Timestamp::from_second(INJECTED).unwrap(),
-        step: Duration::from_secs(1),
-        push: Duration::from_secs(1),
-        flat_cells: None,
-        tracks: vec![track("save", "!!............"), track("list", "!!!!!!........")],
-    };
+    let tracks =
+        vec![track("save", "..........", "!!............"), track("list", "..........", "!!!!!!........")];
+    let incident = incident(&plan, tracks);
     assert_eq!(incident.assess().recover_milliseconds, Some(6000));
 }
 
