@@ -58,8 +58,13 @@ async fn get_shows_phase_verdict_load_worst_faults_recovery_age() {
 #[tokio::test]
 async fn explain_reads_like_a_manual_page() {
     Server::new().await;
-    for field in ["loadtest", "loadtest.spec", "loadtest.spec.faults", "loadtest.spec.objectives.k6"] {
-        let output = kubectl(&["explain", field]);
+    // kubectl's own cache may hold the schema of an older CRD.
+    let cache = std::env::temp_dir().join(format!("loadtest-explain-{}", std::process::id()));
+    let cache_flag = format!("--cache-dir={}", cache.display());
+    let fields = ["loadtest", "loadtest.spec", "loadtest.spec.faults", "loadtest.spec.objectives.k6"];
+    let pages = fields.map(|field| (field, kubectl(&["explain", field, &cache_flag])));
+    let _ = std::fs::remove_dir_all(&cache);
+    for (field, output) in pages {
         assert!(output.status.success(), "{}", printed(&output));
         insta::assert_snapshot!(format!("explain_{field}"), printed(&output));
     }
