@@ -13,6 +13,8 @@ mod changes;
 #[cfg(test)]
 mod chart;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod schema;
