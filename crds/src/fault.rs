@@ -108,7 +108,8 @@ pub struct RecoveryLimit {
     #[x_kube(validation = Rule::new("!self.matches('^[0.]+[a-z]+$')").message("nothing recovers in no time: write how long it may take, as in 5m"))]
     pub within: DurationText,
 
-    /// For how long the objectives must stay within their limits to count as recovered. Default 10s.
+    /// For how long the objectives must stay within their limits to count as recovered. Default 10s; less than
+    /// 5s is measured as 5s.
     #[serde(default = "default_hold")]
     pub hold: DurationText,
 }

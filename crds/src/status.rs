@@ -195,7 +195,8 @@ pub struct LoadStatus {
     /// When the last runner was seen through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<MicroTime>,
-    /// Requests that the runners counted themselves, read from k6 as the load ended.
+    /// Requests that the runners counted themselves, those of setup() and teardown() included, read from k6 as
+    /// the load ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k6_requests: Option<i64>,
     /// HTTP requests sent, as recorded in Prometheus.
@@ -210,7 +211,7 @@ pub struct LoadStatus {
     /// Iterations that k6 could not start for lack of virtual users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_iterations: Option<i64>,
-    /// Errors that the scripts logged, thrown exceptions included.
+    /// Iterations that threw an exception, from the runners' logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_errors: Option<i64>,
 }

@@ -297,6 +297,13 @@ pub fn is_error(line: &str) -> bool {
     line.contains("level=error") || line.contains("level=fatal")
 }
 
+/// True for a line by which k6 reports an iteration that threw. What a script logs itself, by `console.error`,
+/// is its own affair: it may well log every failed request of an outage.
+#[must_use]
+pub fn is_exception(line: &str) -> bool {
+    is_error(line) && line.contains("source=stacktrace")
+}
+
 /// True for a line that reports metrics which did not reach Prometheus.
 #[must_use]
 pub fn is_push_error(line: &str) -> bool {
@@ -397,5 +404,13 @@ mod tests {
             "Error executing setup: Error: no database at setup (file:///f.js:1:33(3))"
         );
         assert_eq!(error_in_log("nothing here"), None);
+    }
+
+    #[test]
+    fn only_what_was_thrown_is_an_exception() {
+        let thrown = r#"level=error msg="Error: boom\n\tat f.js:1:7(12)\n" executor=constant-vus scenario=default source=stacktrace"#;
+        let logged = r#"level=error msg="save failed: 503" source=console"#;
+        assert!(is_exception(thrown));
+        assert!(!is_exception(logged) && is_error(logged));
     }
 }

@@ -97,7 +97,7 @@ pub async fn keep(s: Arc<Shared>) {
         for line in log.lines() {
             if k6::is_push_error(line) {
                 summary.push_errors += 1;
-            } else if k6::is_error(line) {
+            } else if k6::is_exception(line) {
                 summary.script_errors += 1;
             }
         }

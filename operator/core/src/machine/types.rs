@@ -134,7 +134,7 @@ pub enum KillResult {
 /// What the logs of the runners say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogSummary {
-    /// Lines that report an error of the script, thrown exceptions included.
+    /// Iterations that threw.
     pub script_errors: i64,
     /// Lines that report metrics which never reached Prometheus.
     pub push_errors: i64,
