@@ -88,7 +88,7 @@ async fn bench(args: Args) -> anyhow::Result<()> {
 
     let mut sizes = Vec::new();
     let result = tokio::select! {
-        result = measure(&args, &place, &witness, &mut sizes) => result.map_err(|error| place.with_log(error)),
+        result = measure(&args, &place, &witness, &mut sizes) => result.inspect_err(|_| place.show_log()),
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if sizes.iter().any(|size: &Size| !size.pairs.is_empty()) {

@@ -131,13 +131,10 @@ impl Place {
         format!("Kubernetes {version}, {} node(s), {runtime}; k6 image {}", nodes.len(), self.image)
     }
 
-    /// Adds the end of our operator's log to what went wrong.
-    pub fn with_log(&self, error: anyhow::Error) -> anyhow::Error {
-        match &self.operator {
-            None => error,
-            Some(operator) => {
-                error.context(format!("the operator's last words:\n{}\n", operator.last_words()))
-            }
+    /// Shows the end of our operator's log.
+    pub fn show_log(&self) {
+        if let Some(operator) = &self.operator {
+            eprintln!("the operator's last words:\n{}", operator.last_words());
         }
     }
 
