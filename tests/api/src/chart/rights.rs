@@ -41,7 +41,7 @@ async fn the_operator_may_do_exactly_what_it_needs() {
         assert_eq!(rights_of(&operator, &chart.more_runs).await, in_served);
         let lease = rights(&[
             ("create", "coordination.k8s.io/leases"),
-            ("get patch update", "coordination.k8s.io/leases [loadtest-operator]"),
+            ("get patch", "coordination.k8s.io/leases [loadtest-operator]"),
         ]);
         assert_eq!(rights_of(&operator, &chart.system).await, lease);
         for elsewhere in [&chart.target, &chart.outside, "default", "kube-system"] {
