@@ -98,7 +98,10 @@ start_components() {
     start_containerd
     start_apiserver
     wait_for 20 "containerd" containerd containerd_ready
+    # While the API server starts.
     import_image "$PAUSE_IMAGE" pause
+    import_image "$COREDNS_IMAGE" coredns
+    import_image "$PROMETHEUS_IMAGE" prometheus
     wait_for 60 "the API server" kube-apiserver api_ready
     start_controller_manager
     start_scheduler

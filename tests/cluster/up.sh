@@ -46,7 +46,23 @@ start_addons() {
     done | kubectl apply --server-side --force-conflicts -f - >/dev/null
     wait_for 60 "the node" kubelet node_ready
     addon_ready kube-system coredns kube-dns:ready/proxy/ready
+    wait_for 20 "the cluster's DNS" kubelet dns_answers
     addon_ready monitoring prometheus prometheus:http/proxy/-/ready
+}
+
+# dns_answers: kubernetes.default.svc.cluster.local has an address. A query by hand, for no resolver's program is sure
+# to be here: a header with one question, the name as lengths and labels, type A, class IN.
+dns_answers() {
+    local query='\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00' label socket answers
+    for label in kubernetes default svc ${CLUSTER_DOMAIN//./ }; do
+        query+=$(printf '\\x%02x%s' "${#label}" "$label")
+    done
+    exec {socket}<>"/dev/udp/$DNS_SERVICE_IP/53"
+    # By dd, in one piece: printf would end a datagram after the 10 (a line feed) that is the length of kubernetes.
+    printf '%b' "$query\x00\x00\x01\x00\x01" | dd bs=512 iflag=fullblock status=none >&"$socket"
+    answers=$(timeout 1 dd bs=512 count=1 <&"$socket" 2>/dev/null | od -An -tu1 -j7 -N1)
+    exec {socket}<&-
+    ((answers > 0))
 }
 
 # addon_ready NAMESPACE DEPLOYMENT SERVICE: the newest version runs and answers. After a crash the Deployment's
@@ -72,26 +88,22 @@ bring_up() {
     set -e
 }
 
-begin_anew() {
-    step "$1: beginning anew"
-    remove_cluster
-    unlock_slot
-    claim_slot
-}
-
 check_machine
 install_packages
 claim_slot
 "$CLUSTER_DIR/build-go.sh" {SLOT_LOCK}<&-
 
-repair=no
-if [[ -d $ROOT/etcd ]]; then
-    if namespaces_alive; then repair=yes; else begin_anew "the cluster's namespaces are gone (a reboot?)"; fi
+if [[ -d $ROOT/etcd ]] && ! namespaces_alive; then
+    # Without its namespaces nothing of it can be used again; what still runs is for a person to look at.
+    [[ -z $(slot_pids) ]] || die "the cluster's namespaces or its link $LINK are gone, but its processes run" \
+        "'make cluster-down cluster-up' begins anew"
+    step "the cluster's namespaces are gone (a reboot?): beginning anew"
+    remove_cluster
+    unlock_slot
+    claim_slot
 fi
+# Whoever has objects in a cluster decides when it goes: a failed check never removes one.
 bring_up
-if [[ $RESULT != 0 && $repair == yes ]]; then
-    begin_anew "this cluster cannot be repaired"
-    bring_up
-fi
-[[ $RESULT == 0 ]] || die "the cluster did not come up" "its logs are in $STATE/logs; 'make cluster-down' removes it"
+[[ $RESULT == 0 ]] || die "the cluster did not come up; it is left as it is" \
+    "look into $STATE/logs and run tests/cluster/describe.sh; 'make cluster-down cluster-up' begins anew"
 step "the cluster is up: export KUBECONFIG=$STATE/kubeconfig"
