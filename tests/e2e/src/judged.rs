@@ -85,7 +85,7 @@ async fn figures_that_never_arrive() {
             let status = stage.run("unwritable", spec).await.finished().await;
             expect(&status, Verdict::Inconclusive, "NotSettled", &["Prometheus has 0"]);
             let grounds = status.grounds.join("\n");
-            assert!(grounds.contains("pushes of k6 did not reach Prometheus"), "{grounds}");
+            assert!(grounds.contains("pushes did not reach Prometheus"), "{grounds}");
         })
         .await;
 }
@@ -139,7 +139,7 @@ async fn a_script_that_ends_its_own_load() {
                 &status,
                 Verdict::Inconclusive,
                 "RunnerInterrupted",
-                &["2 runners were ended by their own script"],
+                &["2 of the runners were ended by their own script"],
             );
         })
         .await;

@@ -170,7 +170,8 @@ async fn assert_whole(run: &Run<'_>, status: &LoadTestStatus) {
     let runners = status.runners.clone().unwrap_or_default();
     assert_eq!((runners.total, runners.lost), (2, 0), "{runners:?}");
     // 4 users, a request each 0.2 s and a little.
-    let seconds = load.ended_at.unwrap().0.duration_since(load.started_at.unwrap().0).as_secs_f64();
+    let from = load.start_intended_at.unwrap().0;
+    let seconds = load.ended_at.unwrap().0.duration_since(from).as_secs_f64();
     let most = (4.0 * (seconds / 0.2 + 2.0)) as i64;
     let requests = load.requests.unwrap_or_default();
     assert!(requests > most / 3 && requests <= most, "{requests} requests in {seconds} s");

@@ -43,7 +43,7 @@ impl Operator {
     /// When it cannot be built or started.
     #[must_use]
     pub fn start(launch: &Launch) -> Self {
-        let binary = BINARY.get_or_init(build);
+        let binary = binary();
         let log = launch.folder.join(format!("operator-{}.log", STARTED.fetch_add(1, Ordering::Relaxed)));
         let output = File::create(&log).unwrap_or_else(|e| panic!("failed to write {}: {e}", log.display()));
         let http = free_address();
@@ -107,6 +107,14 @@ impl Drop for Operator {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The operator's program, built by whoever asks first.
+///
+/// # Panics
+/// When it does not build.
+pub fn binary() -> &'static Path {
+    BINARY.get_or_init(build)
 }
 
 /// The child dies with the test, also when that is killed.

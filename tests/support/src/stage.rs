@@ -25,7 +25,7 @@ use crate::{
     cluster::client,
     install,
     namespace::Namespace,
-    operator::{Launch, Operator},
+    operator::{self, Launch, Operator},
     program::{kubectl, printed},
     runs::Run,
     wait::eventually,
@@ -105,6 +105,8 @@ impl Setup {
     /// When the test does, or leaves something behind.
     pub async fn play(self, test: impl AsyncFnOnce(&Stage)) {
         let room = self.room;
+        // Not on the clock of the test.
+        operator::binary();
         let Ok(_place) = ROOM.acquire_many(room).await else { panic!("the stage is closed") };
         let stage = Stage::open(self).await;
         let whole = async {
@@ -113,10 +115,11 @@ impl Setup {
             stage.assert_nothing_left().await;
         };
         let result = AssertUnwindSafe(tokio::time::timeout(LIMIT, whole)).catch_unwind().await;
-        if !matches!(result, Ok(Ok(()))) {
+        let passed = matches!(result, Ok(Ok(())));
+        if !passed {
             stage.print_evidence();
         }
-        stage.close().await;
+        stage.close(passed).await;
         match result {
             Ok(Ok(())) => {}
             Ok(Err(_)) => panic!("the test was not over within {LIMIT:?}"),
@@ -251,8 +254,12 @@ impl Stage {
         }
     }
 
-    async fn close(&self) {
+    async fn close(&self, passed: bool) {
         self.kill_operator();
+        if passed && let Some(launch) = self.launch.borrow().as_ref() {
+            // Only files of its own, and logs that nobody will read.
+            let _ = std::fs::remove_dir_all(&launch.folder);
+        }
         // Without an operator nobody takes the finalizers off, and the namespace would stay.
         let runs = self.runs();
         let off = Patch::Merge(json!({"metadata": {"finalizers": null}}));
