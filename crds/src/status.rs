@@ -205,6 +205,10 @@ pub struct LoadStatus {
     /// Of those, the failed ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_requests: Option<i64>,
+    /// 95th percentile of the answered HTTP requests so far, for those who watch; the figures that are judged
+    /// are those of the objectives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95_milliseconds: Option<i64>,
     /// Iterations completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iterations: Option<i64>,

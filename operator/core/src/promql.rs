@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::{plan::objective::K6Samples, windows::Interval};
 
 pub const HTTP_REQS: &str = "k6_http_reqs_total";
+pub const HTTP_REQ_DURATION: &str = "k6_http_req_duration_seconds";
 pub const ITERATIONS: &str = "k6_iterations_total";
 pub const DROPPED_ITERATIONS: &str = "k6_dropped_iterations_total";
 
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn every_template_is_promql() {
         let metrics = K6Metrics::new("4f1c", 90);
-        let selector = metrics.selector("k6_http_req_duration_seconds", &samples());
+        let selector = metrics.selector(HTTP_REQ_DURATION, &samples());
         let one = [Interval { from: at(10), to: at(20) }];
         let two = [one[0], Interval { from: at(30), to: at(40) }];
         let all = [

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use loadtest_core::{
-    ask::{Answer, Request},
+    ask::{Answer, Labels, Request},
     evaluate::{Evaluation, Settings, Step},
+    machine::Live,
     plan::objective::K6Samples,
     promql::{self, K6Metrics, OUTCOME, Split},
     settle::{Settled, Settling},
@@ -137,20 +138,34 @@ pub async fn follow_live(s: Arc<Shared>) {
         poll.tick().await;
         let reach = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX - 600) + 600;
         let metrics = K6Metrics::new(&settings.run_id, reach);
-        let selector = metrics.selector(promql::HTTP_REQS, &K6Samples::default());
-        if let Ok(Answer::Vector(sums)) =
-            prometheus.query(&metrics.cumulative(&selector, Split::Outcome, None)).await
-        {
-            let failed =
-                |labels: &loadtest_core::ask::Labels| labels.get(OUTCOME).is_some_and(|o| o == "false");
-            let sum = |only_failed: bool| {
-                let counted = sums.iter().filter(|(labels, ..)| !only_failed || failed(labels));
-                counted.map(|(.., value)| value).sum::<f64>().round() as i64
-            };
-            let live = (sum(false), sum(true));
+        if let Some(live) = live(&prometheus, &metrics).await {
             s.tell(move |facts| facts.live = Some(live));
         }
     }
+}
+
+/// The figures so far; none where Prometheus does not answer.
+async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
+    let all = K6Samples::default();
+    let counted = metrics.cumulative(&metrics.selector(promql::HTTP_REQS, &all), Split::Outcome, None);
+    let durations = promql::answered(&metrics.selector(promql::HTTP_REQ_DURATION, &all));
+    let p95 = promql::histogram_quantile(0.95, &metrics.cumulative(&durations, Split::Whole, None));
+    let (counted, p95) = tokio::join!(prometheus.query(&counted), prometheus.query(&p95));
+    let Ok(Answer::Vector(sums)) = counted else { return None };
+    let failed = |labels: &Labels| labels.get(OUTCOME).is_some_and(|o| o == "false");
+    let sum = |only_failed: bool| {
+        let counted = sums.iter().filter(|(labels, ..)| !only_failed || failed(labels));
+        counted.map(|(.., value)| value).sum::<f64>().round() as i64
+    };
+    let p95_milliseconds = match p95 {
+        Ok(Answer::Vector(one)) => one.first().map(|(.., seconds)| seconds * 1000.0),
+        _ => None,
+    };
+    Some(Live {
+        requests: sum(false),
+        failed: sum(true),
+        p95_milliseconds: p95_milliseconds.filter(|ms| ms.is_finite()).map(|ms| ms.round() as i64),
+    })
 }
 
 fn source(s: &Shared) -> Option<(Prometheus, Settings)> {

@@ -109,7 +109,7 @@ impl<'a> Standing<'a> {
         Some((format!("{} failed ({})", text::count(failed), text::share(failed, requests)), tone))
     }
 
-    /// The 95th percentiles that the status holds: `save-p95 61ms (at most 300ms)`.
+    /// The 95th percentiles that the status holds, `save-p95 61ms (at most 300ms)`, or that of the load so far.
     pub fn percentiles(&self) -> Option<String> {
         let judged = self.test.status.as_ref().map(|status| status.objectives.as_slice()).unwrap_or_default();
         let shown: Vec<String> = self
@@ -126,7 +126,11 @@ impl<'a> Standing<'a> {
             })
             .take(SHOWN_PERCENTILES)
             .collect();
-        (!shown.is_empty()).then(|| shown.join(", "))
+        if shown.is_empty() {
+            let so_far = self.load.p95_milliseconds?;
+            return Some(format!("{so_far}ms, all answered requests so far"));
+        }
+        Some(shown.join(", "))
     }
 
     /// What has become of a fault, or when it comes. `at` is its time as the spec has it.

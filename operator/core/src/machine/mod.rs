@@ -27,7 +27,7 @@ use loadtest_crds::{LoadTestStatus, Phase, Verdict};
 
 pub use conditions::{Reason, set_conditions};
 pub use types::{
-    Effect, Facts, KillResult, LogSummary, PodState, PodView, Problem, RunnerStart, TargetSeen, World,
+    Effect, Facts, KillResult, Live, LogSummary, PodState, PodView, Problem, RunnerStart, TargetSeen, World,
 };
 
 use crate::{display, plan::Plan};

@@ -46,9 +46,10 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
             runners.ended = runners.total - runners.lost;
         }
     }
-    if let (Some((requests, failed)), Some(load)) = (world.facts.live, &mut pass.status.load) {
-        load.requests = Some(requests);
-        load.failed_requests = Some(failed);
+    if let (Some(live), Some(load)) = (world.facts.live, &mut pass.status.load) {
+        load.requests = Some(live.requests);
+        load.failed_requests = Some(live.failed);
+        load.p95_milliseconds = live.p95_milliseconds.or(load.p95_milliseconds);
     }
     if running == 0 {
         let load = pass.status.load.get_or_insert_default();

@@ -81,9 +81,17 @@ pub struct Facts {
     pub logs: Option<LogSummary>,
     /// The figures, and why they never settled, if they did not.
     pub judgement: Option<(Judgement, Option<String>)>,
-    /// Requests so far and failed ones, while the load runs.
-    pub live: Option<(i64, i64)>,
+    /// Figures so far, while the load runs.
+    pub live: Option<Live>,
     pub pods_deleted: bool,
+}
+
+/// Figures so far, over all runners: to be shown, not judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    pub requests: i64,
+    pub failed: i64,
+    pub p95_milliseconds: Option<i64>,
 }
 
 /// Why something cannot be, with a word for the condition.
