@@ -61,6 +61,7 @@ test-api: ## Run the tests against the real API server (after cluster-up)
 	$(IN_CLUSTER) cargo test --package api-tests
 
 test-e2e: ## Run the tests on the real cluster (after cluster-up, images, install)
+	@$(C)/install.sh crds
 	$(IN_CLUSTER) cargo test --package e2e-tests -- --test-threads=4
 
 

@@ -214,7 +214,7 @@ impl Run {
         }
         record.write(&self.context, status).await?;
         let after = record.status();
-        tracing::info!(phase = ?after.phase, message = after.message.as_deref().unwrap_or_default(), "recorded");
+        tracing::info!(phase = ?after.phase, detail = after.message.as_deref().unwrap_or_default(), "recorded");
         self.count(&before, after);
         events::publish(&self.context, &record.object, &before, after);
         Ok(())

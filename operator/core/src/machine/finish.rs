@@ -18,6 +18,9 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
             fault.message.get_or_insert("the load ended before it was due".to_owned());
         }
     }
+    if creating(world) {
+        return;
+    }
     let decided = pass.status.verdict.is_some();
     // Each step waits for the one before it.
     let over = (decided || tear_down(pass, plan, world) && count_requests(pass, plan, world))
@@ -30,20 +33,20 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
     }
 }
 
-/// The run is recorded as over; what is left of it goes.
-pub fn clean_up(pass: &mut Pass, _: &Plan, world: &World) {
+/// The run is over, or its object is being deleted: what is left of it goes.
+pub fn clean_up(pass: &mut Pass, world: &World) {
+    if creating(world) {
+        return;
+    }
     pass.effect(Effect::DeletePods);
     if world.facts.pods_deleted && world.pods.is_empty() {
         pass.effect(Effect::RemoveFinalizer);
     }
 }
 
-/// The object is being deleted: the load ends with it.
-pub fn delete(pass: &mut Pass, _: &Plan, world: &World) {
-    pass.effect(Effect::DeletePods);
-    if world.facts.pods_deleted && world.pods.is_empty() {
-        pass.effect(Effect::RemoveFinalizer);
-    }
+/// Pods that are still being created would outlive a deletion of those that are there.
+fn creating(world: &World) -> bool {
+    world.facts.has_dispatched(&Effect::Create) && world.facts.created.is_none()
 }
 
 /// True when teardown() has run, or cannot run any more, for every scenario.

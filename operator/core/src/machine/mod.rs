@@ -47,7 +47,7 @@ pub struct Pass {
 pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
     let mut pass = Pass { status: status.clone(), effects: Vec::new(), wake: None };
     if world.deleting {
-        finish::delete(&mut pass, plan, world);
+        finish::clean_up(&mut pass, world);
         return pass;
     }
     if world.stop && status.phase < Phase::Evaluating {
@@ -62,7 +62,7 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
     // A run that has just been ended goes on to its clean-up in the same pass.
     match pass.status.phase {
         Phase::Evaluating => finish::evaluate(&mut pass, plan, world),
-        Phase::Finished => finish::clean_up(&mut pass, plan, world),
+        Phase::Finished => finish::clean_up(&mut pass, world),
         _ => {}
     }
     pass.status.display = Some(display::display(&pass.status, &plan.objectives));

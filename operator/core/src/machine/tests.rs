@@ -369,6 +369,31 @@ fn a_problem_of_the_preflight_starts_nothing() {
     assert_eq!(sim.cluster.setups, 0);
 }
 
+#[test]
+fn a_stop_while_pods_are_being_created_waits_for_them() {
+    for deleting in [false, true] {
+        let mut sim = Sim::new();
+        while !sim.under_way.contains(&Effect::Create) {
+            sim.finish_effects();
+            sim.pass();
+        }
+        let create = std::mem::take(&mut sim.under_way);
+        (sim.stop, sim.deleting) = (!deleting, deleting);
+        while sim.pass() {
+            assert!(
+                sim.under_way.is_empty(),
+                "nothing is deleted while pods still come: {:?}",
+                sim.under_way
+            );
+        }
+        sim.under_way = create;
+        sim.finish_effects();
+        assert!(!sim.cluster.pods.is_empty());
+        sim.run(&BTreeMap::new());
+        assert!(sim.cluster.pods.is_empty());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
