@@ -142,9 +142,11 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32) -> Kil
     for attempt in 0..2 {
         let failure = match tokio::time::timeout(ANSWER, api.delete(&target.name, &params)).await {
             Ok(Ok(_)) => return KillResult::Done { sent, acknowledged: Timestamp::now() },
-            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 404 && attempt == 0 => {
-                let message = "the pod was gone before the fault was due".to_owned();
-                return KillResult::Refused { sent, message };
+            // Not found, or the uid is another's: picked two seconds ago, and gone now. By whom is not known: an
+            // operator that acts beside this one would leave the same trace.
+            Ok(Err(kube::Error::Api(refusal))) if matches!(refusal.code, 404 | 409) && attempt == 0 => {
+                let message = "found gone when the fault was due: not provably ours".to_owned();
+                return KillResult::Unconfirmed { sent, message };
             }
             Ok(Err(kube::Error::Api(refusal))) if (400..500).contains(&refusal.code) && attempt == 0 => {
                 let message = format!("{} was refused: {}", effect.user, refusal.message);

@@ -94,7 +94,11 @@ async fn two_operators_at_once() {
             let status = run.finished().await;
             let deletions = audit::deletions_by(&stage.targets, &stage.user(BREAKER));
             assert_eq!(deletions.iter().filter(|d| d.code == 200).count(), 1, "{deletions:#?}");
-            expect(&status, Verdict::Pass, "AllObjectivesMet", &[]);
+            // The operator whose record wins may be the one whose request came second.
+            match fault(&status, "kill").state {
+                FaultState::Unconfirmed => expect(&status, Verdict::Inconclusive, "FaultUnconfirmed", &[]),
+                _ => expect(&status, Verdict::Pass, "AllObjectivesMet", &[]),
+            }
         })
         .await;
 }
