@@ -7,6 +7,7 @@
 //! figures.
 
 mod bare;
+mod machine;
 mod operator;
 mod ours;
 mod place;
@@ -31,8 +32,6 @@ use crate::{
 
 /// No single measurement may take longer.
 const LIMIT: Duration = Duration::from_secs(180);
-/// After its pods are gone the kubelet still removes their volumes and cgroups.
-const SETTLE: Duration = Duration::from_secs(3);
 
 /// Measures how fast runners start, beside bare k6 pods. The goals are printed, not enforced.
 #[derive(Parser)]
@@ -58,6 +57,11 @@ struct Args {
     /// The k6 image of both sides.
     #[arg(long, default_value_t = loadtest_crds::Runner::default().image)]
     image: String,
+
+    /// How many seconds to wait before each measurement for other work on this machine to end. Of that measured
+    /// last, the kubelet still removes volumes and cgroups after the pods are gone.
+    #[arg(long, default_value_t = 20)]
+    patience: u64,
 
     /// This machine's address, as the pods reach it. Default: the one from which the API server is reached.
     #[arg(long)]
@@ -101,12 +105,13 @@ async fn bench(args: Args) -> anyhow::Result<()> {
 async fn measure(args: &Args, place: &Place, witness: &Witness, sizes: &mut Vec<Size>) -> anyhow::Result<()> {
     // The first pods of a day read their image from the disk.
     let least = args.runners.iter().copied().min().unwrap_or(1);
-    pair(place, witness, least, "warm").await.context("the warm-up failed")?;
+    let patience = Duration::from_secs(args.patience);
+    pair(place, witness, least, "warm", patience).await.context("the warm-up failed")?;
     print!("{}", table::pair_header());
     for &runners in &args.runners {
         sizes.push(Size { runners, pairs: Vec::new() });
         for index in 1..=args.pairs {
-            let pair = pair(place, witness, runners, &index.to_string()).await?;
+            let pair = pair(place, witness, runners, &index.to_string(), patience).await?;
             print!("{}", table::pair_line(runners, index, &pair));
             if let Some(size) = sizes.last_mut() {
                 size.pairs.push(pair);
@@ -116,22 +121,26 @@ async fn measure(args: &Args, place: &Place, witness: &Witness, sizes: &mut Vec<
     Ok(())
 }
 
-async fn pair(place: &Place, witness: &Witness, runners: u32, index: &str) -> anyhow::Result<Pair> {
-    let ours = async {
-        let ours = ours::measure(place, witness, &format!("start-{runners}-{index}"), runners).await?;
-        tokio::time::sleep(SETTLE).await;
-        anyhow::Ok(ours)
-    };
-    let bare = async {
-        let bare = bare::measure(place, &format!("bare-{runners}-{index}"), runners).await?;
-        tokio::time::sleep(SETTLE).await;
-        anyhow::Ok(bare)
-    };
-    let bounded =
-        async { anyhow::Ok(Pair { ours: ours.await?, bare: bare.await?, load: table::load_average() }) };
-    match tokio::time::timeout(2 * LIMIT, bounded).await {
-        Ok(pair) => pair,
-        Err(_) => bail!("a pair with {runners} runners took longer than {:?}", 2 * LIMIT),
+async fn pair(
+    place: &Place,
+    witness: &Witness,
+    runners: u32,
+    index: &str,
+    patience: Duration,
+) -> anyhow::Result<Pair> {
+    let busy_before_ours = machine::await_quiet(patience).await;
+    let ours = bounded(ours::measure(place, witness, &format!("start-{runners}-{index}"), runners)).await?;
+    let busy_before_bare = machine::await_quiet(patience).await;
+    let bare = bounded(bare::measure(place, &format!("bare-{runners}-{index}"), runners)).await?;
+    Ok(Pair { ours, bare, busy: [busy_before_ours, busy_before_bare] })
+}
+
+/// A measurement with what is cleaned up after it. Its own steps are bounded too, and say better what was slow.
+async fn bounded<T>(measurement: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let limit = 2 * LIMIT;
+    match tokio::time::timeout(limit, measurement).await {
+        Ok(result) => result,
+        Err(_) => bail!("a measurement took longer than {limit:?}: does the API server answer?"),
     }
 }
 

@@ -4,7 +4,10 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::ours::{Ours, STEPS};
+use crate::{
+    machine,
+    ours::{Ours, STEPS},
+};
 
 /// The last runner's first request, as a multiple of the bare pods' time.
 const GOAL_RATIO: f64 = 1.15;
@@ -16,8 +19,8 @@ const GOAL_SPREAD: Duration = Duration::from_millis(50);
 pub struct Pair {
     pub ours: Ours,
     pub bare: Duration,
-    /// The machine's load average over the last minute, after both.
-    pub load: f64,
+    /// The share of the CPUs that other work had, just before each of the two.
+    pub busy: [f64; 2],
 }
 
 impl Pair {
@@ -61,14 +64,14 @@ pub fn header(cluster: &str, operator: Option<&Path>) -> String {
     format!(
         "Start of runners, {:.0}\nmachine:  {}, load average {:.1}\ncluster:  {cluster}\noperator: {operator}\n\n",
         Timestamp::now(),
-        machine(),
-        load_average()
+        machine::describe(),
+        machine::load_average()
     )
 }
 
 pub fn pair_header() -> String {
     format!(
-        "{:>7} {:>4} {:>8} {:>8} {:>6} {:>14} {:>9} {:>5}   {}\n",
+        "{:>7} {:>4} {:>8} {:>8} {:>6} {:>14} {:>9} {:>7}   {}\n",
         "runners",
         "pair",
         "ours s",
@@ -76,7 +79,7 @@ pub fn pair_header() -> String {
         "ratio",
         "spread ack ms",
         "seen ms",
-        "load",
+        "busy %",
         format_args!("ours, from creation to: {}", STEPS.join(", "))
     )
 }
@@ -84,14 +87,18 @@ pub fn pair_header() -> String {
 pub fn pair_line(runners: u32, index: u32, pair: &Pair) -> String {
     let steps = pair.ours.steps.map(|s| s.map_or("-".to_owned(), |s| format!("{s:.3}"))).join(" ");
     format!(
-        "{runners:>7} {index:>4} {:>8.3} {:>8.3} {:>6.3} {:>14} {:>9.1} {:>5.1}   {steps}\n",
+        "{runners:>7} {index:>4} {:>8.3} {:>8.3} {:>6.3} {:>14} {:>9.1} {:>7}   {steps}\n",
         pair.ours.last.as_secs_f64(),
         pair.bare.as_secs_f64(),
         pair.ratio(),
         pair.ours.spread_recorded.as_millis(),
         millis(pair.ours.spread_seen),
-        pair.load
+        percent(pair.busy)
     )
+}
+
+fn percent(busy: [f64; 2]) -> String {
+    busy.map(|share| format!("{:.0}", share * 100.0)).join("/")
 }
 
 /// One line for each number of runners: median (least–greatest).
@@ -155,20 +162,6 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// The load average of the last minute, where the system tells it.
-pub fn load_average() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
-}
-
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, m)| m);
-    format!("{cores} cores, {}", model.unwrap_or("model unknown"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +184,7 @@ mod tests {
                 steps: [Some(0.1); 5],
             },
             bare: Duration::from_secs(2),
-            load: 0.5,
+            busy: [0.1, 0.0],
         };
         let fast = Size { runners: 4, pairs: vec![pair(2200, 12), pair(2100, 20), pair(2500, 11)] };
         let slow = Size { runners: 50, pairs: vec![pair(2400, 80)] };

@@ -1,0 +1,74 @@
+//! The machine that is measured on: what it is, and how busy it is with other things.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Other work on the machine up to this share hardly moves a figure.
+const QUIET: f64 = 0.2;
+/// How long the machine is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Waits until the machine is quiet, or patience ends. The share of the CPUs that was in use at last.
+pub async fn await_quiet(patience: Duration) -> f64 {
+    let end = Instant::now() + patience;
+    loop {
+        let before = cpu_times();
+        sleep(LOOK).await;
+        let busy = match (before, cpu_times()) {
+            (Some(before), Some(after)) => busy(before, after),
+            _ => return f64::NAN,
+        };
+        if busy <= QUIET || Instant::now() >= end {
+            return busy;
+        }
+    }
+}
+
+/// All time of the CPUs so far, and of it what was idle.
+fn cpu_times() -> Option<(u64, u64)> {
+    parse(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+fn parse(stat: &str) -> Option<(u64, u64)> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?;
+    let times: Vec<u64> = fields.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    // user nice system idle iowait irq softirq steal; guest times are in user already.
+    let idle = times.get(3)? + times.get(4)?;
+    Some((times.iter().take(8).sum(), idle))
+}
+
+fn busy(before: (u64, u64), after: (u64, u64)) -> f64 {
+    let (all, idle) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
+    if all == 0 { 0.0 } else { 1.0 - idle as f64 / all as f64 }
+}
+
+/// The load average of the last minute, where the system tells it.
+pub fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// Cores and model.
+pub fn describe() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, m)| m);
+    format!("{cores} cores, {}", model.unwrap_or("model unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_is_what_was_not_idle() {
+        let before = parse("cpu  100 0 50 800 50 0 0 0 7 0\ncpu0 1 2 3 4").unwrap();
+        let after = parse("cpu  180 5 60 890 55 5 3 2 9 0\n").unwrap();
+        assert_eq!(before, (1000, 850));
+        assert!((busy(before, after) - 0.525).abs() < 1e-9);
+        assert!(busy(before, before).abs() < 1e-9);
+        assert_eq!(parse("intr 5"), None);
+    }
+}
