@@ -33,8 +33,9 @@ pub async fn await_barrier(s: Arc<Shared>, runner: RunnerId) {
                 if let Ok(status) = s.context.k6.status(&ip).await
                     && status.status >= k6::ExecutionStatus::PAUSED_BEFORE_RUN
                 {
+                    let now = Timestamp::now();
                     s.tell(move |facts| {
-                        facts.at_barrier.insert(runner);
+                        facts.at_barrier.insert(runner, now);
                     });
                     return;
                 }

@@ -66,7 +66,7 @@ pub fn prepare(pass: &mut Pass, plan: &Plan, world: &World) {
     }
 
     let inspected = inspect(pass, plan, world);
-    let ready = await_barrier(pass, plan, world, created_at);
+    let ready = await_barrier(pass, plan, world, created_at, inspected);
     if pass.status.phase == Phase::Preparing && inspected && ready && set_up(pass, plan, world) {
         start(pass, plan, world);
     }
@@ -163,7 +163,13 @@ pub fn planned(status: &LoadTestStatus) -> Duration {
 }
 
 /// True when every runner waits at the barrier.
-fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, created_at: Timestamp) -> bool {
+fn await_barrier(
+    pass: &mut Pass,
+    plan: &Plan,
+    world: &World,
+    created_at: Timestamp,
+    inspected: bool,
+) -> bool {
     if pass.status.phase != Phase::Preparing {
         return false;
     }
@@ -181,7 +187,7 @@ fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, created_at: Timest
             }
             return died(pass, world, &id, *exit_code, reason);
         }
-        if world.facts.at_barrier.contains(&id) {
+        if world.facts.at_barrier.contains_key(&id) {
             ready += 1;
             continue;
         }
@@ -201,12 +207,15 @@ fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, created_at: Timest
     }
 
     let total = plan.runners().count();
-    if let Some(runners) = &mut pass.status.runners {
-        // A write for every runner that gets ready would cost more than it tells.
-        if missing.is_none() {
-            runners.ready = ready;
-            runners.ready_at.get_or_insert(MicroTime(world.now));
-        }
+    // Recorded together with the next step: a write for every runner that gets ready would cost more than it
+    // tells, and one while an inspection is being read would hold up the start.
+    if missing.is_none()
+        && inspected
+        && let Some(runners) = &mut pass.status.runners
+    {
+        let last = world.facts.at_barrier.values().max().copied().unwrap_or(world.now);
+        runners.ready = ready;
+        runners.ready_at.get_or_insert(MicroTime(last));
     }
     match missing {
         None => true,

@@ -178,7 +178,7 @@ impl Sim {
                 facts.last_words.insert(runner, String::new());
             }
             Effect::AwaitBarrier { runner } => {
-                facts.at_barrier.insert(runner);
+                facts.at_barrier.insert(runner, now);
             }
             Effect::Setup { scenario } => {
                 cluster.setups += 1;

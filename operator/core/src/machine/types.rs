@@ -65,7 +65,8 @@ pub struct Facts {
     pub inspections: BTreeMap<String, Result<String, String>>,
     /// Last words of runners that died.
     pub last_words: BTreeMap<RunnerId, String>,
-    pub at_barrier: BTreeSet<RunnerId>,
+    /// Since when each runner has waited at the barrier.
+    pub at_barrier: BTreeMap<RunnerId, Timestamp>,
     pub setup: BTreeMap<String, Result<(), String>>,
     pub started: Option<Vec<RunnerStart>>,
     /// The last answer of each runner's REST API.
