@@ -103,7 +103,8 @@ async fn patch_deadlines(s: &Shared, runners: Vec<RunnerId>, seconds: i64) {
             async move {
                 persist("patch a runner's deadline", || async {
                     match api.patch(&name, &PatchParams::default(), patch).await {
-                        Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409 | 422) => Ok(()),
+                        // Gone, or lowered already. A conflict with the kubelet's own writes is tried again.
+                        Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 422) => Ok(()),
                         other => other.map(drop),
                     }
                 })

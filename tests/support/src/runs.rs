@@ -57,8 +57,33 @@ impl<'a> Run<'a> {
         match tokio::time::timeout(within, waited).await {
             Ok(Ok(test)) => test.and_then(|t| t.status).unwrap_or_default(),
             Ok(Err(error)) => panic!("failed to watch {}: {error}", self.name),
-            Err(_) => panic!("waited {within:?} for {} to be {what}", self.name),
+            Err(_) => {
+                panic!("waited {within:?} for {} to be {what}; it is: {}", self.name, self.summary().await)
+            }
         }
+    }
+
+    /// Its status without what a reader of a failed test need not see, and its pods.
+    async fn summary(&self) -> String {
+        let mut status = match self.stage.runs().get(&self.name).await {
+            Ok(test) => serde_json::to_value(test.status.unwrap_or_default()).unwrap_or_default(),
+            Err(error) => return error.to_string(),
+        };
+        for bulky in ["conditions", "objectives", "matched"] {
+            status.as_object_mut().map(|fields| fields.remove(bulky));
+        }
+        let own = ListParams::default().labels(&format!("loadtest.dev/uid={}", self.uid));
+        let pods = self.stage.pods().list(&own).await.map(|list| list.items).unwrap_or_default();
+        let pods: Vec<String> = pods
+            .iter()
+            .map(|pod| {
+                let deadline = pod.spec.as_ref().and_then(|s| s.active_deadline_seconds);
+                let containers = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
+                let state = containers.and_then(|all| all.first()).and_then(|c| c.state.as_ref());
+                format!("{} (deadline {deadline:?}) {state:?}", pod.name_any())
+            })
+            .collect();
+        format!("{status}\npods: {}", pods.join("\n"))
     }
 
     /// Waits for a phase.

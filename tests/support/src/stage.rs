@@ -239,6 +239,9 @@ impl Stage {
 
     /// What a person would look at to find out why a test failed.
     fn print_evidence(&self) {
+        for operator in self.operators.borrow().iter() {
+            eprintln!("--- log of the operator, its last lines\n{}", operator.log_tail(80));
+        }
         for namespace in [&self.namespace, &self.targets] {
             for what in [
                 &["get", "loadtests", "-o", "yaml"][..],
@@ -248,9 +251,6 @@ impl Stage {
                 let args = [what, &["--namespace", namespace]].concat();
                 eprintln!("--- kubectl {}\n{}", args.join(" "), printed(&kubectl(&args)));
             }
-        }
-        for operator in self.operators.borrow().iter() {
-            eprintln!("--- log of the operator, its last lines\n{}", operator.log_tail(80));
         }
     }
 
