@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     schema::{NAME, NAME_MESSAGE, rule},
-    text::DurationText,
+    text::{DurationText, LimitText},
 };
 
 /// One fault, injected once, at its time. Times count from the measured start of the load.
@@ -33,6 +33,37 @@ pub struct Fault {
     /// replacement of the pods and not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryLimit>,
+
+    /// How much harm the fault may do, from its injection until the system is back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+}
+
+/// The harm that one injection may do, counted in the requests of the named objectives. At least one of
+/// badRequests, downtime and worstSecond.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.badRequests) || has(self.downtime) || has(self.worstSecond)").message("a budget has a limit: write badRequests, downtime or worstSecond"))]
+pub struct Budget {
+    /// Names of the objectives whose bad requests count, as in `[save-success]`. Client-side ones (k6) only.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub of: Vec<String>,
+
+    /// At most so many requests that failed or were slower than the objective's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub bad_requests: Option<i64>,
+
+    /// At most so much downtime: the good requests that are missing against the 60 s before the fault, divided
+    /// by the median of a second there. A second without any good request is 1s; one with half of them is 500ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downtime: Option<DurationText>,
+
+    /// At most this share of bad requests in the worst second, as in `50%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^(100([.]0*)?|[0-9]{1,2}([.][0-9]+)?)%$')").message("write a share from 0% to 100%, as in 50%"))]
+    pub worst_second: Option<LimitText>,
 }
 
 /// The pods of a fault. The choice among those that match is random with the run's seed, and recorded.
@@ -112,6 +143,13 @@ pub struct RecoveryLimit {
     /// 5s is measured as 5s.
     #[serde(default = "default_hold")]
     pub hold: DurationText,
+
+    /// Name of a Prometheus alert that should notice the fault. The time until it first fires is measured, not
+    /// judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')").message("write the alert's name as its rule has it, as in DbmanDown"))]
+    pub alert: Option<String>,
 }
 
 fn default_hold() -> DurationText {
@@ -120,7 +158,7 @@ fn default_hold() -> DurationText {
 
 /// A label selector with bounds, so that the cost of its rules is bounded too. The type of k8s-openapi has
 /// neither bounds nor descriptions.
-fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(crate) fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "description": "Labels of the pods, as in `matchLabels: {app: dbman}`. An empty selector is refused.",
         "type": "object",

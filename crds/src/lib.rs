@@ -8,25 +8,30 @@
 //! parsed once, by `loadtest-core`, into types that carry their checks.
 
 pub mod fault;
+pub mod guardrail;
 pub mod objective;
 pub mod scenario;
 mod schema;
 pub mod spec;
 pub mod status;
+pub mod system;
 pub mod text;
 
-pub use fault::{Fault, Pick, PodKill, RecoveryLimit, Target};
-pub use objective::{K6Figure, NoDataPolicy, Objective, Ratio, WindowKind};
+pub use fault::{Budget, Fault, Pick, PodKill, RecoveryLimit, Target};
+pub use guardrail::{Guardrail, GuardrailNoData, GuardrailSet};
+pub use objective::{Between, K6Figure, NoDataPolicy, Objective, Ratio, Slope, TooFewPolicy, WindowKind};
 pub use scenario::{
     EnvSource, EnvVar, ImageScript, KeyRef, Runner, Scenario, Script, ScriptConfigMap, ScriptVolume,
     Toleration,
 };
 pub use spec::{LoadTest, LoadTestSpec, VerdictPolicy};
 pub use status::{
-    Display, FaultState, FaultStatus, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase, Plateau,
+    BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus, GuardrailStatus, Happening,
+    HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase, Plateau, ReadyStep,
     RecoveryStatus, RunnersStatus, ScenarioStatus, StepState, TargetState, TargetStatus, Verdict,
-    WindowResult,
+    WatchedStatus, WindowResult,
 };
+pub use system::{Baseline, Expectation, Scaling, Watched};
 pub use text::{DurationText, LimitText};
 
 /// The API group, also the prefix of our labels, annotations and finalizer.

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fault::Fault,
-    objective::{NoDataPolicy, Objective},
+    guardrail::Guardrail,
+    objective::{NoDataPolicy, Objective, TooFewPolicy},
     scenario::{Runner, Scenario},
     schema::{NAME, corrected, with_names},
     status::LoadTestStatus,
+    system::{Baseline, Expectation, Watched},
 };
 
 /// What to run, what to break, and what must hold. A LoadTest is one run, as a Job is: it starts when it is
@@ -44,11 +46,13 @@ use crate::{
     validation = Rule::new("self.faults.size() == 0 || has(self.serviceAccountName)").message("faults are injected with the rights of a service account: set serviceAccountName to one that may delete the target pods"),
     validation = Rule::new("self.faults.size() == 0 || self.objectives.exists(o, has(o.k6))").message("a LoadTest with faults needs at least one k6 objective: metrics of the system under test can miss what died with a pod"),
     validation = Rule::new("self.faults.all(f, !has(f.recovery) || f.recovery.of.all(n, self.objectives.exists(o, o.name == n && has(o.k6))))").message("recovery.of names what is no k6 objective in spec.objectives: recovery is measured from the client, so name objectives with k6"),
+    validation = Rule::new("self.faults.all(f, !has(f.budget) || f.budget.of.all(n, self.objectives.exists(o, o.name == n && has(o.k6))))").message("budget.of names what is no k6 objective in spec.objectives: harm is counted by the client, so name objectives with k6"),
+    validation = Rule::new("self.system.size() == 0 || has(self.serviceAccountName)").message("the system under test is watched with the rights of a service account: set serviceAccountName to one that may list and watch its pods"),
     validation = Rule::new("self.objectives.all(o, !has(o.k6) || !has(o.k6.scenario) || self.scenarios.exists(s, s.name == o.k6.scenario))").message("k6.scenario names a scenario that is not in spec.scenarios"),
     validation = Rule::new("self.faults.size() > 0 || !self.objectives.exists(o, 'Fault' in o.windows || 'Recovery' in o.windows)").message("an objective is judged in Fault or Recovery windows, but there are no faults: add one, or remove these windows"),
     validation = Rule::new("self.faults.size() == 0 || self.faults.exists(f, has(f.recovery)) || !self.objectives.exists(o, 'Recovery' in o.windows)").message("an objective is judged in Recovery windows, but no fault has a recovery: add recovery to a fault, or remove the window"),
     validation = Rule::new("!oldSelf.stop || self.stop").message("a stopped run cannot be started again: make a sibling with kubectl loadtest rerun"),
-    validation = Rule::new("self.scenarios == oldSelf.scenarios && self.faults == oldSelf.faults && self.objectives == oldSelf.objectives && self.runner == oldSelf.runner && self.prometheus == oldSelf.prometheus && self.verdict == oldSelf.verdict && has(self.serviceAccountName) == has(oldSelf.serviceAccountName) && (!has(self.serviceAccountName) || self.serviceAccountName == oldSelf.serviceAccountName)").message("a LoadTest is one run and its spec never changes, except for stop: to run with other settings create another, as with kubectl loadtest rerun")
+    validation = Rule::new("self.scenarios == oldSelf.scenarios && self.faults == oldSelf.faults && self.objectives == oldSelf.objectives && self.runner == oldSelf.runner && self.prometheus == oldSelf.prometheus && self.verdict == oldSelf.verdict && self.guardrails == oldSelf.guardrails && self.system == oldSelf.system && has(self.expect) == has(oldSelf.expect) && (!has(self.expect) || self.expect == oldSelf.expect) && has(self.baseline) == has(oldSelf.baseline) && (!has(self.baseline) || self.baseline == oldSelf.baseline) && has(self.serviceAccountName) == has(oldSelf.serviceAccountName) && (!has(self.serviceAccountName) || self.serviceAccountName == oldSelf.serviceAccountName)").message("a LoadTest is one run and its spec never changes, except for stop: to run with other settings create another, as with kubectl loadtest rerun")
 )]
 pub struct LoadTestSpec {
     /// End the run now: the load stops, faults are undone, and the verdict is Aborted. The only field that
@@ -130,6 +134,43 @@ pub struct LoadTestSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub objectives: Vec<Objective>,
 
+    /// What must never happen while the load runs: a breach stops the run, which is a Fail. For example:
+    ///
+    /// ```yaml
+    /// - name: errors
+    ///   query: sum(rate(http_errors_total[10s])) / sum(rate(http_requests_total[10s]))
+    ///   atMost: 50%
+    ///   for: 30s
+    ///   suspendDuring: [Fault]
+    /// - {name: postgres, set: Postgres}
+    /// ```
+    #[serde(default)]
+    #[schemars(length(max = 32), transform = with_names)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub guardrails: Vec<Guardrail>,
+
+    /// The pods of the system under test, watched while the load runs. For example:
+    ///
+    /// ```yaml
+    /// - name: dbman
+    ///   namespace: msg-server
+    ///   selector: {matchLabels: {app: dbman}}
+    ///   assertNoOOM: true
+    /// ```
+    #[serde(default)]
+    #[schemars(length(max = 16), transform = with_names)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub system: Vec<Watched>,
+
+    /// What the load itself must be: less makes the run Inconclusive, or a Fail where the system under test was
+    /// the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
+
+    /// Compares the figures with those of earlier passing runs of the series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+
     /// How the results of the objectives become one verdict.
     #[serde(default)]
     pub verdict: VerdictPolicy,
@@ -143,6 +184,11 @@ pub struct VerdictPolicy {
     #[serde(default)]
     pub on_no_data: NoDataPolicy,
 
+    /// What too few samples mean for an objective: Inconclusive, Fail, or Judge (the few are judged as they
+    /// are). Default Inconclusive.
+    #[serde(default)]
+    pub on_too_few: TooFewPolicy,
+
     /// How many objectives that are not key may miss with a Warn; one more is a Fail. Default 1.
     #[serde(default = "one_miss")]
     #[schemars(range(min = 0, max = 64))]
@@ -151,7 +197,11 @@ pub struct VerdictPolicy {
 
 impl Default for VerdictPolicy {
     fn default() -> Self {
-        Self { on_no_data: NoDataPolicy::default(), max_misses: one_miss() }
+        Self {
+            on_no_data: NoDataPolicy::default(),
+            on_too_few: TooFewPolicy::default(),
+            max_misses: one_miss(),
+        }
     }
 }
 

@@ -83,6 +83,30 @@ pub struct LoadTestStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub objectives: Vec<ObjectiveStatus>,
 
+    /// The guardrails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub guardrails: Vec<GuardrailStatus>,
+
+    /// The system under test as it was watched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub system: Vec<WatchedStatus>,
+
+    /// The objectives against earlier runs of the series.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub baseline: Vec<BaselineStatus>,
+
+    /// Runs with the same fingerprint have the same load: a hash of the scenarios, the scripts, the faults and
+    /// the objectives' figures, images apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+
+    /// The ConfigMap that holds the record of the run, from which it can be judged again: `kubectl loadtest judge`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+
     /// Complete (the run is over), Passed, RunnersReady, FaultsReverted, Evaluated; Ready, Reconciling and
     /// Stalled for tools that follow the kstatus convention.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -121,7 +145,14 @@ pub enum Verdict {
 pub enum Outcome {
     #[default]
     Met,
+    /// Within the limit, but beyond the warning limit.
     Warn,
+    /// The samples cannot tell whether the limit holds.
+    Unclear,
+    /// So few samples that even without a bad one nothing would be shown.
+    TooFew,
+    /// Too few scrapes in the window.
+    Unmeasurable,
     NoData,
     Missed,
 }
@@ -296,6 +327,9 @@ pub struct FaultStatus {
     /// How the system recovered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryStatus>,
+    /// The harm that it did against its budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetStatus>,
     /// What went wrong, if anything did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -358,6 +392,18 @@ pub enum TargetState {
 pub struct RecoveryStatus {
     /// Met, Warn, NoData or Missed.
     pub outcome: Outcome,
+    /// What came of the fault: Unmeasured, Recovered, NotBack, NoEffect (the objectives never left their
+    /// limits) or NotExercised (the target served nothing before the fault).
+    pub effect: FaultEffect,
+    /// Until the named alert first fired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detect_milliseconds: Option<i64>,
+    /// How finely that could be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detect_resolution_milliseconds: Option<i64>,
+    /// The soonest that the alert can fire: its `for` and its group's interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detect_floor_milliseconds: Option<i64>,
     /// Until as many pods as before were ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_milliseconds: Option<i64>,
@@ -378,6 +424,147 @@ pub struct RecoveryStatus {
     pub message: Option<String>,
 }
 
+/// What came of a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum FaultEffect {
+    #[default]
+    Unmeasured,
+    Recovered,
+    NotBack,
+    NoEffect,
+    NotExercised,
+}
+
+/// The harm that one injection did, counted by the client from the injection until the system was back.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct BudgetStatus {
+    /// Met, NoData or Missed.
+    pub outcome: Outcome,
+    /// Requests that failed or were slower than the objective's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_requests: Option<i64>,
+    /// Missing good requests, in units of what was usual before the fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downtime_milliseconds: Option<i64>,
+    /// The largest share of bad requests in one second, as in `42%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst_second: Option<String>,
+    /// The result in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One guardrail and what became of it.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct GuardrailStatus {
+    /// Name of the guardrail; one of a set has the set's name in front.
+    pub name: String,
+    /// Met, Warn, NoData or Missed (it stopped the run).
+    pub outcome: Outcome,
+    /// The limit in words, as in `at most 50%`.
+    pub limit: String,
+    /// The worst value seen, in the limit's unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst: Option<String>,
+    /// How often it was asked and gave a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<i64>,
+    /// When the breach began that stopped the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breached_at: Option<MicroTime>,
+    /// The query as it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The result in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One part of the system under test as it was watched.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct WatchedStatus {
+    /// Name of the part.
+    pub name: String,
+    /// Met, NoData or Missed, of its asserts and its scaling.
+    pub outcome: Outcome,
+    /// Pods that matched when the load started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<i32>,
+    /// Images that they ran, at most 10.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// Ready pods over time: at each change, how many there were; at most 100.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ready: Vec<ReadyStep>,
+    /// What happened to it that no fault explains, at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub happenings: Vec<Happening>,
+    /// The result in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How many pods were ready from a time on.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct ReadyStep {
+    /// From when on.
+    pub at: Option<MicroTime>,
+    /// Ready pods.
+    pub pods: i32,
+}
+
+/// Something that happened to the system under test in mid-run and that no fault of the run explains.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct Happening {
+    /// When it was seen.
+    pub at: Option<MicroTime>,
+    /// Restart, OutOfMemory, Eviction, Rollout or Node.
+    pub kind: HappeningKind,
+    /// What happened, in words.
+    pub message: String,
+}
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum HappeningKind {
+    #[default]
+    Restart,
+    OutOfMemory,
+    Eviction,
+    Rollout,
+    Scaled,
+    Node,
+}
+
+/// One figure against earlier runs of the series.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct BaselineStatus {
+    /// Name of the objective.
+    pub name: String,
+    /// Met, Warn (a regression) or NoData (too few earlier runs).
+    pub outcome: Outcome,
+    /// The median of the earlier runs, in the limit's unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median: Option<String>,
+    /// How many earlier runs there were.
+    pub runs: i32,
+    /// The result in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
 /// One objective with its results.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -385,7 +572,7 @@ pub struct RecoveryStatus {
 pub struct ObjectiveStatus {
     /// Name of the objective.
     pub name: String,
-    /// The worst of its windows.
+    /// The worst of its windows: Met, Warn, Unclear, TooFew, Unmeasurable, NoData or Missed.
     pub outcome: Outcome,
     /// A miss alone fails the run.
     pub key: bool,
@@ -400,7 +587,7 @@ pub struct ObjectiveStatus {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = without_defaults)]
 pub struct WindowResult {
-    /// Run, Steady, Fault or Recovery.
+    /// Run, Steady, Fault, Recovery or Between.
     pub window: WindowKind,
     /// The fault, for Fault and Recovery windows.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -411,7 +598,7 @@ pub struct WindowResult {
     /// End of the window (of its last stretch).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<MicroTime>,
-    /// Met, Warn, NoData or Missed.
+    /// Met, Warn, Unclear, TooFew, Unmeasurable, NoData or Missed.
     pub outcome: Outcome,
     /// The figure in the limit's unit, as in `212ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -422,6 +609,10 @@ pub struct WindowResult {
     /// Of those, how many were bad, for figures that are shares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad: Option<i64>,
+    /// How many independent samples the figure is worth: bad requests come in bursts, and a burst is no better
+    /// evidence than one request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective_samples: Option<i64>,
     /// The query as it was asked; paste it into Prometheus to see the figure again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,

@@ -95,6 +95,9 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Warn => "Warn",
         Outcome::Missed => "Missed",
         Outcome::NoData => "No data",
+        Outcome::Unclear => "Unclear",
+        Outcome::TooFew => "Too few",
+        Outcome::Unmeasurable => "Unmeasurable",
     }
 }
 
@@ -104,6 +107,7 @@ pub fn window_word(window: WindowKind) -> &'static str {
         WindowKind::Steady => "Steady",
         WindowKind::Fault => "Fault",
         WindowKind::Recovery => "Recovery",
+        WindowKind::Between => "Between",
     }
 }
 

@@ -29,7 +29,8 @@ impl Tone {
             Outcome::Met => Self::Good,
             Outcome::Warn => Self::Caution,
             Outcome::Missed => Self::Bad,
-            Outcome::NoData => Self::Unknown,
+            Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => Self::Unknown,
+            Outcome::Unclear => Self::Caution,
         }
     }
 

@@ -64,6 +64,7 @@ fn words(objective: &ObjectiveStatus, window: &WindowResult, bound: &Bound) -> S
         WindowKind::Steady => "Steady",
         WindowKind::Fault => "Fault",
         WindowKind::Recovery => "Recovery",
+        WindowKind::Between => "Between",
     };
     let name = &objective.name;
     let Some(value) = window.value.as_deref().filter(|_| window.outcome != Outcome::NoData) else {

@@ -302,6 +302,7 @@ fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowRes
         value: finding.value,
         samples: finding.samples,
         bad: finding.bad,
+        effective_samples: None,
         query,
         message: Some(finding.message),
     }
@@ -358,7 +359,7 @@ impl Context {
             .filter_map(|s| match window.kind {
                 WindowKind::Fault => Interval::new(s.from, later(s.to).min(end)),
                 WindowKind::Steady => Interval::new(later(s.from), s.to),
-                WindowKind::Run | WindowKind::Recovery => Some(*s),
+                WindowKind::Run | WindowKind::Recovery | WindowKind::Between => Some(*s),
             })
             .collect()
     }

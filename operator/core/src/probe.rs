@@ -300,7 +300,7 @@ fn judge_percentile(
 fn ratio(good: &str, total: &str, window: &Window, context: &Context, asks: &mut Asks) -> Probe {
     let coverage = match window.kind {
         WindowKind::Steady => Coverage::Inside,
-        WindowKind::Run | WindowKind::Fault | WindowKind::Recovery => Coverage::Whole,
+        WindowKind::Run | WindowKind::Fault | WindowKind::Recovery | WindowKind::Between => Coverage::Whole,
     };
     let run = &context.settings.run_id;
     let (good, total) = (promql::of_run(good, run), promql::of_run(total, run));

@@ -177,7 +177,8 @@ fn of_objectives(
                 Outcome::Warn => (Verdict::Warn, Reason::InWarningBand),
                 // A window that never was says nothing about the system under test, whatever missing data says.
                 Outcome::NoData if window.from.is_none() => (Verdict::Inconclusive, Reason::NoData),
-                Outcome::NoData => (on_no_data, Reason::NoData),
+                Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => (on_no_data, Reason::NoData),
+                Outcome::Unclear => (Verdict::Warn, Reason::InWarningBand),
                 Outcome::Missed if figures_whole => miss,
                 Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete),
             };
@@ -207,10 +208,12 @@ fn of_recoveries(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec
         let message = recovery.message.as_deref().unwrap_or("not measured");
         let (verdict, reason, mark) = match recovery.outcome {
             Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
-            Outcome::Warn => (Verdict::Warn, Reason::InWarningBand, "warning"),
+            Outcome::Warn | Outcome::Unclear => (Verdict::Warn, Reason::InWarningBand, "warning"),
             // The fault itself says why there is no recovery.
             Outcome::NoData if fault.state != FaultState::Injected => continue,
-            Outcome::NoData => (Verdict::Inconclusive, Reason::NoData, "no data"),
+            Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => {
+                (Verdict::Inconclusive, Reason::NoData, "no data")
+            }
             Outcome::Missed if figures_whole && !lost => (Verdict::Fail, Reason::RecoveryTooSlow, "not met"),
             Outcome::Missed if lost => (Verdict::Inconclusive, Reason::RunnerLost, "not met"),
             Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete, "not met"),
@@ -329,6 +332,9 @@ fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
     let mark = match window.outcome {
         Outcome::Met => "met",
         Outcome::Warn => "warning",
+        Outcome::Unclear => "unclear",
+        Outcome::TooFew => "too few",
+        Outcome::Unmeasurable => "unmeasurable",
         Outcome::NoData => "no data",
         Outcome::Missed => "not met",
     };
@@ -343,7 +349,7 @@ fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
 /// The sentence of the deciding ground, with the number of others that weigh as much.
 fn sentence(decisive: &Ground, grounds: &[Ground]) -> String {
     let text = decisive.text.split_once(": ").map_or(decisive.text.as_str(), |(mark, rest)| match mark {
-        "not met" | "warning" | "no data" => rest,
+        "not met" | "warning" | "no data" | "unclear" | "too few" | "unmeasurable" => rest,
         _ => &decisive.text,
     });
     let others = grounds.iter().filter(|g| g.verdict == decisive.verdict).count() - 1;

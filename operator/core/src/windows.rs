@@ -77,6 +77,7 @@ impl Window {
     pub fn words(kind: WindowKind, fault: Option<&str>) -> String {
         match (kind, fault) {
             (WindowKind::Run, _) => String::new(),
+            (WindowKind::Between, _) => " in its own stretch".to_owned(),
             (WindowKind::Steady, _) => " in steady load".to_owned(),
             (WindowKind::Fault, Some(fault)) => format!(" in fault {fault}"),
             (WindowKind::Fault, None) => " in faults".to_owned(),
