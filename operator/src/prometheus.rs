@@ -3,10 +3,13 @@
 //! Not by a library: the window of a fault has ends in milliseconds, and the ones there are take whole
 //! seconds. See <https://prometheus.io/docs/prometheus/latest/querying/api/> for the shapes.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use loadtest_core::ask::{Answer, Request, RequestKind};
+use loadtest_core::{
+    ask::{Answer, Labels, Request, RequestKind},
+    histogram::{Bucket, Histogram},
+};
 use serde::Deserialize;
 
 use crate::config::PrometheusEndpoint;
@@ -37,9 +40,9 @@ struct Envelope {
     error: Option<String>,
 }
 
-type Labels = BTreeMap<String, String>;
 /// Time in seconds, and the value as text, which may be NaN or +Inf.
 type Point = (f64, String);
+type HistogramPoint = (f64, NativeHistogram);
 
 #[derive(Deserialize)]
 #[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
@@ -50,18 +53,31 @@ enum Data {
     String(Point),
 }
 
+/// Either has a value or a histogram.
 #[derive(Deserialize)]
 struct Single {
     metric: Labels,
-    /// Missing for a native histogram, which we never ask for bare.
     value: Option<Point>,
+    histogram: Option<HistogramPoint>,
 }
 
+/// May have both, at different times.
 #[derive(Deserialize)]
 struct Series {
     metric: Labels,
     #[serde(default)]
     values: Vec<Point>,
+    #[serde(default)]
+    histograms: Vec<HistogramPoint>,
+}
+
+#[derive(Deserialize)]
+struct NativeHistogram {
+    count: String,
+    sum: String,
+    /// Which of its bounds belong to a bucket, its bounds, and its samples.
+    #[serde(default)]
+    buckets: Vec<(u8, String, String, String)>,
 }
 
 impl Prometheus {
@@ -129,18 +145,52 @@ impl Prometheus {
 
 fn answer(data: Data) -> Answer {
     match data {
-        Data::Vector(all) => Answer::Vector(
-            all.into_iter().filter_map(|one| one.value.map(|(at, v)| (one.metric, at, number(&v)))).collect(),
-        ),
-        Data::Matrix(all) => Answer::Matrix(
+        Data::Vector(all) => {
+            let (numbers, histograms): (Vec<Single>, Vec<Single>) =
+                all.into_iter().partition(|one| one.value.is_some());
+            if histograms.is_empty() {
+                let value = |(at, v): Point| (at, number(&v));
+                return Answer::Vector(
+                    numbers
+                        .into_iter()
+                        .filter_map(|one| one.value.map(value).map(|(at, value)| (one.metric, at, value)))
+                        .collect(),
+                );
+            }
+            if !numbers.is_empty() {
+                return mixed();
+            }
+            let points = |one: Single| (one.metric, one.histogram.into_iter().map(histogram).collect());
+            Answer::Histograms(histograms.into_iter().map(points).collect())
+        }
+        Data::Matrix(all) if all.iter().all(|one| one.histograms.is_empty()) => Answer::Matrix(
             all.into_iter()
                 .map(|one| (one.metric, one.values.iter().map(|(at, v)| (*at, number(v))).collect()))
                 .collect(),
         ),
+        Data::Matrix(all) if all.iter().all(|one| one.values.is_empty()) => {
+            let points = |one: Series| (one.metric, one.histograms.into_iter().map(histogram).collect());
+            Answer::Histograms(all.into_iter().map(points).collect())
+        }
+        Data::Matrix(_) => mixed(),
         Data::Scalar((at, v)) | Data::String((at, v)) => {
             Answer::Vector(vec![(Labels::new(), at, number(&v))])
         }
     }
+}
+
+fn mixed() -> Answer {
+    Answer::Failed("the answer mixes numbers with histograms".to_owned())
+}
+
+fn histogram((at, raw): HistogramPoint) -> (f64, Histogram) {
+    let bucket = |(_, lower, upper, count): &(u8, String, String, String)| Bucket {
+        lower: number(lower),
+        upper: number(upper),
+        count: number(count),
+    };
+    let buckets = raw.buckets.iter().map(bucket).collect();
+    (at, Histogram { count: number(&raw.count), sum: number(&raw.sum), buckets })
 }
 
 /// Prometheus writes +Inf, -Inf and NaN, all of which Rust reads.
@@ -162,4 +212,53 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(data: &str) -> Answer {
+        answer(serde_json::from_str(data).unwrap())
+    }
+
+    #[test]
+    fn histograms_of_an_instant_and_of_a_range() {
+        let one = r#"[12.5, {"count": "3", "sum": "0.7", "buckets": [
+            [0, "0.21022410381342865", "0.2292516654553594", "1"], [0, "0.25", "0.2726269331663144", "2"]]}]"#;
+        let expected = Histogram {
+            count: 3.0,
+            sum: 0.7,
+            buckets: vec![
+                Bucket { lower: 0.210_224_103_813_428_65, upper: 0.229_251_665_455_359_4, count: 1.0 },
+                Bucket { lower: 0.25, upper: 0.272_626_933_166_314_4, count: 2.0 },
+            ],
+        };
+        let labels: Labels = [("runner".to_owned(), "a".to_owned())].into();
+        let expected = Answer::Histograms(vec![(labels, vec![(12.5, expected)])]);
+        let instant = format!(
+            r#"{{"resultType": "vector", "result": [{{"metric": {{"runner": "a"}}, "histogram": {one}}}]}}"#
+        );
+        let range = format!(
+            r#"{{"resultType": "matrix", "result": [{{"metric": {{"runner": "a"}}, "histograms": [{one}]}}]}}"#
+        );
+        assert_eq!(read(&instant), expected);
+        assert_eq!(read(&range), expected);
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_buckets() {
+        let data = r#"{"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "0", "sum": "0"}]}]}"#;
+        let expected = Answer::Histograms(vec![(Labels::new(), vec![(1.0, Histogram::default())])]);
+        assert_eq!(read(data), expected);
+    }
+
+    #[test]
+    fn numbers_may_be_none_and_never_stand_beside_histograms() {
+        let data = r#"{"resultType": "vector", "result": [{"metric": {}, "value": [1, "+Inf"]}]}"#;
+        assert_eq!(read(data), Answer::Vector(vec![(Labels::new(), 1.0, f64::INFINITY)]));
+        let mixed = r#"{"resultType": "matrix", "result": [{"metric": {}, "values": [[1, "2"]],
+            "histograms": [[2, {"count": "0", "sum": "0"}]]}]}"#;
+        assert!(matches!(read(mixed), Answer::Failed(_)));
+    }
 }

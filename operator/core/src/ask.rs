@@ -3,35 +3,43 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::series::Point;
+use crate::{histogram::Histogram, series::Point};
 
 pub type Labels = BTreeMap<String, String>;
 
 /// One series with its points, in order of time.
 pub type Series = (Labels, Vec<Point>);
 
+/// One series of histograms, in order of time.
+pub type HistogramSeries = (Labels, Vec<(f64, Histogram)>);
+
 /// One query to be asked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub id: usize,
     pub query: String,
     pub kind: RequestKind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestKind {
     Instant { at: Timestamp },
     Range { from: Timestamp, to: Timestamp, step: Duration },
 }
 
-/// What Prometheus said. Histograms never come back as such: every template turns them into numbers.
-#[derive(Clone, Debug, PartialEq)]
+/// What Prometheus said. It can be written down and read again without loss, NaN and infinities included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// Labels, time in seconds since the epoch, value. A scalar is a vector of one without labels.
+    #[serde(with = "written::vector")]
     Vector(Vec<(Labels, f64, f64)>),
     /// Labels, and times with values in order.
+    #[serde(with = "written::matrix")]
     Matrix(Vec<Series>),
+    /// Native histograms: one time each for an instant query, and the times in order for a range query.
+    Histograms(Vec<HistogramSeries>),
     /// The query failed, and why: in Prometheus's words, or those of the connection to it.
     Failed(String),
 }
@@ -103,6 +111,19 @@ impl Answers {
         }
     }
 
+    /// The histograms of an instant or a range query.
+    ///
+    /// # Errors
+    /// Why there are none, in words for the user.
+    pub fn histograms(&self, id: usize) -> Result<&[HistogramSeries], String> {
+        match self.0.get(&id) {
+            Some(Answer::Histograms(series)) => Ok(series),
+            Some(Answer::Vector(series)) if series.is_empty() => Ok(&[]),
+            Some(Answer::Matrix(series)) if series.is_empty() => Ok(&[]),
+            other => Err(no_answer(other)),
+        }
+    }
+
     /// The sum of an instant query's values; `None` without any series.
     ///
     /// # Errors
@@ -128,4 +149,128 @@ fn short(text: &str) -> String {
         line.push('…');
     }
     line
+}
+
+/// JSON has no NaN and no infinity, and a recorded answer must come back as it was.
+mod written {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    #[derive(Clone, Copy)]
+    struct Number(f64);
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(f64),
+        Text(String),
+    }
+
+    impl Serialize for Number {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            if self.0.is_finite() {
+                serializer.serialize_f64(self.0)
+            } else {
+                serializer.collect_str(&self.0)
+            }
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Number {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            match Written::deserialize(deserializer)? {
+                Written::Number(number) => Ok(Self(number)),
+                Written::Text(text) => text.parse().map(Self).map_err(D::Error::custom),
+            }
+        }
+    }
+
+    pub mod vector {
+        use super::{Deserialize, Deserializer, Number, Serializer};
+        use crate::ask::Labels;
+
+        pub fn serialize<S: Serializer>(
+            all: &[(Labels, f64, f64)],
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(all.iter().map(|(labels, at, value)| (labels, at, Number(*value))))
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Vec<(Labels, f64, f64)>, D::Error> {
+            let all = Vec::<(Labels, f64, Number)>::deserialize(deserializer)?;
+            Ok(all.into_iter().map(|(labels, at, value)| (labels, at, value.0)).collect())
+        }
+    }
+
+    pub mod matrix {
+        use super::{Deserialize, Deserializer, Number, Serializer};
+        use crate::ask::{Labels, Series};
+
+        pub fn serialize<S: Serializer>(all: &[Series], serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(all.iter().map(|(labels, points)| {
+                (labels, points.iter().map(|(at, value)| (at, Number(*value))).collect::<Vec<_>>())
+            }))
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Series>, D::Error> {
+            let all = Vec::<(Labels, Vec<(f64, Number)>)>::deserialize(deserializer)?;
+            let points = |points: Vec<(f64, Number)>| points.into_iter().map(|(at, v)| (at, v.0)).collect();
+            Ok(all.into_iter().map(|(labels, own)| (labels, points(own))).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::Bucket;
+    use rstest::rstest;
+
+    fn labels() -> Labels {
+        [("expected_response".to_owned(), "true".to_owned())].into()
+    }
+
+    #[rstest]
+    #[case::vector(Answer::Vector(vec![(labels(), 1.5, 0.1), (Labels::new(), 2.0, f64::INFINITY)]))]
+    #[case::matrix(Answer::Matrix(vec![(labels(), vec![(1.0, 0.1), (2.0, f64::NEG_INFINITY)])]))]
+    #[case::histograms(Answer::Histograms(vec![(
+        labels(),
+        vec![(1.0, Histogram { count: 3.0, sum: 0.7, buckets: vec![Bucket { lower: 0.2, upper: 0.25, count: 3.0 }] })],
+    )]))]
+    #[case::failed(Answer::Failed("no".to_owned()))]
+    fn an_answer_comes_back_as_it_was_written(#[case] answer: Answer) {
+        let written = serde_json::to_string(&answer).unwrap();
+        assert_eq!(serde_json::from_str::<Answer>(&written).unwrap(), answer, "{written}");
+    }
+
+    #[test]
+    fn so_does_a_number_that_is_none() {
+        let written = serde_json::to_string(&Answer::Vector(vec![(Labels::new(), 1.0, f64::NAN)])).unwrap();
+        let Answer::Vector(read) = serde_json::from_str(&written).unwrap() else { panic!("{written}") };
+        assert!(read[0].2.is_nan());
+    }
+
+    #[test]
+    fn so_does_a_question() {
+        let at = Timestamp::from_millisecond(1_700_000_000_250).unwrap();
+        for kind in [
+            RequestKind::Instant { at },
+            RequestKind::Range { from: at, to: at, step: Duration::from_millis(1500) },
+        ] {
+            let request = Request { id: 7, query: "up".to_owned(), kind };
+            let written = serde_json::to_string(&request).unwrap();
+            assert_eq!(serde_json::from_str::<Request>(&written).unwrap(), request, "{written}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_no_histograms() {
+        let mut answers = Answers::default();
+        let numbers = Answer::Vector(vec![(Labels::new(), 1.0, 2.0)]);
+        answers.add(vec![(0, numbers), (1, Answer::Vector(vec![])), (2, Answer::Histograms(vec![]))]);
+        assert!(answers.histograms(0).is_err());
+        assert!(answers.histograms(1).unwrap().is_empty() && answers.histograms(2).unwrap().is_empty());
+        assert!(answers.histograms(3).is_err() && answers.vector(2).is_err());
+    }
 }

@@ -69,7 +69,7 @@ const ALL: [WindowKind; 4] = [WindowKind::Run, WindowKind::Steady, WindowKind::F
 fn k6(metric: &str, percentile: Option<f64>, limit: &str, windows: &[WindowKind]) -> Objective {
     let tags = [("name".to_owned(), "save".to_owned())].into();
     Objective {
-        k6: Some(K6Figure { metric: metric.to_owned(), percentile, tags, scenario: None }),
+        k6: Some(K6Figure { metric: metric.to_owned(), percentile, tags, ..K6Figure::default() }),
         at_most: Some(limit.into()),
         windows: windows.to_vec(),
         ..Objective::default()

@@ -26,6 +26,7 @@ fn window(kind: WindowKind, outcome: Outcome) -> WindowResult {
     let message = match outcome {
         Outcome::Met => "0% of 9,204 requests failed, limit 1%",
         Outcome::Warn => "0.9% is above the warning limit of 0.5% (limit 1%)",
+        Outcome::Unclear | Outcome::TooFew | Outcome::Unmeasurable => "the samples cannot tell",
         Outcome::NoData => "no request ended in this window",
         Outcome::Missed => "7.1% of 9,204 requests failed, limit 1%",
     };
