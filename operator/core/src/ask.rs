@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{histogram::Histogram, series::Point};
+use crate::{histogram::Histogram, series::Point, wire};
 
 pub type Labels = BTreeMap<String, String>;
 
@@ -33,10 +33,10 @@ pub enum RequestKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// Labels, time in seconds since the epoch, value. A scalar is a vector of one without labels.
-    #[serde(with = "written::vector")]
+    #[serde(with = "wire::vector")]
     Vector(Vec<(Labels, f64, f64)>),
     /// Labels, and times with values in order.
-    #[serde(with = "written::matrix")]
+    #[serde(with = "wire::matrix")]
     Matrix(Vec<Series>),
     /// Native histograms: one time each for an instant query, and the times in order for a range query.
     Histograms(Vec<HistogramSeries>),
@@ -149,76 +149,6 @@ fn short(text: &str) -> String {
         line.push('…');
     }
     line
-}
-
-/// JSON has no NaN and no infinity, and a recorded answer must come back as it was.
-mod written {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
-    #[derive(Clone, Copy)]
-    struct Number(f64);
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(f64),
-        Text(String),
-    }
-
-    impl Serialize for Number {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            if self.0.is_finite() {
-                serializer.serialize_f64(self.0)
-            } else {
-                serializer.collect_str(&self.0)
-            }
-        }
-    }
-
-    impl<'de> Deserialize<'de> for Number {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            match Written::deserialize(deserializer)? {
-                Written::Number(number) => Ok(Self(number)),
-                Written::Text(text) => text.parse().map(Self).map_err(D::Error::custom),
-            }
-        }
-    }
-
-    pub mod vector {
-        use super::{Deserialize, Deserializer, Number, Serializer};
-        use crate::ask::Labels;
-
-        pub fn serialize<S: Serializer>(
-            all: &[(Labels, f64, f64)],
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            serializer.collect_seq(all.iter().map(|(labels, at, value)| (labels, at, Number(*value))))
-        }
-
-        pub fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Vec<(Labels, f64, f64)>, D::Error> {
-            let all = Vec::<(Labels, f64, Number)>::deserialize(deserializer)?;
-            Ok(all.into_iter().map(|(labels, at, value)| (labels, at, value.0)).collect())
-        }
-    }
-
-    pub mod matrix {
-        use super::{Deserialize, Deserializer, Number, Serializer};
-        use crate::ask::{Labels, Series};
-
-        pub fn serialize<S: Serializer>(all: &[Series], serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_seq(all.iter().map(|(labels, points)| {
-                (labels, points.iter().map(|(at, value)| (at, Number(*value))).collect::<Vec<_>>())
-            }))
-        }
-
-        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Series>, D::Error> {
-            let all = Vec::<(Labels, Vec<(f64, Number)>)>::deserialize(deserializer)?;
-            let points = |points: Vec<(f64, Number)>| points.into_iter().map(|(at, v)| (at, v.0)).collect();
-            Ok(all.into_iter().map(|(labels, own)| (labels, points(own))).collect())
-        }
-    }
 }
 
 #[cfg(test)]

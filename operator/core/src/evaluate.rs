@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind, WindowResult};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ask::{Answers, Asks, RequestKind},
@@ -28,7 +29,8 @@ use crate::{
 pub use crate::ask::{Answer, Labels, Request};
 
 /// What the queries need to know besides the plan and the status.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Settings {
     /// The `testid` of the run's k6 metrics: the LoadTest's uid.
     pub run_id: String,

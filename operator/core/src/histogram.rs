@@ -7,10 +7,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::{self, Number};
+
 /// The samples of one series, or of a sum of series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
+    #[serde(with = "wire::number")]
     pub count: f64,
+    #[serde(with = "wire::number")]
     pub sum: f64,
     /// Those with samples, in order.
     pub buckets: Vec<Bucket>,
@@ -18,7 +22,7 @@ pub struct Histogram {
 
 /// The samples above `lower` and up to `upper`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "(f64, f64, f64)", into = "(f64, f64, f64)")]
+#[serde(from = "(Number, Number, Number)", into = "(Number, Number, Number)")]
 pub struct Bucket {
     pub lower: f64,
     pub upper: f64,
@@ -36,15 +40,15 @@ pub struct UpTo {
     pub perhaps: f64,
 }
 
-impl From<(f64, f64, f64)> for Bucket {
-    fn from((lower, upper, count): (f64, f64, f64)) -> Self {
-        Self { lower, upper, count }
+impl From<(Number, Number, Number)> for Bucket {
+    fn from((lower, upper, count): (Number, Number, Number)) -> Self {
+        Self { lower: lower.0, upper: upper.0, count: count.0 }
     }
 }
 
-impl From<Bucket> for (f64, f64, f64) {
+impl From<Bucket> for (Number, Number, Number) {
     fn from(bucket: Bucket) -> Self {
-        (bucket.lower, bucket.upper, bucket.count)
+        (Number(bucket.lower), Number(bucket.upper), Number(bucket.count))
     }
 }
 
@@ -153,7 +157,9 @@ mod tests {
     use rstest::rstest;
 
     fn of(buckets: &[(f64, f64, f64)]) -> Histogram {
-        let buckets: Vec<Bucket> = buckets.iter().map(|b| Bucket::from(*b)).collect();
+        let bucket =
+            |(lower, upper, count): &(f64, f64, f64)| Bucket { lower: *lower, upper: *upper, count: *count };
+        let buckets: Vec<Bucket> = buckets.iter().map(bucket).collect();
         Histogram { count: buckets.iter().map(|b| b.count).sum(), sum: 0.0, buckets }
     }
 

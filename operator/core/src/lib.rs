@@ -30,3 +30,4 @@ pub mod template;
 pub mod track;
 pub mod verdict;
 pub mod windows;
+mod wire;

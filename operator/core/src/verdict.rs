@@ -13,6 +13,7 @@ use loadtest_crds::{
     FaultState, LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy,
     WindowResult,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     display,
@@ -26,8 +27,9 @@ use crate::{
 /// usual objectives (p99, an error share of 1%) can tell from none.
 const DROPPED_SHARE: f64 = 0.01;
 
-/// What the figures do not say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the figures do not say. Recorded with them, so that a run can be judged again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Facts {
     /// How long the load was to last.
     pub planned: Duration,
