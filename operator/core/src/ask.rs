@@ -23,7 +23,7 @@ pub struct Request {
     pub kind: RequestKind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RequestKind {
     Instant { at: Timestamp },
     Range { from: Timestamp, to: Timestamp, step: Duration },
@@ -42,6 +42,15 @@ pub enum Answer {
     Histograms(Vec<HistogramSeries>),
     /// The query failed, and why: in Prometheus's words, or those of the connection to it.
     Failed(String),
+}
+
+/// A question with what was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    pub query: String,
+    pub kind: RequestKind,
+    pub answer: Answer,
 }
 
 /// Collects requests; the same question is asked once.
@@ -85,6 +94,11 @@ impl Asks {
 impl Answers {
     pub fn add(&mut self, answers: Vec<(usize, Answer)>) {
         self.0.extend(answers);
+    }
+
+    /// Takes one answer out.
+    pub fn take(&mut self, id: usize) -> Option<Answer> {
+        self.0.remove(&id)
     }
 
     /// The series of an instant query.

@@ -17,7 +17,7 @@ use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, Wi
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ask::{Answers, Asks, RequestKind},
+    ask::{Answers, Asked, Asks, RequestKind},
     judge::{self, Finding, Outcomes},
     plan::{ObjectivePlan, Plan, RecoveryPlan, objective::K6Samples},
     probe::Probe,
@@ -86,6 +86,8 @@ pub struct Evaluation {
     status: LoadTestStatus,
     context: Context,
     answers: Answers,
+    /// Every question, for the record.
+    asked: Vec<Request>,
     next_id: usize,
     stage: Stage,
 }
@@ -165,6 +167,7 @@ impl Evaluation {
             status: status.clone(),
             context,
             answers: Answers::default(),
+            asked: Vec::new(),
             next_id: 0,
             stage: Stage::New,
         }
@@ -184,9 +187,20 @@ impl Evaluation {
                 }
             };
             if !requests.is_empty() {
+                self.asked.extend(requests.iter().cloned());
                 return Step::Ask(requests);
             }
         }
+    }
+
+    /// Everything that was asked, with its answer.
+    #[must_use]
+    pub fn into_asked(mut self) -> Vec<Asked> {
+        let answered = self.asked.into_iter().filter_map(|request| {
+            let answer = self.answers.take(request.id)?;
+            Some(Asked { query: request.query, kind: request.kind, answer })
+        });
+        answered.collect()
     }
 
     fn ask_about_faults(&mut self) -> Vec<Request> {
@@ -368,6 +382,6 @@ impl Context {
 }
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,12 @@ impl RunNames {
         format!("{}-logs", self.name)
     }
 
+    /// The ConfigMap that holds the record of the run.
+    #[must_use]
+    pub fn record_config_map(&self) -> String {
+        format!("{}-record", self.name)
+    }
+
     /// Labels of everything that belongs to the run.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<String, String> {

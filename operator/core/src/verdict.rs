@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     display,
     duration::human,
+    evaluate::Judgement,
     limit::{count, percent},
-    plan::objective::ObjectivePlan,
+    plan::{Plan, objective::ObjectivePlan},
     windows::Window,
 };
 
@@ -111,6 +112,25 @@ struct Ground {
 
 /// A status must stay small.
 const MOST_GROUNDS: usize = 100;
+
+/// Records figures and verdict: the last step of a run, and of every replay of it. Nothing but what is handed in
+/// decides.
+#[must_use]
+pub fn conclude(
+    plan: &Plan,
+    before: &LoadTestStatus,
+    judgement: &Judgement,
+    facts: &Facts,
+) -> LoadTestStatus {
+    let mut status = before.clone();
+    judgement.write_into(&mut status);
+    let ruling = decide(&plan.policy, &plan.objectives, &status, facts);
+    status.verdict = Some(ruling.verdict);
+    status.reason = Some(ruling.reason.as_str().to_owned());
+    status.message = Some(ruling.message);
+    status.grounds = ruling.grounds;
+    status
+}
 
 /// Decides a run whose load ran. The figures are in the status.
 #[must_use]

@@ -6,10 +6,11 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use loadtest_core::{
     ask::{Answer, Labels, Request},
-    evaluate::{Evaluation, Settings, Step},
+    evaluate::{Evaluation, Judgement, Settings, Step},
     machine::Live,
     plan::objective::K6Samples,
     promql::{self, K6Metrics, OUTCOME, Split},
+    record::{self, Evidence},
     settle::{Settled, Settling},
 };
 use loadtest_crds::LoadTestStatus;
@@ -43,7 +44,7 @@ pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
                 async move { Answer::Failed(message) }
             })
             .await;
-        return s.tell(move |facts| facts.judgement = Some((judgement, None)));
+        return tell(&s, judgement, None);
     };
     let not_settled = settle(&s, &prometheus, &status, &settings).await;
     let judgement = answer_all(&s, &status, &settings, |request| {
@@ -51,7 +52,14 @@ pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
         async move { insist(&prometheus, &request).await }
     })
     .await;
-    s.tell(move |facts| facts.judgement = Some((judgement, not_settled)));
+    tell(&s, judgement, not_settled);
+}
+
+fn tell(s: &Shared, (judgement, evidence): (Judgement, Evidence), not_settled: Option<String>) {
+    s.tell(move |facts| {
+        facts.judgement = Some((judgement, not_settled));
+        facts.evidence = Some(Arc::new(evidence));
+    });
 }
 
 async fn answer_all<F: Future<Output = Answer>>(
@@ -59,12 +67,17 @@ async fn answer_all<F: Future<Output = Answer>>(
     status: &LoadTestStatus,
     settings: &Settings,
     ask: impl Fn(Request) -> F,
-) -> loadtest_core::evaluate::Judgement {
-    let mut evaluation = Evaluation::of(&s.plan, status, settings.clone());
+) -> (Judgement, Evidence) {
+    // As a reader of the record will see it.
+    let status = record::as_written(status);
+    let mut evaluation = Evaluation::of(&s.plan, &status, settings.clone());
     let mut answers = Vec::new();
     loop {
         match evaluation.step(std::mem::take(&mut answers)) {
-            Step::Done(judgement) => return *judgement,
+            Step::Done(judgement) => {
+                let evidence = Evidence { settings: settings.clone(), asked: evaluation.into_asked() };
+                return (*judgement, evidence);
+            }
             Step::Ask(requests) => {
                 answers = stream::iter(requests)
                     .map(|request| {

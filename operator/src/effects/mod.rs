@@ -6,6 +6,7 @@ mod faults;
 mod logs;
 mod objects;
 mod preflight;
+mod report;
 mod runners;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ use loadtest_core::{
     names::RunnerId,
     plan::Plan,
 };
-use loadtest_crds::LoadTestStatus;
+use loadtest_crds::{LoadTest, LoadTestStatus};
 use tokio::{sync::mpsc, task::AbortHandle};
 use tracing::Instrument;
 
@@ -36,6 +37,8 @@ pub struct Effects {
 pub struct Shared {
     pub context: Arc<Context>,
     pub plan: Arc<Plan>,
+    /// As it was when the run was taken up; its spec never changes.
+    pub test: LoadTest,
     pub store: Store<Pod>,
     updates: mpsc::UnboundedSender<Update>,
 }
@@ -44,10 +47,11 @@ impl Effects {
     pub fn new(
         context: Arc<Context>,
         plan: Arc<Plan>,
+        test: LoadTest,
         store: Store<Pod>,
         updates: mpsc::UnboundedSender<Update>,
     ) -> Self {
-        let shared = Arc::new(Shared { context, plan, store, updates });
+        let shared = Arc::new(Shared { context, plan, test, store, updates });
         Self { shared, tasks: std::sync::Mutex::default() }
     }
 
@@ -93,6 +97,7 @@ impl Effects {
             Effect::Release { runners } => self.spawn(objects::release(s, runners)),
             Effect::KeepLogs => self.spawn(logs::keep(s)),
             Effect::Evaluate => self.spawn(evaluate::evaluate(s, status.clone())),
+            Effect::KeepRecord(draft) => self.spawn(report::keep(s, draft)),
             Effect::DeletePods => self.spawn(objects::delete_pods(s)),
             // Done by the run itself, with its record.
             Effect::RemoveFinalizer => {}

@@ -102,7 +102,8 @@ impl Run {
             Err(error) => return self.refuse(record, &error.to_string()).await,
         };
         let (updates, mut arrived) = mpsc::unbounded_channel::<Update>();
-        let effects = Effects::new(self.context.clone(), plan.clone(), self.pods.clone(), updates);
+        let test = LoadTest { status: None, ..record.object.clone() };
+        let effects = Effects::new(self.context.clone(), plan.clone(), test, self.pods.clone(), updates);
         let mut facts = Facts::default();
         loop {
             let started = Instant::now();

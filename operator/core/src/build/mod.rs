@@ -6,12 +6,13 @@ mod script;
 mod tests;
 
 use k8s_openapi::{
+    ByteString,
     api::core::v1::{ConfigMap, Pod},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use loadtest_crds::GROUP;
 
-use crate::{names::RunNames, plan::Plan};
+use crate::{names::RunNames, plan::Plan, record};
 
 pub use pod::{K6_API_PORT, RemoteWrite};
 
@@ -49,6 +50,22 @@ pub fn build_logs(names: &RunNames, logs: impl IntoIterator<Item = (String, Stri
             ..ObjectMeta::default()
         },
         data: Some(logs.into_iter().map(|(runner, log)| (format!("{runner}.log"), log)).collect()),
+        ..ConfigMap::default()
+    }
+}
+
+/// Where the record of the run is kept.
+#[must_use]
+pub fn build_record(names: &RunNames, record: Vec<u8>) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(names.record_config_map()),
+            namespace: Some(names.namespace.clone()),
+            labels: Some(names.labels()),
+            owner_references: Some(vec![owner(names)]),
+            ..ObjectMeta::default()
+        },
+        binary_data: Some([(record::KEY.to_owned(), ByteString(record))].into()),
         ..ConfigMap::default()
     }
 }

@@ -1,5 +1,7 @@
 //! Evaluating, Finished and deletion: runners released, logs kept, figures judged, pods gone.
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, Phase, StepState};
 
@@ -7,6 +9,7 @@ use super::{Effect, Pass, PodState, World, prepare::planned, run};
 use crate::{
     names::{Role, RunnerId},
     plan::Plan,
+    record::{self, Draft},
     verdict,
 };
 
@@ -147,22 +150,37 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         }
         Some((judgement, not_settled)) => (judgement, not_settled.clone()),
     };
-    let status = &mut pass.status;
+    // As a reader of the record will see it.
+    let before = record::as_written(&pass.status);
     let interrupted = plan
         .runners()
         .filter(|id| run::fate(plan, world, id) == run::RunnerFate::Ended { interrupted: true })
         .count();
     let facts = verdict::Facts {
-        planned: planned(status),
+        planned: planned(&before),
         interrupted_runners: interrupted,
         push_errors: world.facts.logs.map_or(0, |l| l.push_errors),
         not_settled,
     };
-    judgement.write_into(status);
-    let ruling = verdict::decide(&plan.policy, &plan.objectives, status, &facts);
-    status.verdict = Some(ruling.verdict);
-    status.reason = Some(ruling.reason.as_str().to_owned());
-    status.message = Some(ruling.message);
-    status.grounds = ruling.grounds;
+    let mut judged = verdict::conclude(plan, &before, judgement, &facts);
+    judged.finished_at = Some(MicroTime(world.now));
+    judged.report = Some(plan.names.record_config_map());
+    match (&world.facts.record, &world.facts.evidence) {
+        (None, Some(evidence)) => {
+            if !world.facts.dispatched.contains(Effect::KEEP_RECORD) {
+                let draft = Draft { status: before, facts, evidence: evidence.clone(), judged };
+                pass.effect(Effect::KeepRecord(Arc::new(draft)));
+            }
+            return false;
+        }
+        (Some(Ok(())), _) => {}
+        // Not worth a run: only that it can be judged again is lost.
+        (Some(Err(why)), _) => {
+            judged.report = None;
+            judged.grounds.push(format!("the record of the run could not be kept: {why}"));
+        }
+        (None, None) => judged.report = None,
+    }
+    pass.status = judged;
     true
 }

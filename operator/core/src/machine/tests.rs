@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,10 +12,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    evaluate::Judgement,
+    evaluate::{Judgement, Settings},
     k6::{ExecutionStatus, RunnerStatus},
     names::Role,
     pick::Candidate,
+    record::{Draft, Evidence},
 };
 
 const NOTHING: &str = r#"{
@@ -55,6 +57,7 @@ struct Cluster {
     teardowns: usize,
     deletes: Vec<String>,
     finalizer_gone: bool,
+    record: Option<Arc<Draft>>,
 }
 
 use crate::names::RunnerId;
@@ -246,7 +249,17 @@ impl Sim {
                 }
             }
             Effect::KeepLogs => facts.logs = Some(LogSummary::default()),
-            Effect::Evaluate => facts.judgement = Some((Judgement::default(), None)),
+            Effect::Evaluate => {
+                let settings = Settings { run_id: "uid-1".to_owned(), push: Duration::from_secs(1) };
+                facts.judgement = Some((Judgement::default(), None));
+                facts.evidence = Some(Arc::new(Evidence { settings, asked: Vec::new() }));
+            }
+            Effect::KeepRecord(draft) => {
+                // The status as the verdict will make it is in the record before it is anywhere else.
+                assert_eq!(draft.judged.verdict.is_some(), draft.status.verdict.is_none());
+                cluster.record = Some(draft);
+                facts.record = Some(Ok(()));
+            }
             Effect::DeletePods => {
                 cluster.pods.clear();
                 facts.pods_deleted = true;
@@ -290,6 +303,9 @@ fn an_undisturbed_run_goes_through_all_phases() {
     assert_eq!(fault.targets[0].uid, sim.cluster.deletes[0]);
     assert!(sim.cluster.pods.is_empty());
     assert!(sim.status.conditions.iter().any(|c| c.type_ == "Complete" && c.status == "True"));
+    let draft = sim.cluster.record.unwrap();
+    assert_eq!((sim.status.verdict, &sim.status.grounds), (draft.judged.verdict, &draft.judged.grounds));
+    assert_eq!(sim.status.report.as_deref(), Some("chat-record"));
 }
 
 #[test]

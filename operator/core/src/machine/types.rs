@@ -1,6 +1,9 @@
 //! What goes into a decision and what comes out of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -9,6 +12,7 @@ use crate::{
     k6::RunnerStatus,
     names::{Role, RunnerId},
     pick::Candidate,
+    record::{Draft, Evidence},
 };
 
 /// What was observed.
@@ -82,6 +86,10 @@ pub struct Facts {
     pub logs: Option<LogSummary>,
     /// The figures, and why they never settled, if they did not.
     pub judgement: Option<(Judgement, Option<String>)>,
+    /// What the figures were read from.
+    pub evidence: Option<Arc<Evidence>>,
+    /// The record of the run is written, or why it cannot be.
+    pub record: Option<Result<(), String>>,
     /// Figures so far, while the load runs.
     pub live: Option<Live>,
     pub pods_deleted: bool,
@@ -190,6 +198,8 @@ pub enum Effect {
     KeepLogs,
     /// Wait until the figures have settled, and judge them.
     Evaluate,
+    /// Write down what the verdict is decided from.
+    KeepRecord(Arc<Draft>),
     /// Delete all pods of the run.
     DeletePods,
     /// Let the API server remove the object.
@@ -197,6 +207,8 @@ pub enum Effect {
 }
 
 impl Effect {
+    pub const KEEP_RECORD: &str = "keep-record";
+
     /// Effects of the same key are handed out once by a process.
     #[must_use]
     pub fn key(&self) -> String {
@@ -220,6 +232,7 @@ impl Effect {
             Self::Release { .. } => "release".to_owned(),
             Self::KeepLogs => "keep-logs".to_owned(),
             Self::Evaluate => "evaluate".to_owned(),
+            Self::KeepRecord(_) => Self::KEEP_RECORD.to_owned(),
             Self::DeletePods => "delete-pods".to_owned(),
             Self::RemoveFinalizer => "remove-finalizer".to_owned(),
         }

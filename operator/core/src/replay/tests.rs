@@ -1,0 +1,167 @@
+use std::{sync::Arc, time::Duration};
+
+use loadtest_crds::{LoadTestStatus, Outcome, Verdict};
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    evaluate::{
+        Settings,
+        fake::{Event, Fake},
+    },
+    record::{Draft, Evidence, RecordError, VERSION, as_written},
+    verdict::Facts,
+};
+
+const START: i64 = 1_700_000_000;
+
+/// A minute of 20 requests a second, 100 ms each; one in `failing` fails.
+fn load(failing: i32) -> Fake {
+    let events: Vec<Event> = (0..1200)
+        .map(|n| Event {
+            at: START as f64 + f64::from(n) * 0.05 + 0.025,
+            took: 0.1,
+            answered: n % failing != 0,
+        })
+        .collect();
+    let mut fake = Fake::default();
+    fake.push("chat-0", 0.3, &events);
+    let depth = (0..=70).map(|second| ((START + second) as f64, f64::from(second as i32 % 7)));
+    fake.add("queue_depth", &[], depth);
+    fake
+}
+
+fn test(objectives: serde_json::Value) -> LoadTest {
+    let at = |second: i64| format!("2023-11-14T22:13:{second:02}.000000Z");
+    serde_json::from_value(json!({
+        "apiVersion": "loadtest.dev/v1alpha1", "kind": "LoadTest",
+        "metadata": {"name": "chat-7", "namespace": "loadtests", "uid": "4f1c", "annotations": {"by": "me"}},
+        "spec": {
+            "scenarios": [{"name": "chat", "script": {"inline": "x"}, "vus": 4, "duration": "60s"}],
+            "objectives": objectives,
+        },
+        "status": {
+            "phase": "Evaluating",
+            "acceptedAt": at(0),
+            "load": {
+                "startIntendedAt": at(20), "startedAt": at(20),
+                "plannedEndAt": "2023-11-14T22:14:20.000000Z", "endedAt": "2023-11-14T22:14:20.400000Z",
+                "scriptErrors": 0
+            },
+            "runners": {"total": 1, "ready": 1, "ended": 1},
+        },
+    }))
+    .unwrap()
+}
+
+fn objectives() -> serde_json::Value {
+    json!([
+        {"name": "success", "k6": {"metric": "http_req_failed"}, "atMost": "5%", "warnAbove": "4%"},
+        {"name": "depth", "query": "max(queue_depth)", "atMost": "10"},
+    ])
+}
+
+/// What the operator does: ask, conclude, write down.
+fn run(test: LoadTest, fake: &Fake) -> Record {
+    let status = test.status.clone().unwrap();
+    let plan = Plan::of(&test).unwrap();
+    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
+    let mut evaluation = Evaluation::of(&plan, &status, settings.clone());
+    let mut answers = Vec::new();
+    let judgement = loop {
+        match evaluation.step(answers) {
+            Step::Ask(requests) => answers = requests.iter().map(|r| (r.id, fake.answer(r))).collect(),
+            Step::Done(judgement) => break judgement,
+        }
+    };
+    let facts = Facts { planned: Duration::from_secs(60), ..Facts::default() };
+    let judged = verdict::conclude(&plan, &status, &judgement, &facts);
+    let evidence = Arc::new(Evidence { settings, asked: evaluation.into_asked() });
+    let record = Record::new(&test, &Draft { status, facts, evidence, judged });
+    Record::read(&record.write().unwrap()).unwrap()
+}
+
+fn again(record: &Record, limits: &[&str]) -> LoadTestStatus {
+    let limits: Vec<OtherLimit> = limits.iter().map(|text| text.parse().unwrap()).collect();
+    judge(record, &limits).unwrap().status.unwrap()
+}
+
+fn outcome(status: &LoadTestStatus, objective: &str) -> Outcome {
+    status.objectives.iter().find(|o| o.name == objective).unwrap().outcome
+}
+
+#[rstest]
+#[case::a_pass(50, Verdict::Pass)]
+#[case::a_warning(24, Verdict::Warn)]
+#[case::a_miss(10, Verdict::Warn)]
+fn with_its_own_limits_a_run_is_judged_the_same(#[case] failing: i32, #[case] verdict: Verdict) {
+    let record = run(test(objectives()), &load(failing));
+    assert_eq!(record.judged.verdict, Some(verdict));
+    let mut replayed = again(&record, &[]);
+    // What the machine sets beside the verdict, when it writes it.
+    assert!(replayed.display.is_some());
+    replayed.display = None;
+    replayed.phase = record.judged.phase;
+    assert_eq!(as_written(&replayed), record.judged);
+}
+
+// 24 of 1,200 failed: 2%. The queue was at most 6 long.
+#[rstest]
+#[case::the_same("success=5%", Outcome::Met, Verdict::Pass)]
+#[case::just_met("success=2%", Outcome::Met, Verdict::Pass)]
+#[case::stricter("success=1%", Outcome::Missed, Verdict::Warn)]
+#[case::of_a_query("depth=5", Outcome::Missed, Verdict::Warn)]
+#[case::of_a_query_just_met("depth=6", Outcome::Met, Verdict::Pass)]
+fn other_limits(#[case] limit: &str, #[case] expected: Outcome, #[case] verdict: Verdict) {
+    let status = again(&run(test(objectives()), &load(50)), &[limit]);
+    let (name, _) = limit.split_once('=').unwrap();
+    assert_eq!((outcome(&status, name), status.verdict), (expected, Some(verdict)), "{:?}", status.message);
+}
+
+#[test]
+fn two_other_limits_at_once() {
+    let status = again(&run(test(objectives()), &load(50)), &["success=1%", "depth=5"]);
+    assert_eq!((status.verdict, status.reason.as_deref()), (Some(Verdict::Fail), Some("ObjectivesMissed")));
+}
+
+#[test]
+fn a_question_that_was_not_asked_has_no_data() {
+    let mut record = run(test(objectives()), &load(50));
+    record.test.spec.objectives[1].query = Some("min(queue_depth)".to_owned());
+    let status = again(&record, &[]);
+    assert_eq!(outcome(&status, "depth"), Outcome::NoData);
+    assert_eq!(status.verdict, Some(Verdict::Inconclusive));
+    assert!(status.message.as_deref().unwrap().contains("its record has no answer"), "{:?}", status.message);
+}
+
+#[rstest]
+#[case("sucess=1%", "there are success, depth")]
+#[case("success=5 percent", "is no limit")]
+#[case("success=300ms", "write its limit in percent")]
+fn a_limit_that_cannot_be_is_refused_with_what_to_write(#[case] limit: &str, #[case] words: &str) {
+    let record = run(test(objectives()), &load(50));
+    let error = judge(&record, &[limit.parse().unwrap()]).unwrap_err().to_string();
+    assert!(error.contains(words), "{error}");
+}
+
+#[rstest]
+#[case("success")]
+#[case("=5%")]
+#[case("success=")]
+fn a_limit_has_a_name_and_a_value(#[case] text: &str) {
+    let error = text.parse::<OtherLimit>().unwrap_err().to_string();
+    assert!(error.contains("save-p95=250ms"), "{error}");
+}
+
+#[test]
+fn a_record_of_another_version_is_not_guessed_at() {
+    let mut record = run(test(objectives()), &load(50));
+    assert_eq!(record.test.metadata.annotations, None);
+    record.version = VERSION + 1;
+    let error = Record::read(&record.write().unwrap()).unwrap_err();
+    assert!(matches!(error, RecordError::Version(2)), "{error}");
+    let error = Record::read(b"{}").unwrap_err();
+    assert!(matches!(error, RecordError::Unreadable(_)), "{error}");
+    assert!(matches!(Record::read(&[0x1f, 0x8b, 0, 1]).unwrap_err(), RecordError::Unreadable(_)));
+}

@@ -1,0 +1,35 @@
+//! The record of a run, written where its user can read it.
+
+use std::sync::Arc;
+
+use kube::api::{Patch, PatchParams};
+use loadtest_core::{
+    build,
+    record::{Draft, Record},
+};
+
+use super::{Shared, persist};
+
+/// Writes the record of the run into its ConfigMap.
+pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
+    let result = write(&s, &draft).await;
+    if let Err(why) = &result {
+        tracing::warn!(why, "the record of the run cannot be kept");
+    }
+    s.tell(move |facts| facts.record = Some(result));
+}
+
+async fn write(s: &Shared, draft: &Draft) -> Result<(), String> {
+    let bytes = Record::new(&s.test, draft).write().map_err(|error| error.to_string())?;
+    let map = build::build_record(&s.plan.names, bytes);
+    let name = s.plan.names.record_config_map();
+    let params = PatchParams::apply("loadtest-operator").force();
+    let api = s.config_maps();
+    persist("keep the record of the run", || async {
+        match api.patch(&name, &params, &Patch::Apply(&map)).await {
+            Err(kube::Error::Api(refusal)) => Ok(Err(refusal.to_string())),
+            other => other.map(|_| Ok(())),
+        }
+    })
+    .await
+}
