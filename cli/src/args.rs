@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use loadtest_core::replay::OtherLimit;
 
 const EXIT_CODES: &str = "\
-Exit codes of run --wait, rerun --wait, watch and status, by verdict:
+Exit codes of run --wait, rerun --wait, watch, status and judge, by verdict:
   0 Pass   1 Fail   2 Warn   3 Inconclusive   4 Error   5 Aborted
   75 the run is not finished yet (status)
 Exit codes of all commands when they cannot do what was asked:
@@ -59,6 +60,9 @@ pub enum Command {
     Stop(StopArgs),
     /// Print what the k6 runners wrote.
     Logs(LogsArgs),
+    /// Judge a finished run again from its record, with its own limits or with others.
+    #[command(after_help = JUDGE_HELP)]
+    Judge(JudgeArgs),
 }
 
 #[derive(Args, Debug)]
@@ -159,6 +163,35 @@ pub struct LogsArgs {
 
     /// One runner, as in chat-0, or one scenario, as in chat. Default: all.
     pub runner: Option<String>,
+}
+
+const JUDGE_HELP: &str = "\
+Examples:
+  kubectl loadtest judge chat-failover-x7k2p --limit save-p95=250ms
+  kubectl loadtest judge chat-failover-x7k2p --save chat.json.gz
+  kubectl loadtest judge ./chat.json.gz --limit save-p95=250ms --limit kill-dbman=10s
+
+Exit codes, by the verdict that comes out:
+  0 Pass   1 Fail   2 Warn   3 Inconclusive   4 Error   5 Aborted
+  64 wrong usage   65 it is no record, or cannot be judged so   66 no such run, record or file";
+
+#[derive(Args, Debug)]
+pub struct JudgeArgs {
+    /// A finished run of the cluster by its name, or a file with a record. A file needs no cluster.
+    pub record: String,
+
+    /// Another limit for an objective, or for the recovery from a fault: NAME=LIMIT, as in save-p95=250ms. May be
+    /// repeated.
+    #[arg(long = "limit", value_name = "NAME=LIMIT")]
+    pub limits: Vec<OtherLimit>,
+
+    /// Also write the record to a file.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+
+    /// How to print it. json and yaml print the whole object as it was judged.
+    #[arg(short, long, value_enum, default_value_t = StatusOutput::Text, value_name = "FORMAT")]
+    pub output: StatusOutput,
 }
 
 #[cfg(test)]

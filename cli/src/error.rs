@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use loadtest_core::{record::RecordError, replay::ReplayError};
 use thiserror::Error;
 
 use crate::exit;
@@ -55,6 +56,18 @@ pub enum Error {
 
     #[error("{}: {source}", path.display())]
     Manifest { path: PathBuf, source: ManifestError },
+
+    #[error("{record}: {source}")]
+    NoRecord { record: String, source: RecordError },
+
+    #[error("LoadTest {name} has no record: {why}")]
+    NotRecorded { name: String, why: String },
+
+    #[error("{record} cannot be judged so: {source}")]
+    NotJudged { record: String, source: ReplayError },
+
+    #[error("failed to write {}: {source}", path.display())]
+    Save { path: PathBuf, source: std::io::Error },
 
     #[error("{message}")]
     NoLogs { message: String, advice: String },
@@ -117,9 +130,16 @@ impl Error {
             | Self::NoNamespace(_)
             | Self::Deleted(_)
             | Self::NoLogs { .. }
+            | Self::NotRecorded { .. }
             | Self::File { .. } => exit::NOT_FOUND,
-            Self::Manifest { .. } | Self::Refused { .. } | Self::Exists(_) => exit::BAD_MANIFEST,
-            Self::Api { .. } | Self::Internal { .. } | Self::OutputClosed => exit::FAILURE,
+            Self::Manifest { .. }
+            | Self::Refused { .. }
+            | Self::Exists(_)
+            | Self::NoRecord { .. }
+            | Self::NotJudged { .. } => exit::BAD_MANIFEST,
+            Self::Api { .. } | Self::Internal { .. } | Self::Save { .. } | Self::OutputClosed => {
+                exit::FAILURE
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands. Each does its work against the cluster and answers with an exit code; what it prints is made in
 //! [`crate::render`].
 
+mod judge;
 mod list;
 mod logs;
 mod rerun;
@@ -25,9 +26,13 @@ pub async fn execute(cli: Cli) -> Result<u8, Error> {
     if let Command::Run(args) = &cli.command {
         return run::execute(&cli.connection, args).await;
     }
+    // A record in a file is judged without a cluster.
+    if let Command::Judge(args) = &cli.command {
+        return judge::execute(&cli.connection, args).await;
+    }
     let cluster = Cluster::connect(&cli.connection).await?;
     match &cli.command {
-        Command::Run(_) => Ok(exit::USAGE),
+        Command::Run(_) | Command::Judge(_) => Ok(exit::USAGE),
         Command::Watch(args) => watch::execute(&cluster, args).await,
         Command::Status(args) => status::execute(&cluster, args).await,
         Command::List(args) => list::execute(&cluster, args).await,

@@ -2,10 +2,12 @@
 //!
 //! - [`status`]: everything about one run, put together from [`objectives`], [`faults`] and [`load`]
 //! - [`progress`]: one run while it goes on, as a block or a line
+//! - [`judged`]: what another judgement of a run changed
 //! - [`list`]: many runs, a line each
 //! - [`table`], [`text`], [`paint`]: columns, figures and colours
 
 pub mod faults;
+pub mod judged;
 pub mod list;
 pub mod load;
 pub mod objectives;

@@ -4,4 +4,6 @@
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod judge;
+#[cfg(test)]
 mod support;
