@@ -39,7 +39,7 @@ pub struct Fault {
     pub budget: Option<Budget>,
 }
 
-/// The harm that one injection may do, counted in the requests of the named objectives. At least one of
+/// The harm that one injection may do to each of the named objectives, counted in their requests. At least one of
 /// badRequests, downtime and worstSecond.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +57,7 @@ pub struct Budget {
 
     /// At most so much downtime: the good requests that are missing against the 60 s before the fault, divided
     /// by the median of a second there. A second without any good request is 1s; one with half of them is 500ms.
+    /// Measured to one push of k6 on either side: at least a second and a push, 2s where k6 pushes every second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downtime: Option<DurationText>,
 
@@ -135,7 +136,8 @@ pub struct RecoveryLimit {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub of: Vec<String>,
 
-    /// The longest time from the injection to the recovery, as in `5m`.
+    /// The longest time from the injection to the recovery, as in `5m`. At least a second and a push of k6; the
+    /// load must last until `at`, `within` and `hold` are over.
     #[x_kube(validation = Rule::new("!self.matches('^[0.]+[a-z]+$')").message("nothing recovers in no time: write how long it may take, as in 5m"))]
     pub within: DurationText,
 

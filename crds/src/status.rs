@@ -220,10 +220,6 @@ pub struct LoadStatus {
     /// Time from the first start sent to the last start acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_spread_milliseconds: Option<i64>,
-    /// Time from the first start sent to the last start sent. Where the spread is much longer, the runners were
-    /// slow to act on it: they want more CPU, or more nodes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub start_sent_within_milliseconds: Option<i64>,
     /// When the load is due to end, by the scripts' own plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_end_at: Option<MicroTime>,
@@ -399,7 +395,7 @@ pub struct RecoveryStatus {
     /// What came of the fault: Unmeasured, Recovered, NotBack, NoEffect (the objectives never left their
     /// limits) or NotExercised (the target served nothing before the fault).
     pub effect: FaultEffect,
-    /// Until the named alert first fired.
+    /// Until the named alert first fired. Not there where it did not fire, or had been firing before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detect_milliseconds: Option<i64>,
     /// How finely that could be measured.
@@ -444,12 +440,12 @@ pub enum FaultEffect {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = without_defaults)]
 pub struct BudgetStatus {
-    /// Met, NoData or Missed.
+    /// Met, Unclear (beyond a limit by less than the figures can tell), NoData or Missed.
     pub outcome: Outcome,
-    /// Requests that failed or were slower than the objective's limit.
+    /// Requests that failed or were slower than the objective's limit, of the objective that had the most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_requests: Option<i64>,
-    /// Missing good requests, in units of what was usual before the fault.
+    /// Missing good requests, in units of what was usual before the fault; known to one push on either side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downtime_milliseconds: Option<i64>,
     /// The largest share of bad requests in one second, as in `42%`.

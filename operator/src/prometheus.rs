@@ -7,10 +7,11 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use loadtest_core::{
-    ask::{Answer, Labels, Request, RequestKind},
+    ask::{AlertRule, Answer, Labels, Request, RequestKind},
     histogram::{Bucket, Histogram},
 };
-use serde::Deserialize;
+use reqwest::RequestBuilder;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::config::PrometheusEndpoint;
 
@@ -34,9 +35,9 @@ pub enum QueryError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+struct Envelope<T> {
     status: String,
-    data: Option<Data>,
+    data: Option<T>,
     error: Option<String>,
 }
 
@@ -80,6 +81,36 @@ struct NativeHistogram {
     buckets: Vec<(u8, String, String, String)>,
 }
 
+#[derive(Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    interval: f64,
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    name: String,
+    /// Of an alerting rule: its `for`, in seconds.
+    #[serde(default)]
+    duration: f64,
+}
+
+impl Groups {
+    /// The alerting rules of that name: a Prometheus that does not know the filter sends all rules.
+    fn of(&self, alert: &str) -> Answer {
+        let rules = self.groups.iter().flat_map(|group| {
+            let named = group.rules.iter().filter(|rule| rule.name == alert);
+            named.map(|rule| AlertRule { holds_for: rule.duration, every: group.interval })
+        });
+        Answer::Rules(rules.collect())
+    }
+}
+
 impl Prometheus {
     pub fn new(endpoint: &PrometheusEndpoint) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
@@ -115,12 +146,23 @@ impl Prometheus {
                 ];
                 self.ask("query_range", &range).await
             }
+            RequestKind::AlertRules => self.rules(&request.query).await,
         }
     }
 
+    async fn rules(&self, alert: &str) -> Result<Answer, QueryError> {
+        let asked = [("type", "alert"), ("rule_name[]", alert)];
+        let groups: Groups =
+            self.send(self.http.get(format!("{}/api/v1/rules", self.base)).query(&asked)).await?;
+        Ok(groups.of(alert))
+    }
+
     async fn ask(&self, path: &str, form: &[(&str, String)]) -> Result<Answer, QueryError> {
+        self.send(self.http.post(format!("{}/api/v1/{path}", self.base)).form(form)).await.map(answer)
+    }
+
+    async fn send<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> Result<T, QueryError> {
         let unreachable = |error: reqwest::Error| QueryError::Unreachable(chain(&error));
-        let mut request = self.http.post(format!("{}/api/v1/{path}", self.base)).form(form);
         if let Some(file) = &self.token_file {
             // Read each time: it may be rotated.
             let token = std::fs::read_to_string(file).map_err(|e| {
@@ -131,10 +173,10 @@ impl Prometheus {
         let response = request.send().await.map_err(unreachable)?;
         let code = response.status();
         let text = response.text().await.map_err(unreachable)?;
-        let body: Envelope = serde_json::from_str(&text)
+        let body: Envelope<T> = serde_json::from_str(&text)
             .map_err(|_| QueryError::Unreachable(format!("it answered {code} and not as Prometheus does")))?;
         match body {
-            Envelope { data: Some(data), .. } if body.status == "success" => Ok(answer(data)),
+            Envelope { data: Some(data), .. } if body.status == "success" => Ok(data),
             Envelope { error, .. } if code.is_client_error() => {
                 Err(QueryError::Refused(error.unwrap_or_default()))
             }
@@ -251,6 +293,17 @@ mod tests {
         let data = r#"{"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "0", "sum": "0"}]}]}"#;
         let expected = Answer::Histograms(vec![(Labels::new(), vec![(1.0, Histogram::default())])]);
         assert_eq!(read(data), expected);
+    }
+
+    #[test]
+    fn alerting_rules() {
+        let data = r#"{"groups": [{"name": "chat", "file": "f", "interval": 15, "rules": [
+            {"name": "DbmanDown", "type": "alerting", "duration": 30, "query": "up == 0", "alerts": []},
+            {"name": "Other", "type": "alerting", "duration": 60, "query": "up == 0", "alerts": []}]}]}"#;
+        let groups: Groups = serde_json::from_str(data).unwrap();
+        let rule = AlertRule { holds_for: 30.0, every: 15.0 };
+        assert_eq!(groups.of("DbmanDown"), Answer::Rules(vec![rule]));
+        assert_eq!(groups.of("DbmanUp"), Answer::Rules(vec![]));
     }
 
     #[test]

@@ -25,8 +25,16 @@ pub struct Request {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RequestKind {
-    Instant { at: Timestamp },
-    Range { from: Timestamp, to: Timestamp, step: Duration },
+    Instant {
+        at: Timestamp,
+    },
+    Range {
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    },
+    /// The alerting rules whose name the query is.
+    AlertRules,
 }
 
 /// What Prometheus said. It can be written down and read again without loss, NaN and infinities included.
@@ -40,6 +48,8 @@ pub enum Answer {
     Matrix(Vec<Series>),
     /// Native histograms: one time each for an instant query, and the times in order for a range query.
     Histograms(Vec<HistogramSeries>),
+    /// Alerting rules.
+    Rules(Vec<AlertRule>),
     /// The query failed, and why: in Prometheus's words, or those of the connection to it.
     Failed(String),
 }
@@ -51,6 +61,13 @@ pub struct Asked {
     pub query: String,
     pub kind: RequestKind,
     pub answer: Answer,
+}
+
+/// An alerting rule: for how long its condition must hold, and how often it is looked at, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertRule {
+    pub holds_for: f64,
+    pub every: f64,
 }
 
 /// Collects requests; the same question is asked once.
@@ -138,6 +155,17 @@ impl Answers {
         }
     }
 
+    /// The alerting rules that were asked for.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words for the user.
+    pub fn rules(&self, id: usize) -> Result<&[AlertRule], String> {
+        match self.0.get(&id) {
+            Some(Answer::Rules(rules)) => Ok(rules),
+            other => Err(no_answer(other)),
+        }
+    }
+
     /// The sum of an instant query's values; `None` without any series.
     ///
     /// # Errors
@@ -182,6 +210,7 @@ mod tests {
         labels(),
         vec![(1.0, Histogram { count: 3.0, sum: 0.7, buckets: vec![Bucket { lower: 0.2, upper: 0.25, count: 3.0 }] })],
     )]))]
+    #[case::rules(Answer::Rules(vec![AlertRule { holds_for: 30.0, every: 15.0 }]))]
     #[case::failed(Answer::Failed("no".to_owned()))]
     fn an_answer_comes_back_as_it_was_written(#[case] answer: Answer) {
         let written = serde_json::to_string(&answer).unwrap();
@@ -201,6 +230,7 @@ mod tests {
         for kind in [
             RequestKind::Instant { at },
             RequestKind::Range { from: at, to: at, step: Duration::from_millis(1500) },
+            RequestKind::AlertRules,
         ] {
             let request = Request { id: 7, query: "up".to_owned(), kind };
             let written = serde_json::to_string(&request).unwrap();

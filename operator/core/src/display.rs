@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loadtest_crds::{
-    Display, FaultState, LoadTestStatus, ObjectiveStatus, Outcome, WindowKind, WindowResult,
+    Display, FaultEffect, FaultState, LoadTestStatus, ObjectiveStatus, Outcome, WindowKind, WindowResult,
 };
 
 use crate::{
@@ -116,7 +116,7 @@ fn recovery(status: &LoadTestStatus) -> Option<String> {
     let never = status.faults.iter().find_map(|fault| {
         let recovery = fault.recovery.as_ref()?;
         let waited = ended?.duration_since(fault.injected_at.as_ref()?.0);
-        (recovery.outcome == Outcome::Missed && recovery.recover_milliseconds.is_none())
+        (recovery.effect == FaultEffect::NotBack)
             .then(|| format!("> {}", human(Duration::try_from(waited).unwrap_or_default())))
     });
     never.or_else(|| slowest_recovery(status).map(human))

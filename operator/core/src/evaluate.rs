@@ -13,16 +13,18 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind, WindowResult};
+use loadtest_crds::{
+    BudgetStatus, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind, WindowResult,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ask::{Answers, Asked, Asks, RequestKind},
     judge::{self, Finding, Outcomes},
-    plan::{ObjectivePlan, Plan, RecoveryPlan, objective::K6Samples},
+    plan::{FaultLimits, ObjectivePlan, Plan, objective::K6Samples},
     probe::Probe,
     promql::{self, K6Metrics, Split},
-    track::{self, FaultProbe},
+    track::{self, FaultProbe, Findings},
     windows::{self, Extent, Interval, Window, windows},
 };
 
@@ -51,6 +53,8 @@ pub struct Judgement {
     pub objectives: Vec<ObjectiveStatus>,
     /// By fault, in the order of the status.
     pub recoveries: Vec<(String, RecoveryStatus)>,
+    /// By fault, of those that have a budget.
+    pub budgets: Vec<(String, BudgetStatus)>,
     pub requests: Option<i64>,
     pub failed_requests: Option<i64>,
     pub iterations: Option<i64>,
@@ -61,7 +65,12 @@ impl Judgement {
     /// Records the figures.
     pub fn write_into(&self, status: &mut LoadTestStatus) {
         status.objectives.clone_from(&self.objectives);
-        write_recoveries(&self.recoveries, status);
+        for (name, recovery) in &self.recoveries {
+            if let Some(fault) = status.faults.iter_mut().find(|f| f.name == *name) {
+                fault.recovery = Some(recovery.clone());
+                fault.budget = self.budgets.iter().find(|(of, _)| of == name).map(|(_, b)| b.clone());
+            }
+        }
         let load = status.load.get_or_insert_default();
         load.requests = self.requests;
         load.failed_requests = self.failed_requests;
@@ -70,19 +79,11 @@ impl Judgement {
     }
 }
 
-fn write_recoveries(recoveries: &[(String, RecoveryStatus)], status: &mut LoadTestStatus) {
-    for (name, recovery) in recoveries {
-        if let Some(fault) = status.faults.iter_mut().find(|f| f.name == *name) {
-            fault.recovery = Some(recovery.clone());
-        }
-    }
-}
-
 /// The evaluation of one run, between its questions.
 #[derive(Debug)]
 pub struct Evaluation {
     objectives: Vec<ObjectivePlan>,
-    recoveries: Vec<(String, Option<RecoveryPlan>)>,
+    faults: Vec<(String, FaultLimits)>,
     status: LoadTestStatus,
     context: Context,
     answers: Answers,
@@ -142,15 +143,15 @@ impl Evaluation {
     /// An evaluation of a planned run.
     #[must_use]
     pub fn of(plan: &Plan, status: &LoadTestStatus, settings: Settings) -> Self {
-        let recoveries = plan.faults.iter().map(|f| (f.name.clone(), f.recovery.clone())).collect();
-        Self::new(&plan.objectives, recoveries, status, settings)
+        let faults = plan.faults.iter().map(|f| (f.name.clone(), f.limits.clone())).collect();
+        Self::new(&plan.objectives, faults, status, settings)
     }
 
-    /// An evaluation. Each fault comes with the recovery that is asked of it, if one is.
+    /// An evaluation. Each fault comes with what is asked of the system when it strikes.
     #[must_use]
     pub fn new(
         objectives: &[ObjectivePlan],
-        recoveries: Vec<(String, Option<RecoveryPlan>)>,
+        faults: Vec<(String, FaultLimits)>,
         status: &LoadTestStatus,
         settings: Settings,
     ) -> Self {
@@ -163,7 +164,7 @@ impl Evaluation {
         };
         Self {
             objectives: objectives.to_vec(),
-            recoveries,
+            faults,
             status: status.clone(),
             context,
             answers: Answers::default(),
@@ -219,10 +220,9 @@ impl Evaluation {
             dropped: total(promql::DROPPED_ITERATIONS, Split::Whole),
         };
         let mut faults = Vec::new();
-        for (name, plan) in &self.recoveries {
+        for (name, limits) in &self.faults {
             let Some(fault) = self.status.faults.iter().find(|f| f.name == *name) else { continue };
-            let probe =
-                track::probe(fault, plan.as_ref(), &self.objectives, &self.status, &self.context, &mut asks);
+            let probe = track::probe(fault, limits, &self.objectives, &self.status, &self.context, &mut asks);
             faults.push((name.clone(), probe));
         }
         self.next_id = asks.next_id();
@@ -231,15 +231,17 @@ impl Evaluation {
     }
 
     fn ask_for_figures(&mut self, totals: Totals, faults: &[(String, FaultProbe)]) -> Vec<Request> {
-        let recoveries: Vec<(String, RecoveryStatus)> =
-            faults.iter().map(|(name, probe)| (name.clone(), probe.assess(&self.answers))).collect();
-        write_recoveries(&recoveries, &mut self.status);
+        let found = track::assess(faults, &mut self.status, &self.context, &self.answers);
+        let budget = |(name, f): &(String, Findings)| Some((name.clone(), f.budget.clone()?));
+        let budgets = found.iter().filter_map(budget).collect();
+        let recoveries = found.into_iter().map(|(name, f)| (name, f.recovery)).collect();
         let requests = self.answers.vector(totals.requests).ok().and_then(Outcomes::of);
         let sum = |id| self.answers.sum(id).ok().flatten().map(judge::whole);
         let iterations = sum(totals.iterations);
         let judgement = Judgement {
             objectives: Vec::new(),
             recoveries,
+            budgets,
             requests: requests.map(|o| judge::whole(o.total())),
             failed_requests: requests.map(|o| judge::whole(o.failed)),
             // k6 has no series for what never happened.

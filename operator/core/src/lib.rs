@@ -9,7 +9,9 @@
 //! [`evaluate`] (what to ask Prometheus, over which [`windows`], and what the answers say) → [`verdict`].
 
 pub mod ask;
+pub mod budget;
 pub mod build;
+pub mod detect;
 pub mod display;
 pub mod duration;
 pub mod evaluate;

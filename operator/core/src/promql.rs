@@ -133,6 +133,12 @@ pub fn raw(selector: &str, reach_seconds: i64, at: Timestamp) -> String {
     format!("{selector}[{reach_seconds}s] @ {}", seconds(at))
 }
 
+/// The alert of this name, while it fires.
+#[must_use]
+pub fn firing(alert: &str) -> String {
+    format!("ALERTS{{alertname={},alertstate=\"firing\"}}", quoted(alert))
+}
+
 /// When the selected series were last written, the one that is furthest behind.
 #[must_use]
 pub fn last_written(selector: &str) -> String {
@@ -223,6 +229,7 @@ mod tests {
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),
             push_age(&metrics),
+            firing("DbmanDown"),
         ];
         for query in &all {
             parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));

@@ -10,6 +10,8 @@
 //!   fell unevenly into the cells before the fault too, one cell's requests may be missing besides. Not compared
 //!   where the load ramps, or with less than 5 cells before the fault.
 //!
+//! The fault had no effect where that holds from the injection on, and until as many pods as before were ready.
+//!
 //! A push brings what happened since the one before. So a bad request shows up to one push late and within
 //! one cell: the true end of the outage lies at most a cell and a push before the time found, which is
 //! therefore the upper end of what the measurement allows. Where pushes came late the end lies further back, and a
@@ -19,12 +21,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultStatus, Outcome, RecoveryStatus};
+use loadtest_crds::{FaultEffect, FaultStatus, Outcome, RecoveryStatus};
 
 use crate::{
     duration::human,
     judge::share_holds,
-    plan::objective::{Bound, RecoveryPlan},
+    plan::{RecoveryPlan, objective::Bound},
 };
 
 /// Shorter holds are measured as this: a pod that got SIGTERM lives up to 2 s more, what fails then shows up to
@@ -32,7 +34,8 @@ use crate::{
 const SHORTEST_HOLD: Duration = Duration::from_secs(5);
 /// The request rate is compared with that of this time before the fault.
 pub const BEFORE: Duration = Duration::from_secs(60);
-const USUAL_CELLS: usize = 5;
+/// With fewer cells than this before a fault nothing can be called usual.
+pub const USUAL_CELLS: usize = 5;
 const USUAL_SHARE: f64 = 0.9;
 
 /// What ended in one cell.
@@ -73,6 +76,24 @@ pub struct Incident<'a> {
     /// At the end of each cell from the injection on: how old the oldest runner's last push was. Empty where
     /// that is not known.
     pub push_ages: Vec<Duration>,
+    /// In which cell as many pods as before were ready again; `None` where that never came.
+    pub ready: Option<usize>,
+    /// What ended the cells, as in `load ended`.
+    pub end: &'static str,
+    /// The fault before this one that may still have been felt.
+    pub felt: Option<&'a str>,
+}
+
+/// The length of a cell: a push, in whole seconds.
+#[must_use]
+pub fn step(push: Duration) -> Duration {
+    Duration::from_secs(u64::try_from(push.as_millis().div_ceil(1000)).unwrap_or(1).max(1))
+}
+
+/// How finely anything can be told from cells: a cell and a push.
+#[must_use]
+pub fn resolution(push: Duration) -> Duration {
+    step(push) + push
 }
 
 /// Why a stretch does not count as recovered.
@@ -124,16 +145,18 @@ impl Allowed {
 }
 
 impl Track {
-    /// Makes cells of cumulative values, one per step from the first, of which number `injection` is at the
-    /// injection. Counts that fall, as a lost runner's may, add nothing.
+    /// Makes cells of the cumulative values before and after the injection, each a step apart. Counts that fall, as
+    /// a lost runner's may, add nothing.
     #[must_use]
-    pub fn new(objective: &str, allowed: Allowed, cumulative: &[Cell], injection: usize) -> Self {
-        let mut cells = cumulative.windows(2).map(|pair| {
-            let total = (pair[1].total - pair[0].total).max(0.0);
-            Cell { total, bad: (pair[1].bad - pair[0].bad).clamp(0.0, total) }
-        });
-        let before: Vec<Cell> = cells.by_ref().take(injection).collect();
-        Self { objective: objective.to_owned(), allowed, before, after: cells.collect() }
+    pub fn new(objective: &str, allowed: Allowed, before: &[Cell], after: &[Cell]) -> Self {
+        let cells = |cumulative: &[Cell]| -> Vec<Cell> {
+            let cells = cumulative.windows(2).map(|pair| {
+                let total = (pair[1].total - pair[0].total).max(0.0);
+                Cell { total, bad: (pair[1].bad - pair[0].bad).clamp(0.0, total) }
+            });
+            cells.collect()
+        };
+        Self { objective: objective.to_owned(), allowed, before: cells(before), after: cells(after) }
     }
 
     /// What was usual before the fault; `None` with too few cells to tell.
@@ -175,38 +198,44 @@ impl Incident<'_> {
     #[must_use]
     pub fn assess(&self) -> RecoveryStatus {
         if let Some(idle) = self.tracks.iter().find(|t| t.usual().is_some_and(|usual| usual.cell == 0.0)) {
-            return self.no_data(format!(
-                "{} had no request in the {} before the fault, so nothing shows what it broke",
+            let message = format!(
+                "{} had no request in the {} before the fault, so nothing shows what it broke: send some, or name another \
+                 objective",
                 idle.objective,
                 human(self.step * count(idle.before.len()))
-            ));
+            );
+            return RecoveryStatus { effect: FaultEffect::NotExercised, ..self.no_data(message) };
         }
         let hold = self.cells(self.plan.hold.max(SHORTEST_HOLD));
         let left = self.tracks.iter().map(|t| t.after.len()).min().unwrap_or(0);
-        let last = left.checked_sub(hold);
-        match last.and_then(|last| (0..=last).find(|at| self.is_good(*at, hold))) {
-            Some(0) => self.never_left(),
+        let Some(last) = left.checked_sub(hold) else { return self.not_back(left, hold) };
+        // While pods are missing the fault may be felt yet.
+        let felt_from = (0..=self.ready.unwrap_or(last).min(last)).find(|at| !self.is_good(*at, hold));
+        let Some(felt_from) = felt_from else { return self.no_effect() };
+        match (felt_from..=last).find(|at| self.is_good(*at, hold)) {
             Some(cell) => self.back(cell),
             None => self.not_back(left, hold),
         }
     }
 
-    fn never_left(&self) -> RecoveryStatus {
+    fn no_effect(&self) -> RecoveryStatus {
         let upper = self.resolution(0);
-        if upper > self.plan.within {
+        if let Some(within) = self.plan.within.as_ref().filter(|within| upper > within.time) {
             return self.no_data(format!(
                 "limit {} is finer than can be measured here ({}): raise within",
-                self.plan.within_text,
+                within.text,
                 human(upper)
             ));
         }
         let message = format!(
-            "never left its limits (a dip shorter than {} would not show), limit {}",
+            "no effect: {} never left the limits (a dip shorter than {} would not show){}",
+            self.plan.of.join(", "),
             human(upper),
-            self.plan.within_text
+            self.limit()
         );
         RecoveryStatus {
             outcome: Outcome::Met,
+            effect: FaultEffect::NoEffect,
             recover_milliseconds: Some(millis(upper)),
             recovered_at: Some(MicroTime(self.injected)),
             ..self.said(upper, message)
@@ -216,25 +245,29 @@ impl Incident<'_> {
     fn back(&self, cell: usize) -> RecoveryStatus {
         let upper = self.step * count(cell);
         let resolution = self.resolution(cell);
-        let met = upper <= self.plan.within;
+        let within = self.plan.within.as_ref();
+        let met = within.is_none_or(|within| upper <= within.time);
         let pushes_late = resolution > self.step + self.push;
-        if !met && pushes_late && upper.saturating_sub(resolution) <= self.plan.within {
+        if let Some(within) =
+            within.filter(|within| !met && pushes_late && upper.saturating_sub(resolution) <= within.time)
+        {
             return self.no_data(format!(
                 "back {} after the fault or up to {} before, since k6's pushes came late, limit {}: see whether \
                  Prometheus keeps up",
                 human(upper),
                 human(resolution),
-                self.plan.within_text
+                within.text
             ));
         }
         let message = format!(
-            "back {} after the fault, measured to {}, limit {}",
+            "back {} after the fault, measured to {}{}",
             human(upper),
             human(resolution),
-            self.plan.within_text
+            self.limit()
         );
         RecoveryStatus {
             outcome: if met { Outcome::Met } else { Outcome::Missed },
+            effect: FaultEffect::Recovered,
             recover_milliseconds: Some(millis(upper)),
             recovered_at: self.injected.checked_add(signed(upper)).ok().map(MicroTime),
             ..self.said(resolution, message)
@@ -247,9 +280,12 @@ impl Incident<'_> {
             return self.no_data("the load ended with the fault: lengthen the load".to_owned());
         }
         // Good from some cell to the end of the load, but not for long enough.
+        let in_time = |cell: usize| {
+            self.plan.within.as_ref().is_none_or(|within| self.step * count(cell) <= within.time)
+        };
         let tail = (left.saturating_sub(hold)..left)
             .find(|at| self.is_good(*at, left - at))
-            .filter(|at| left - at > 1 && self.step * count(*at) <= self.plan.within);
+            .filter(|at| left - at > 1 && in_time(*at));
         if let Some(cell) = tail {
             return self.no_data(format!(
                 "within its limits {} after the fault, but the load ended {} later, before the {} for which it must \
@@ -260,12 +296,17 @@ impl Incident<'_> {
             ));
         }
         let message = format!(
-            "> {} (load ended): {}, limit {}",
+            "> {} ({}): {}{}",
             human(self.step * count(left)),
+            self.end,
             self.blame(left, hold),
-            self.plan.within_text
+            self.limit()
         );
-        RecoveryStatus { outcome: Outcome::Missed, ..self.said(self.resolution(left), message) }
+        RecoveryStatus {
+            outcome: if self.plan.within.is_some() { Outcome::Missed } else { Outcome::NoData },
+            effect: FaultEffect::NotBack,
+            ..self.said(self.resolution(left), message)
+        }
     }
 
     fn no_data(&self, message: String) -> RecoveryStatus {
@@ -273,19 +314,23 @@ impl Incident<'_> {
     }
 
     fn said(&self, resolution: Duration, message: String) -> RecoveryStatus {
+        let felt = self.felt.map(|fault| format!(", with {fault} still felt")).unwrap_or_default();
         RecoveryStatus {
             resolution_milliseconds: Some(millis(resolution)),
-            within: Some(self.plan.within_text.clone()),
-            message: Some(message),
+            within: self.plan.within.as_ref().map(|within| within.text.clone()),
+            message: Some(format!("{message}{felt}")),
             ..RecoveryStatus::default()
         }
     }
 
+    /// `, limit 10s`, where there is one.
+    fn limit(&self) -> String {
+        self.plan.within.as_ref().map(|within| format!(", limit {}", within.text)).unwrap_or_default()
+    }
+
     /// How finely a recovery at a cell is measured: a cell and a push, or the age that pushes had by then.
     fn resolution(&self, cell: usize) -> Duration {
-        let normal = self.step + self.push;
-        let oldest = self.push_ages.iter().take(cell + 1).max().copied().unwrap_or_default();
-        if oldest > normal { self.step + oldest } else { normal }
+        finest(self.step, self.push, &self.push_ages, cell)
     }
 
     fn is_good(&self, from: usize, length: usize) -> bool {
@@ -320,13 +365,21 @@ impl Incident<'_> {
     }
 }
 
+/// How finely what happened up to a cell is known: to a cell and a push, or to the age that pushes had by then.
+#[must_use]
+pub fn finest(step: Duration, push: Duration, push_ages: &[Duration], cell: usize) -> Duration {
+    let normal = step + push;
+    let oldest = push_ages.iter().take(cell + 1).max().copied().unwrap_or_default();
+    if oldest > normal { step + oldest } else { normal }
+}
+
 /// The part of a recovery that the watch of the pods tells, and why there is no more.
 #[must_use]
 pub fn without_measurement(fault: &FaultStatus, plan: Option<&RecoveryPlan>, why: &str) -> RecoveryStatus {
     RecoveryStatus {
-        outcome: if plan.is_some() { Outcome::NoData } else { Outcome::Met },
+        outcome: if plan.is_some_and(|p| p.within.is_some()) { Outcome::NoData } else { Outcome::Met },
         ready_milliseconds: ready(fault),
-        within: plan.map(|p| p.within_text.clone()),
+        within: plan.and_then(|p| p.within.as_ref()).map(|within| within.text.clone()),
         message: Some(why.to_owned()),
         ..RecoveryStatus::default()
     }
@@ -340,7 +393,7 @@ pub fn ready(fault: &FaultStatus) -> Option<i64> {
     i64::try_from(replaced.duration_since(injected).as_millis()).ok()
 }
 
-fn millis(length: Duration) -> i64 {
+pub(crate) fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -348,7 +401,7 @@ fn signed(length: Duration) -> SignedDuration {
     SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX)
 }
 
-fn count(cells: usize) -> u32 {
+pub(crate) fn count(cells: usize) -> u32 {
     u32::try_from(cells).unwrap_or(u32::MAX)
 }
 

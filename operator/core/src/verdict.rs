@@ -10,8 +10,7 @@
 use std::time::Duration;
 
 use loadtest_crds::{
-    FaultState, LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy,
-    WindowResult,
+    LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy, WindowResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,13 +50,16 @@ pub enum Reason {
     ObjectivesMissed,
     ObjectiveMissed,
     RecoveryTooSlow,
+    BudgetExceeded,
     NotSettled,
     FiguresIncomplete,
     RunnerLost,
     RunnerInterrupted,
     LoadNotDelivered,
     FaultUnconfirmed,
+    NotSteady,
     FaultNotInjected,
+    NotExercised,
     NoData,
     NoObjectives,
     ScriptErrors,
@@ -75,13 +77,16 @@ impl Reason {
             Self::ObjectivesMissed => "ObjectivesMissed",
             Self::ObjectiveMissed => "ObjectiveMissed",
             Self::RecoveryTooSlow => "RecoveryTooSlow",
+            Self::BudgetExceeded => "BudgetExceeded",
             Self::NotSettled => "NotSettled",
             Self::FiguresIncomplete => "FiguresIncomplete",
             Self::RunnerLost => "RunnerLost",
             Self::RunnerInterrupted => "RunnerInterrupted",
             Self::LoadNotDelivered => "LoadNotDelivered",
             Self::FaultUnconfirmed => "FaultUnconfirmed",
+            Self::NotSteady => "NotSteady",
             Self::FaultNotInjected => "FaultNotInjected",
+            Self::NotExercised => "NotExercised",
             Self::NoData => "NoData",
             Self::NoObjectives => "NoObjectives",
             Self::ScriptErrors => "ScriptErrors",
@@ -144,9 +149,10 @@ pub fn decide(
     let mut grounds = Vec::new();
     of_figures(facts, &mut grounds);
     of_load(status, facts, &mut grounds);
-    of_faults(status, &mut grounds);
+    faults::of_faults(status, &mut grounds);
     of_objectives(policy, plans, status, figures_whole, &mut grounds);
-    of_recoveries(status, figures_whole, &mut grounds);
+    faults::of_recoveries(status, figures_whole, &mut grounds);
+    faults::of_budgets(status, figures_whole, &mut grounds);
     if plans.is_empty() {
         grounds.push(Ground {
             verdict: Verdict::Inconclusive,
@@ -221,28 +227,6 @@ fn of_objectives(
 
 fn has(objective: &ObjectiveStatus, outcome: Outcome) -> bool {
     objective.windows.iter().any(|w| w.outcome == outcome)
-}
-
-fn of_recoveries(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec<Ground>) {
-    let lost = status.runners.as_ref().is_some_and(|r| r.lost > 0);
-    for fault in &status.faults {
-        let Some(recovery) = fault.recovery.as_ref().filter(|r| r.within.is_some()) else { continue };
-        let message = recovery.message.as_deref().unwrap_or("not measured");
-        let (verdict, reason, mark) = match recovery.outcome {
-            Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
-            Outcome::Warn | Outcome::Unclear => (Verdict::Warn, Reason::InWarningBand, "warning"),
-            // The fault itself says why there is no recovery.
-            Outcome::NoData if fault.state != FaultState::Injected => continue,
-            Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => {
-                (Verdict::Inconclusive, Reason::NoData, "no data")
-            }
-            Outcome::Missed if figures_whole && !lost => (Verdict::Fail, Reason::RecoveryTooSlow, "not met"),
-            Outcome::Missed if lost => (Verdict::Inconclusive, Reason::RunnerLost, "not met"),
-            Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete, "not met"),
-        };
-        let text = format!("{mark}: recovery from {}: {message}", fault.name);
-        grounds.push(Ground { verdict, reason, text });
-    }
 }
 
 fn of_figures(facts: &Facts, grounds: &mut Vec<Ground>) {
@@ -327,28 +311,6 @@ fn load_line(load: &LoadStatus, facts: &Facts) -> String {
     format!("load: {requests}{} (planned {})", lasted.unwrap_or_default(), human(facts.planned))
 }
 
-fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
-    for fault in &status.faults {
-        let name = &fault.name;
-        let why = fault.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
-        let ground = match fault.state {
-            FaultState::Injected => continue,
-            FaultState::Failed => (Verdict::Error, Reason::FaultFailed, format!("fault {name} failed{why}")),
-            FaultState::Unconfirmed => (
-                Verdict::Inconclusive,
-                Reason::FaultUnconfirmed,
-                format!("fault {name} may have happened, but not provably by this run{why}"),
-            ),
-            FaultState::Pending | FaultState::Intended | FaultState::NotInjected => (
-                Verdict::Inconclusive,
-                Reason::FaultNotInjected,
-                format!("fault {name} was not injected{why}"),
-            ),
-        };
-        grounds.push(Ground { verdict: ground.0, reason: ground.1, text: ground.2 });
-    }
-}
-
 /// `not met: save-p95 in fault kill-dbman: 7.1% of 9,204 requests …`
 fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
     let mark = match window.outcome {
@@ -393,5 +355,6 @@ fn all_met(status: &LoadTestStatus) -> String {
     format!("{objectives}{over}{recovery}")
 }
 
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, Plateau, WindowKind};
+use loadtest_crds::{
+    FaultEffect, FaultState, FaultStatus, LoadTestStatus, Plateau, RecoveryStatus, WindowKind,
+};
 
 use crate::k6;
 
@@ -153,12 +155,13 @@ fn steady(status: &LoadTestStatus, load: Interval) -> Extent {
 
 /// From the injection until both the pods are replaced and the objectives hold again; until the end of the
 /// load where that never came.
-fn disturbance(fault: &FaultStatus, load: Interval) -> Option<Interval> {
+#[must_use]
+pub fn disturbance(fault: &FaultStatus, load: Interval) -> Option<Interval> {
     let from = match fault.state {
         FaultState::NotInjected | FaultState::Pending => return None,
         _ => fault.injected_at.as_ref().or(fault.due_at.as_ref())?.0,
     };
-    let recovery = fault.recovery.as_ref().filter(|r| r.within.is_some());
+    let recovery = measured_recovery(fault);
     let replaced = fault.replaced_at.as_ref().map(|t| t.0);
     let recovered = recovery.map(|r| r.recovered_at.as_ref().map(|t| t.0));
     let to = match (replaced, recovered) {
@@ -167,6 +170,11 @@ fn disturbance(fault: &FaultStatus, load: Interval) -> Option<Interval> {
         _ => load.to,
     };
     Interval::new(from.max(load.from), to.min(load.to))
+}
+
+/// The recovery of a fault, where one was asked for or measured for its budget.
+fn measured_recovery(fault: &FaultStatus) -> Option<&RecoveryStatus> {
+    fault.recovery.as_ref().filter(|r| r.within.is_some() || r.effect != FaultEffect::Unmeasured)
 }
 
 fn of_fault(fault: &FaultStatus, load: Interval) -> Extent {
@@ -183,7 +191,7 @@ fn of_recovery(fault: &FaultStatus, load: Interval) -> Extent {
         return never(fault);
     }
     let name = &fault.name;
-    let Some(recovery) = fault.recovery.as_ref().filter(|r| r.within.is_some()) else {
+    let Some(recovery) = measured_recovery(fault) else {
         return Extent::Nothing(format!("fault {name} has no recovery, which alone says when it is over"));
     };
     let Some(MicroTime(replaced)) = fault.replaced_at else {

@@ -23,7 +23,8 @@ pub async fn check(s: Arc<Shared>) {
         prometheus(&s),
         faults(&s)
     );
-    let problems: Vec<Problem> = scripts.into_iter().flatten().chain(prometheus).chain(faults).collect();
+    let problems: Vec<Problem> =
+        scripts.into_iter().flatten().chain(prometheus).chain(too_fine(&s)).chain(faults).collect();
     s.tell(move |facts| facts.preflight = Some(problems));
 }
 
@@ -74,6 +75,13 @@ async fn prometheus(s: &Shared) -> Vec<Problem> {
         })
         .into_iter()
         .collect()
+}
+
+/// Limits of faults that are finer than k6's figures.
+fn too_fine(s: &Shared) -> Vec<Problem> {
+    let Some(endpoint) = s.context.config.prometheus.get(&s.plan.prometheus) else { return Vec::new() };
+    let refused = s.plan.faults.iter().filter_map(|fault| fault.too_fine(endpoint.push_interval));
+    refused.map(|message| Problem { reason: "LimitTooFine", message }).collect()
 }
 
 async fn faults(s: &Shared) -> Vec<Problem> {

@@ -109,6 +109,7 @@ fn recovered(milliseconds: Option<i64>) -> FaultStatus {
         injected_at: at(48),
         recovery: Some(RecoveryStatus {
             outcome: if milliseconds.is_some() { Met } else { Missed },
+            effect: if milliseconds.is_some() { FaultEffect::Recovered } else { FaultEffect::NotBack },
             recover_milliseconds: milliseconds,
             ..RecoveryStatus::default()
         }),

@@ -10,7 +10,8 @@ use promql_parser::parser::{
 };
 
 use crate::{
-    ask::{Answer, Labels, Request, RequestKind},
+    ask::{AlertRule, Answer, Labels, Request, RequestKind},
+    histogram::{Bucket, Histogram},
     probe::seconds,
 };
 
@@ -27,6 +28,7 @@ type Vector = Vec<(Labels, Value)>;
 #[derive(Clone, Debug, Default)]
 pub struct Fake {
     series: BTreeMap<Labels, Vec<(f64, Value)>>,
+    pub rules: Vec<AlertRule>,
 }
 
 /// One request as k6 sees it: when it ended, in seconds, how long it took, and whether it was answered.
@@ -103,13 +105,29 @@ impl Fake {
             (RequestKind::Instant { at }, expression) => {
                 let at = seconds(at);
                 let vector = self.evaluate(expression, at);
+                if vector.iter().any(|(_, value)| matches!(value, Value::Histogram(_))) {
+                    let one = |(labels, value)| (labels, vec![(at, histogram(&value))]);
+                    return Answer::Histograms(vector.into_iter().map(one).collect());
+                }
                 Answer::Vector(
                     vector.into_iter().map(|(labels, value)| (labels, at, number(&value))).collect(),
                 )
             }
             (RequestKind::Range { from, to, step }, expression) => {
-                Answer::Matrix(self.range(expression, from, to, step))
+                let all = self.range(expression, from, to, step);
+                let points = |all: Vec<(Labels, Vec<(f64, Value)>)>| all.into_iter();
+                if all.iter().flat_map(|(_, points)| points).any(|(_, v)| matches!(v, Value::Histogram(_))) {
+                    let series = points(all).map(|(labels, points)| {
+                        (labels, points.iter().map(|(at, value)| (*at, histogram(value))).collect())
+                    });
+                    return Answer::Histograms(series.collect());
+                }
+                let series = points(all).map(|(labels, points)| {
+                    (labels, points.iter().map(|(at, value)| (*at, number(value))).collect())
+                });
+                Answer::Matrix(series.collect())
             }
+            (RequestKind::AlertRules, _) => Answer::Rules(self.rules.clone()),
         }
     }
 
@@ -119,12 +137,12 @@ impl Fake {
         from: Timestamp,
         to: Timestamp,
         step: Duration,
-    ) -> Vec<(Labels, Vec<(f64, f64)>)> {
-        let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
+    ) -> Vec<(Labels, Vec<(f64, Value)>)> {
+        let mut series: BTreeMap<Labels, Vec<(f64, Value)>> = BTreeMap::new();
         let mut at = seconds(from);
         while at <= seconds(to) + 1e-6 {
             for (labels, value) in self.evaluate(expression, at) {
-                series.entry(labels).or_default().push((at, number(&value)));
+                series.entry(labels).or_default().push((at, value));
             }
             at += step.as_secs_f64();
         }
@@ -282,8 +300,15 @@ fn unnamed(labels: &Labels) -> Labels {
 fn number(value: &Value) -> f64 {
     match value {
         Value::Number(number) => *number,
-        Value::Histogram(_) => panic!("a histogram is no answer: every template turns it into numbers"),
+        Value::Histogram(_) => panic!("a histogram is no number"),
     }
+}
+
+/// A bucket for each observation, which ends there.
+fn histogram(value: &Value) -> Histogram {
+    let Value::Histogram(took) = value else { panic!("no histogram") };
+    let buckets = took.iter().map(|took| Bucket { lower: took * 0.999, upper: *took, count: 1.0 }).collect();
+    Histogram { count: took.len() as f64, sum: took.iter().sum(), buckets }
 }
 
 fn time(at: Option<&AtModifier>) -> Option<f64> {

@@ -7,6 +7,7 @@ use super::{
     fake::{Event, Fake},
     *,
 };
+use crate::plan::{RecoveryPlan, TimeLimit};
 
 /// The load starts here, and lasts a minute.
 const START: i64 = 1_700_000_000;
@@ -50,13 +51,14 @@ fn kill(injected: f64, replaced: f64) -> FaultStatus {
     }
 }
 
-fn recovery(of: &[&str]) -> RecoveryPlan {
-    RecoveryPlan {
+fn recovery(of: &[&str]) -> FaultLimits {
+    let recovery = RecoveryPlan {
         of: of.iter().map(|name| (*name).to_owned()).collect(),
-        within: Duration::from_secs(10),
-        within_text: "10s".to_owned(),
+        within: Some(TimeLimit { time: Duration::from_secs(10), text: "10s".to_owned() }),
         hold: Duration::from_secs(5),
-    }
+        alert: None,
+    };
+    FaultLimits { recovery: Some(recovery), budget: None }
 }
 
 fn objective(name: &str, objective: Objective) -> ObjectivePlan {
@@ -85,7 +87,7 @@ fn p95(windows: &[WindowKind]) -> ObjectivePlan {
 }
 
 fn judge(fake: &Fake, objectives: &[ObjectivePlan], faults: Vec<FaultStatus>, of: &[&str]) -> Judgement {
-    let recoveries = faults.iter().map(|f| (f.name.clone(), Some(recovery(of)))).collect();
+    let recoveries = faults.iter().map(|f| (f.name.clone(), recovery(of))).collect();
     let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
     let mut evaluation = Evaluation::new(objectives, recoveries, &status(faults), settings);
     let mut answers = Vec::new();
@@ -265,7 +267,7 @@ fn a_fault_that_was_not_injected_has_no_window_and_no_recovery() {
 fn prometheus_that_does_not_answer_is_no_data_everywhere() {
     let objectives = [success(&ALL), p95(&ALL)];
     let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
-    let recoveries = vec![("kill-dbman".to_owned(), Some(recovery(&["save-p95"])))];
+    let recoveries = vec![("kill-dbman".to_owned(), recovery(&["save-p95"]))];
     let mut evaluation = Evaluation::new(&objectives, recoveries, &status(vec![kill(20.0, 24.0)]), settings);
     let mut answers = Vec::new();
     let judgement = loop {

@@ -18,6 +18,9 @@ const LEAD: Duration = Duration::from_secs(2);
 /// A fault that an absent operator missed by more than this is not injected: it would test something else.
 const MAX_LATENESS: Duration = Duration::from_secs(30);
 
+/// How the message of a fault begins that was skipped since the system was unhealthy before it.
+pub const NOT_STEADY: &str = "not steady";
+
 /// Takes one fault a step further.
 pub fn advance(pass: &mut Pass, index: usize, plan: &FaultPlan, world: &World) {
     let Some(recorded) = pass.status.faults.get(index) else { return };

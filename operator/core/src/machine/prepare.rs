@@ -9,11 +9,7 @@ use loadtest_crds::{
 };
 
 use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
-use crate::{
-    duration, k6,
-    names::RunnerId,
-    plan::{FaultPlan, Plan},
-};
+use crate::{duration, k6, names::RunnerId, plan::Plan};
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
 const OVERRUN: Duration = Duration::from_secs(300);
@@ -143,17 +139,7 @@ fn record(status: &mut LoadTestStatus, name: &str, required: &k6::Requirements) 
 /// A fault that cannot be judged, since the load is over by then.
 fn late_fault(status: &LoadTestStatus, plan: &Plan) -> Option<String> {
     let length = planned(status);
-    let needed = |f: &FaultPlan| f.at + f.recovery.as_ref().map_or(Duration::ZERO, |r| r.hold);
-    plan.faults.iter().find(|f| needed(f) >= length).map(|f| {
-        format!(
-            "fault {} needs load until {} after the start ({} and the hold of its recovery), but the load \
-             lasts {}: lengthen the load beyond that, or move the fault",
-            f.name,
-            duration::human(needed(f)),
-            duration::human(f.at),
-            duration::human(length)
-        )
-    })
+    plan.faults.iter().find_map(|fault| fault.too_late(length))
 }
 
 /// How long the load is planned to last.
@@ -330,8 +316,6 @@ fn started(pass: &mut Pass, plan: &Plan, _: &Facts, starts: &[RunnerStart], now:
     let load = pass.status.load.get_or_insert_with(LoadStatus::default);
     load.started_at = Some(MicroTime(last));
     load.start_spread_milliseconds = Some(millis_between(first, last));
-    load.start_sent_within_milliseconds =
-        starts.iter().map(|s| s.sent).max().map(|sent| millis_between(first, sent));
     load.planned_end_at = Some(MicroTime(last + length));
     if let Some(runners) = &mut pass.status.runners {
         runners.lost = i32::try_from(failed.len()).unwrap_or(i32::MAX);

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use loadtest_crds::{Fault, LoadTest, Pick, Runner, Scenario, VerdictPolicy, text::DurationText};
+use loadtest_crds::{LoadTest, Runner, Scenario, VerdictPolicy, text::DurationText};
 
 use crate::{
     duration,
     names::{self, RunNames, RunnerId},
 };
 
+pub mod fault;
 pub mod objective;
 
-pub use objective::{ObjectiveError, ObjectivePlan, RecoveryPlan};
+pub use fault::{Action, BudgetPlan, FaultLimits, FaultPlan, PickPlan, RecoveryPlan, TimeLimit};
+pub use objective::{ObjectiveError, ObjectivePlan};
 
 /// A run as it will be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,34 +38,6 @@ pub struct ScenarioPlan {
     pub load: Option<(i32, Duration)>,
 }
 
-/// One fault.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FaultPlan {
-    pub name: String,
-    /// After the measured start of the load.
-    pub at: Duration,
-    pub namespace: String,
-    pub selector: LabelSelector,
-    pub pick: PickPlan,
-    pub allow_no_ready: bool,
-    pub action: Action,
-    pub recovery: Option<RecoveryPlan>,
-}
-
-/// How many of the matching pods a fault takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PickPlan {
-    Count(usize),
-    Percent(usize),
-    All,
-}
-
-/// What a fault does to its targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    PodKill { grace_period_seconds: u32 },
-}
-
 /// The spec asks for something that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -76,8 +49,13 @@ pub enum PlanError {
     NoAction { fault: String },
     #[error("fault {fault}: pick exactly one of count, percent or all")]
     NoPick { fault: String },
-    #[error("fault {fault}: recovery.of names {objective}, which is not a k6 objective of this LoadTest")]
-    RecoveryOf { fault: String, objective: String },
+    #[error(
+        "fault {fault}: {field}.of names {objective}, which is not a k6 objective of this LoadTest: name objectives \
+         with k6"
+    )]
+    Witness { fault: String, field: &'static str, objective: String },
+    #[error("fault {fault}: budget.worstSecond: `{text}` is no share: write it as in 50%")]
+    WorstSecond { fault: String, text: String },
     #[error(transparent)]
     Objective(#[from] ObjectiveError),
 }
@@ -152,73 +130,6 @@ impl ScenarioPlan {
     #[must_use]
     pub fn parallelism(&self) -> u32 {
         u32::try_from(self.spec.parallelism).unwrap_or(1).max(1)
-    }
-}
-
-impl FaultPlan {
-    fn of(fault: &Fault, own_namespace: &str, objectives: &[ObjectivePlan]) -> Result<Self, PlanError> {
-        let name = fault.name.clone();
-        let field = |f: &str| format!("fault {}: {f}", fault.name);
-        let kill = fault.pod_kill.as_ref().ok_or_else(|| PlanError::NoAction { fault: name.clone() })?;
-        let recovery = match &fault.recovery {
-            None => None,
-            Some(limit) => {
-                if let Some(unknown) = limit
-                    .of
-                    .iter()
-                    .find(|n| !objectives.iter().any(|o| o.name == **n && o.figure.is_client_side()))
-                {
-                    return Err(PlanError::RecoveryOf { fault: name, objective: unknown.clone() });
-                }
-                Some(RecoveryPlan {
-                    of: limit.of.clone(),
-                    within: time(&field("recovery.within"), &limit.within)?,
-                    within_text: limit.within.to_string(),
-                    hold: time(&field("recovery.hold"), &limit.hold)?,
-                })
-            }
-        };
-        Ok(Self {
-            at: time(&field("at"), &fault.at)?,
-            namespace: fault.target.namespace.clone().unwrap_or_else(|| own_namespace.to_owned()),
-            selector: fault.target.selector.clone(),
-            pick: PickPlan::of(&fault.target.pick)
-                .ok_or_else(|| PlanError::NoPick { fault: name.clone() })?,
-            allow_no_ready: fault.target.allow_no_ready,
-            action: Action::PodKill {
-                grace_period_seconds: u32::try_from(kill.grace_period_seconds).unwrap_or_default(),
-            },
-            recovery,
-            name,
-        })
-    }
-
-    /// The selector as kubectl's `-l` takes it.
-    #[must_use]
-    pub fn selector_text(&self) -> String {
-        let labels = self.selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}"));
-        let expressions = self.selector.match_expressions.iter().flatten().map(|e| {
-            let values = || e.values.as_deref().unwrap_or_default().join(",");
-            match e.operator.as_str() {
-                "In" => format!("{} in ({})", e.key, values()),
-                "NotIn" => format!("{} notin ({})", e.key, values()),
-                "DoesNotExist" => format!("!{}", e.key),
-                _ => e.key.clone(),
-            }
-        });
-        labels.chain(expressions).collect::<Vec<_>>().join(",")
-    }
-}
-
-impl PickPlan {
-    fn of(pick: &Pick) -> Option<Self> {
-        let positive = |n: i32| usize::try_from(n).ok().filter(|n| *n > 0);
-        match (pick.count, pick.percent, pick.all) {
-            (Some(n), None, None) => positive(n).map(Self::Count),
-            (None, Some(p), None) => positive(p).map(Self::Percent),
-            (None, None, Some(true)) => Some(Self::All),
-            _ => None,
-        }
     }
 }
 

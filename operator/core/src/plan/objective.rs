@@ -1,6 +1,6 @@
 //! Objectives, checked: which figure, which limit, in which windows.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use loadtest_crds::{K6Figure, NoDataPolicy, Objective, VerdictPolicy, WindowKind, text::LimitText};
 use promql_parser::parser::{self, Expr, value::ValueType};
@@ -47,18 +47,6 @@ pub struct K6Samples {
 pub enum Bound {
     AtMost(Limit),
     AtLeast(Limit),
-}
-
-/// How fast the system must be back after a fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoveryPlan {
-    /// Names of the objectives, all of them with figures of k6.
-    pub of: Vec<String>,
-    pub within: Duration,
-    /// The limit as the user wrote it.
-    pub within_text: String,
-    /// For how long the objectives must hold to count as recovered.
-    pub hold: Duration,
 }
 
 /// An objective that cannot be judged as written.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::plan::TimeLimit;
 
 const INJECTED: i64 = 1_700_000_000;
 
@@ -24,9 +25,9 @@ fn cells(picture: &str) -> Vec<Cell> {
 fn plan(within: u64, hold: u64) -> RecoveryPlan {
     RecoveryPlan {
         of: vec!["save".to_owned()],
-        within: Duration::from_secs(within),
-        within_text: format!("{within}s"),
+        within: Some(TimeLimit { time: Duration::from_secs(within), text: format!("{within}s") }),
         hold: Duration::from_secs(hold),
+        alert: None,
     }
 }
 
@@ -44,6 +45,9 @@ fn incident(plan: &RecoveryPlan, tracks: Vec<Track>) -> Incident<'_> {
         flat_cells: None,
         tracks,
         push_ages: vec![],
+        ready: Some(0),
+        end: "load ended",
+        felt: None,
     }
 }
 
@@ -66,7 +70,7 @@ fn assess(after: &str) -> RecoveryStatus {
     "..........",
     Outcome::Met,
     Some(2000),
-    "never left its limits (a dip shorter than 2s would not show)"
+    "no effect: save never left the limits (a dip shorter than 2s would not show)"
 )]
 #[case::never_back(
     "!!!!!!!!!!!!",
@@ -139,6 +143,60 @@ fn a_rate_is_not_compared_where_the_load_ramps_or_nothing_was_before() {
     assert_eq!(assess_with("..........", "!!----------", &plan(10, 5), Some(99)).outcome, Outcome::Missed);
 }
 
+#[rstest]
+#[case::back("!!!........", FaultEffect::Recovered)]
+#[case::too_slow("!!!!!!!!!!!!.......", FaultEffect::Recovered)]
+#[case::never_felt("..........", FaultEffect::NoEffect)]
+#[case::never_back("!!!!!!!!!!!!", FaultEffect::NotBack)]
+#[case::load_too_short("!!!...", FaultEffect::Unmeasured)]
+#[case::no_load_left("", FaultEffect::Unmeasured)]
+fn what_came_of_it(#[case] after: &str, #[case] effect: FaultEffect) {
+    assert_eq!(assess(after).effect, effect);
+}
+
+#[test]
+fn a_target_that_served_nothing_was_not_exercised() {
+    let status = assess_with("          ", "..........", &plan(10, 5), None);
+    assert_eq!((status.outcome, status.effect), (Outcome::NoData, FaultEffect::NotExercised));
+}
+
+/// The pods are back after 8 s, and what broke when they went was felt after 6 s: that is no "no effect".
+#[rstest]
+#[case::while_pods_are_missing(Some(8), FaultEffect::Recovered, Some(8000))]
+#[case::never_replaced(None, FaultEffect::Recovered, Some(8000))]
+#[case::after_the_pods_were_back(Some(0), FaultEffect::NoEffect, Some(2000))]
+fn an_effect_may_come_late(
+    #[case] ready: Option<usize>,
+    #[case] effect: FaultEffect,
+    #[case] recover: Option<i64>,
+) {
+    let plan = plan(10, 5);
+    let tracks = vec![track("save", "..........", "......!!.........")];
+    let status = Incident { ready, ..incident(&plan, tracks) }.assess();
+    assert_eq!((status.effect, status.recover_milliseconds), (effect, recover), "{:?}", status.message);
+}
+
+#[rstest]
+#[case::back("!!!........", Outcome::Met, "back 3s after the fault, measured to 2s, with other still felt")]
+#[case::not_back(
+    "!!!!!!!!!!",
+    Outcome::NoData,
+    "> 10s (measured no longer): save was not back within its limit"
+)]
+fn without_a_limit_it_is_measured_and_not_judged(
+    #[case] after: &str,
+    #[case] outcome: Outcome,
+    #[case] message: &str,
+) {
+    let plan = RecoveryPlan { within: None, ..plan(10, 5) };
+    let tracks = vec![track("save", "..........", after)];
+    let incident = Incident { end: "measured no longer", felt: Some("other"), ..incident(&plan, tracks) };
+    let status = incident.assess();
+    let said = status.message.unwrap();
+    assert!(said.starts_with(message) && said.ends_with(", with other still felt"), "{said}");
+    assert_eq!((status.outcome, status.within), (outcome, None));
+}
+
 #[test]
 fn a_short_hold_is_measured_as_five_seconds() {
     let status = assess_with("..........", "!!...!.......", &plan(10, 1), None);
@@ -196,7 +254,7 @@ fn every_named_objective_must_be_back() {
 fn cells_are_differences_and_a_runner_that_is_lost_takes_nothing_back() {
     let cumulative = [(0.0, 0.0), (10.0, 1.0), (30.0, 1.0), (25.0, 0.0), (40.0, 2.0)]
         .map(|(total, bad)| Cell { total, bad });
-    let track = Track::new("save", Allowed::AtMost(0.01), &cumulative, 2);
+    let track = Track::new("save", Allowed::AtMost(0.01), &cumulative[..3], &cumulative[2..]);
     assert_eq!(track.before, [Cell { total: 10.0, bad: 1.0 }, Cell { total: 20.0, bad: 0.0 }]);
     assert_eq!(track.after, [Cell::default(), Cell { total: 15.0, bad: 2.0 }]);
 }

@@ -1,6 +1,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultStatus, K6Figure, Objective, RecoveryStatus, RunnersStatus, WindowKind};
+use loadtest_crds::{
+    FaultState, FaultStatus, K6Figure, Objective, RecoveryStatus, RunnersStatus, WindowKind,
+};
 use proptest::prelude::*;
 use rstest::rstest;
 

@@ -1,0 +1,255 @@
+//! Faults, checked: whom they hit, how fast the system must be back, how much harm they may do, and whether the
+//! figures can tell.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use loadtest_crds::{Budget, Fault, Pick, RecoveryLimit, text::DurationText};
+
+use super::{ObjectivePlan, PlanError, time};
+use crate::{duration::human, limit::Limit, recovery};
+
+/// For how long the objectives must hold where only a budget asks when the system was back.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultPlan {
+    pub name: String,
+    /// After the measured start of the load.
+    pub at: Duration,
+    pub namespace: String,
+    pub selector: LabelSelector,
+    pub pick: PickPlan,
+    pub allow_no_ready: bool,
+    pub action: Action,
+    pub limits: FaultLimits,
+}
+
+/// What is asked of the system when a fault strikes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FaultLimits {
+    /// How it is told that the system is back; there too where only a budget needs to know.
+    pub recovery: Option<RecoveryPlan>,
+    pub budget: Option<BudgetPlan>,
+}
+
+/// When the system counts as recovered, and how fast it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryPlan {
+    /// Names of the objectives, all of them with figures of k6.
+    pub of: Vec<String>,
+    /// `None` where the recovery is measured and not judged.
+    pub within: Option<TimeLimit>,
+    /// For how long the objectives must hold to count as recovered.
+    pub hold: Duration,
+    /// The alert that should notice the fault.
+    pub alert: Option<String>,
+}
+
+/// How much harm a fault may do to each of the named objectives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetPlan {
+    /// Names of the objectives, all of them with figures of k6.
+    pub of: Vec<String>,
+    pub bad_requests: Option<u64>,
+    pub downtime: Option<TimeLimit>,
+    /// A share.
+    pub worst_second: Option<Limit>,
+}
+
+/// A length of time with the text that the user wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeLimit {
+    pub time: Duration,
+    pub text: String,
+}
+
+/// How many of the matching pods a fault takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PickPlan {
+    Count(usize),
+    Percent(usize),
+    All,
+}
+
+/// What a fault does to its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    PodKill { grace_period_seconds: u32 },
+}
+
+impl FaultPlan {
+    pub(super) fn of(
+        fault: &Fault,
+        own_namespace: &str,
+        objectives: &[ObjectivePlan],
+    ) -> Result<Self, PlanError> {
+        let name = fault.name.clone();
+        let kill = fault.pod_kill.as_ref().ok_or_else(|| PlanError::NoAction { fault: name.clone() })?;
+        Ok(Self {
+            at: time(&format!("fault {name}: at"), &fault.at)?,
+            namespace: fault.target.namespace.clone().unwrap_or_else(|| own_namespace.to_owned()),
+            selector: fault.target.selector.clone(),
+            pick: PickPlan::of(&fault.target.pick)
+                .ok_or_else(|| PlanError::NoPick { fault: name.clone() })?,
+            allow_no_ready: fault.target.allow_no_ready,
+            action: Action::PodKill {
+                grace_period_seconds: u32::try_from(kill.grace_period_seconds).unwrap_or_default(),
+            },
+            limits: FaultLimits::of(fault, objectives)?,
+            name,
+        })
+    }
+
+    /// The selector as kubectl's `-l` takes it.
+    #[must_use]
+    pub fn selector_text(&self) -> String {
+        let labels = self.selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}"));
+        let expressions = self.selector.match_expressions.iter().flatten().map(|e| {
+            let values = || e.values.as_deref().unwrap_or_default().join(",");
+            match e.operator.as_str() {
+                "In" => format!("{} in ({})", e.key, values()),
+                "NotIn" => format!("{} notin ({})", e.key, values()),
+                "DoesNotExist" => format!("!{}", e.key),
+                _ => e.key.clone(),
+            }
+        });
+        labels.chain(expressions).collect::<Vec<_>>().join(",")
+    }
+
+    /// Names of all objectives that tell how the system takes the fault, each once.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<String> {
+        self.limits.witnesses()
+    }
+
+    /// Why the fault cannot be judged with figures that are pushed so often: its limits are finer than they are.
+    #[must_use]
+    pub fn too_fine(&self, push: Duration) -> Option<String> {
+        let finest = recovery::resolution(push);
+        let within =
+            self.limits.recovery.as_ref().and_then(|r| r.within.as_ref()).map(|l| ("recovery.within", l));
+        let downtime =
+            self.limits.budget.as_ref().and_then(|b| b.downtime.as_ref()).map(|l| ("budget.downtime", l));
+        let (field, limit) = within.into_iter().chain(downtime).find(|(_, limit)| limit.time < finest)?;
+        Some(format!(
+            "fault {}: {field} of {} is finer than k6's figures, which come in seconds and every {}: write at least {}",
+            self.name,
+            limit.text,
+            human(push),
+            human(finest)
+        ))
+    }
+
+    /// Why the fault cannot be judged in a load of this length.
+    #[must_use]
+    pub fn too_late(&self, load: Duration) -> Option<String> {
+        let name = &self.name;
+        let (hold, within) = match &self.limits.recovery {
+            Some(recovery) => (recovery.hold, recovery.within.as_ref().map_or(Duration::ZERO, |w| w.time)),
+            None => (Duration::ZERO, Duration::ZERO),
+        };
+        let needed = self.at + within + hold;
+        if needed <= load && self.at < load {
+            return None;
+        }
+        let parts = match (within.is_zero(), hold.is_zero()) {
+            (true, true) => "when it is due".to_owned(),
+            (true, false) => format!("at {}, and hold {}", human(self.at), human(hold)),
+            (false, _) => {
+                format!("at {}, recovery within {}, and hold {}", human(self.at), human(within), human(hold))
+            }
+        };
+        let left = load.checked_sub(self.at + hold).filter(|left| !left.is_zero() && !within.is_zero());
+        let or = left.map_or_else(
+            || "or move the fault".to_owned(),
+            |left| format!("or set within to at most {}", human(left)),
+        );
+        Some(format!(
+            "fault {name} needs load until {} after the start ({parts}), but the load lasts {}: lengthen the load beyond \
+             that, {or}",
+            human(needed),
+            human(load)
+        ))
+    }
+}
+
+impl FaultLimits {
+    fn of(fault: &Fault, objectives: &[ObjectivePlan]) -> Result<Self, PlanError> {
+        let check = |field: &'static str, of: &[String]| {
+            let client_side =
+                |name: &String| objectives.iter().any(|o| o.name == *name && o.figure.is_client_side());
+            match of.iter().find(|name| !client_side(name)) {
+                None => Ok(of.to_vec()),
+                Some(unknown) => {
+                    Err(PlanError::Witness { fault: fault.name.clone(), field, objective: unknown.clone() })
+                }
+            }
+        };
+        let limit = |field: &str, text: &DurationText| {
+            let time = time(&format!("fault {}: {field}", fault.name), text)?;
+            Ok::<_, PlanError>(TimeLimit { time, text: text.to_string() })
+        };
+        let recovery = |limits: &RecoveryLimit| {
+            Ok::<_, PlanError>(RecoveryPlan {
+                of: check("recovery", &limits.of)?,
+                within: Some(limit("recovery.within", &limits.within)?),
+                hold: limit("recovery.hold", &limits.hold)?.time,
+                alert: limits.alert.clone(),
+            })
+        };
+        let budget = |limits: &Budget| {
+            let worst_second = match &limits.worst_second {
+                None => None,
+                Some(text) => Some(Limit::parse(text.as_str()).ok_or_else(|| PlanError::WorstSecond {
+                    fault: fault.name.clone(),
+                    text: text.to_string(),
+                })?),
+            };
+            Ok::<_, PlanError>(BudgetPlan {
+                of: check("budget", &limits.of)?,
+                bad_requests: limits.bad_requests.and_then(|n| u64::try_from(n).ok()),
+                downtime: limits.downtime.as_ref().map(|d| limit("budget.downtime", d)).transpose()?,
+                worst_second,
+            })
+        };
+        let budget = fault.budget.as_ref().map(budget).transpose()?;
+        let recovery = match &fault.recovery {
+            Some(limits) => Some(recovery(limits)?),
+            None => budget.as_ref().map(|b| RecoveryPlan {
+                of: b.of.clone(),
+                within: None,
+                hold: HOLD,
+                alert: None,
+            }),
+        };
+        Ok(Self { recovery, budget })
+    }
+
+    /// Names of all objectives that tell how the system takes the fault, each once.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<String> {
+        let recovery = self.recovery.iter().flat_map(|r| &r.of);
+        let budget = self.budget.iter().flat_map(|b| &b.of);
+        let mut names: Vec<String> = recovery.chain(budget).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+impl PickPlan {
+    fn of(pick: &Pick) -> Option<Self> {
+        let positive = |n: i32| usize::try_from(n).ok().filter(|n| *n > 0);
+        match (pick.count, pick.percent, pick.all) {
+            (Some(n), None, None) => positive(n).map(Self::Count),
+            (None, Some(p), None) => positive(p).map(Self::Percent),
+            (None, None, Some(true)) => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What the faults of a run say for its verdict: whether they were injected, how the system recovered, and what harm
+//! they did.
+
+use loadtest_crds::{FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, Verdict};
+
+use super::{Ground, Reason};
+use crate::machine::NOT_STEADY;
+
+pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
+    for fault in &status.faults {
+        let name = &fault.name;
+        let why = fault.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
+        let skipped = fault.message.as_ref().is_some_and(|m| m.starts_with(NOT_STEADY));
+        let (verdict, reason, text) = match fault.state {
+            // It says so where it is not known whether the system was healthy.
+            FaultState::Injected if why.is_empty() => continue,
+            FaultState::Injected => {
+                (Verdict::Pass, Reason::AllObjectivesMet, format!("fault {name} was injected{why}"))
+            }
+            FaultState::Failed => (Verdict::Error, Reason::FaultFailed, format!("fault {name} failed{why}")),
+            FaultState::Unconfirmed => (
+                Verdict::Inconclusive,
+                Reason::FaultUnconfirmed,
+                format!("fault {name} may have happened, but not provably by this run{why}"),
+            ),
+            FaultState::NotInjected if skipped => {
+                (Verdict::Inconclusive, Reason::NotSteady, format!("fault {name} was skipped{why}"))
+            }
+            FaultState::Pending | FaultState::Intended | FaultState::NotInjected => (
+                Verdict::Inconclusive,
+                Reason::FaultNotInjected,
+                format!("fault {name} was not injected{why}"),
+            ),
+        };
+        grounds.push(Ground { verdict, reason, text });
+    }
+}
+
+pub(super) fn of_recoveries(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec<Ground>) {
+    for fault in &status.faults {
+        let Some(recovery) = fault.recovery.as_ref().filter(|r| r.within.is_some()) else { continue };
+        let message = recovery.message.as_deref().unwrap_or("not measured");
+        let words = format!("recovery from {}: {message}", fault.name);
+        if recovery.effect == FaultEffect::NotExercised {
+            let text = format!("no data: {words}");
+            grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NotExercised, text });
+            continue;
+        }
+        of_limit(recovery.outcome, fault, status, figures_whole, Reason::RecoveryTooSlow, &words, grounds);
+    }
+}
+
+pub(super) fn of_budgets(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec<Ground>) {
+    for fault in &status.faults {
+        let Some(budget) = &fault.budget else { continue };
+        let message = budget.message.as_deref().unwrap_or("not measured");
+        let words = format!("budget of {}: {message}", fault.name);
+        let idle = fault.recovery.as_ref().is_some_and(|r| r.effect == FaultEffect::NotExercised);
+        if idle && budget.outcome == Outcome::NoData {
+            let text = format!("no data: {words}");
+            grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NotExercised, text });
+            continue;
+        }
+        of_limit(budget.outcome, fault, status, figures_whole, Reason::BudgetExceeded, &words, grounds);
+    }
+}
+
+/// What was not pushed may have been good, and a runner that was lost takes its requests with it: then a miss is no
+/// evidence.
+fn of_limit(
+    outcome: Outcome,
+    fault: &FaultStatus,
+    status: &LoadTestStatus,
+    figures_whole: bool,
+    missed: Reason,
+    words: &str,
+    grounds: &mut Vec<Ground>,
+) {
+    let lost = status.runners.as_ref().is_some_and(|r| r.lost > 0);
+    let (verdict, reason, mark) = match outcome {
+        Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
+        Outcome::Warn => (Verdict::Warn, Reason::InWarningBand, "warning"),
+        Outcome::Unclear => (Verdict::Warn, Reason::InWarningBand, "unclear"),
+        // The fault itself says why there is nothing.
+        Outcome::NoData if fault.state != FaultState::Injected => return,
+        Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => {
+            (Verdict::Inconclusive, Reason::NoData, "no data")
+        }
+        Outcome::Missed if figures_whole && !lost => (Verdict::Fail, missed, "not met"),
+        Outcome::Missed if lost => (Verdict::Inconclusive, Reason::RunnerLost, "not met"),
+        Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete, "not met"),
+    };
+    grounds.push(Ground { verdict, reason, text: format!("{mark}: {words}") });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{BudgetStatus, RecoveryStatus, RunnersStatus};
+use rstest::rstest;
+
+use super::*;
+
+/// The grounds of one fault, as verdict, reason and text.
+fn grounds(fault: FaultStatus, lost: i32, figures_whole: bool) -> Vec<(Verdict, Reason, String)> {
+    let runners = Some(RunnersStatus { lost, ..RunnersStatus::default() });
+    let status = LoadTestStatus { faults: vec![fault], runners, ..LoadTestStatus::default() };
+    let mut grounds = Vec::new();
+    of_faults(&status, &mut grounds);
+    of_recoveries(&status, figures_whole, &mut grounds);
+    of_budgets(&status, figures_whole, &mut grounds);
+    grounds.into_iter().map(|g| (g.verdict, g.reason, g.text)).collect()
+}
+
+fn fault(state: FaultState, message: Option<&str>) -> FaultStatus {
+    FaultStatus {
+        name: "kill".to_owned(),
+        state,
+        injected_at: Some(MicroTime(Timestamp::UNIX_EPOCH)),
+        message: message.map(str::to_owned),
+        ..FaultStatus::default()
+    }
+}
+
+fn budget(outcome: Outcome) -> FaultStatus {
+    let message = Some("60 bad requests, limit 59".to_owned());
+    let budget = Some(BudgetStatus { outcome, message, ..BudgetStatus::default() });
+    FaultStatus { budget, ..fault(FaultState::Injected, None) }
+}
+
+#[rstest]
+#[case::met(Outcome::Met, 0, true, Verdict::Pass, Reason::AllObjectivesMet, "met: budget of kill: 60 bad")]
+#[case::missed(
+    Outcome::Missed,
+    0,
+    true,
+    Verdict::Fail,
+    Reason::BudgetExceeded,
+    "not met: budget of kill: 60"
+)]
+#[case::unclear(Outcome::Unclear, 0, true, Verdict::Warn, Reason::InWarningBand, "unclear: budget of kill")]
+#[case::no_data(Outcome::NoData, 0, true, Verdict::Inconclusive, Reason::NoData, "no data: budget of kill")]
+#[case::figures_missing(
+    Outcome::Missed,
+    0,
+    false,
+    Verdict::Inconclusive,
+    Reason::FiguresIncomplete,
+    "not met: b"
+)]
+#[case::runner_lost(Outcome::Missed, 1, true, Verdict::Inconclusive, Reason::RunnerLost, "not met: budget")]
+fn budgets(
+    #[case] outcome: Outcome,
+    #[case] lost: i32,
+    #[case] whole: bool,
+    #[case] verdict: Verdict,
+    #[case] reason: Reason,
+    #[case] text: &str,
+) {
+    let all = grounds(budget(outcome), lost, whole);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!((all[0].0, all[0].1), (verdict, reason));
+    assert!(all[0].2.starts_with(text), "{all:?}");
+}
+
+#[test]
+fn a_fault_that_failed_says_so_once() {
+    let failed = FaultStatus { state: FaultState::Failed, ..budget(Outcome::NoData) };
+    assert_eq!(grounds(failed, 0, true).len(), 1);
+}
+
+#[rstest]
+#[case::skipped(
+    FaultState::NotInjected,
+    Some("not steady: ok: 12% of 200 requests failed in the last 10s, at most 1%"),
+    Reason::NotSteady,
+    Some("fault kill was skipped: not steady: ok")
+)]
+#[case::too_late(
+    FaultState::NotInjected,
+    Some("the load ended before it was due"),
+    Reason::FaultNotInjected,
+    Some("fault kill was not injected: the load ended before it was due")
+)]
+#[case::not_known(
+    FaultState::Injected,
+    Some("whether the system was steady before is not known: Prometheus had not answered in time"),
+    Reason::AllObjectivesMet,
+    Some("fault kill was injected: whether the system was steady")
+)]
+#[case::injected(FaultState::Injected, None, Reason::AllObjectivesMet, None)]
+fn faults(
+    #[case] state: FaultState,
+    #[case] message: Option<&str>,
+    #[case] reason: Reason,
+    #[case] text: Option<&str>,
+) {
+    let all = grounds(fault(state, message), 0, true);
+    match text {
+        None => assert!(all.is_empty(), "{all:?}"),
+        Some(text) => {
+            assert_eq!((all.len(), all[0].1), (1, reason), "{all:?}");
+            assert!(all[0].2.starts_with(text), "{all:?}");
+        }
+    }
+}
+
+#[test]
+fn a_target_that_served_nothing_makes_it_inconclusive() {
+    let recovery = RecoveryStatus {
+        outcome: Outcome::NoData,
+        effect: FaultEffect::NotExercised,
+        within: Some("10s".to_owned()),
+        message: Some("ok had no request in the 60s before the fault".to_owned()),
+        ..RecoveryStatus::default()
+    };
+    let all = grounds(FaultStatus { recovery: Some(recovery), ..budget(Outcome::NoData) }, 0, true);
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|g| (g.0, g.1) == (Verdict::Inconclusive, Reason::NotExercised)), "{all:?}");
+}
