@@ -7,6 +7,7 @@
 //! - `ended`: stop and deletion in any phase
 //! - `together`: several runs, users who edit, several operators
 //! - `restarted`: an operator that dies at the worst moments; each fault happens once
+//! - `trust`: the same healthy test again and again, and a Prometheus that is away
 //! - `power`: rights that are not there
 //! - `figures`: counts against the servers' own ledger
 //! - `failover`: the example, shortened
@@ -29,3 +30,5 @@ mod restarted;
 mod spec;
 #[cfg(test)]
 mod together;
+#[cfg(test)]
+mod trust;

@@ -1,6 +1,11 @@
 //! What a stage needs in the cluster: the operator's rights and configuration from its chart, targets, scripts.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::{
@@ -21,7 +26,8 @@ use crate::{
     cluster::{ROOT, kubeconfig},
     operator::{Launch, folder},
     program::{printed, program, run, run_with_input},
-    stage::{BREAKER, GHOST, IDLE, REFUSED, Stage, UNWRITABLE},
+    proxy::Proxy,
+    stage::{BREAKER, DOOR, GHOST, IDLE, REFUSED, Stage, UNWRITABLE},
     wait::eventually,
 };
 
@@ -95,6 +101,7 @@ pub async fn operator(stage: &Stage, failpoint: Option<&'static str>) -> Launch 
 fn values(stage: &Stage, prometheus: &str) -> Value {
     let (runs, targets) = (&stage.namespace, &stage.targets);
     let write = "http://prometheus.monitoring:9090/api/v1/write";
+    let door = stage.door_address().map_or_else(|| NOWHERE.to_owned(), |address| format!("http://{address}"));
     json!({
         "namespaces": [runs],
         "createNamespaces": false,
@@ -108,6 +115,7 @@ fn values(stage: &Stage, prometheus: &str) -> Value {
         "prometheus": {
             "default": {"queryURL": prometheus, "remoteWriteURL": write, "pushInterval": "1s"},
             REFUSED: {"queryURL": NOWHERE, "remoteWriteURL": write},
+            DOOR: {"queryURL": door, "remoteWriteURL": format!("{door}/api/v1/write"), "pushInterval": "1s"},
             UNWRITABLE: {"queryURL": prometheus, "remoteWriteURL": format!("{NOWHERE}/api/v1/write")},
         },
     })
@@ -120,6 +128,22 @@ async fn prometheus_url(client: &Client) -> String {
     let ip = service.and_then(|s| s.spec?.cluster_ip);
     let ip = ip.unwrap_or_else(|| panic!("there is no Service prometheus in namespace monitoring"));
     format!("http://{ip}:9090")
+}
+
+/// A door to Prometheus, at the address from which this machine reaches it: so pods reach this machine.
+pub(crate) async fn door(client: &Client) -> Proxy {
+    let url = prometheus_url(client).await;
+    let target: SocketAddr = url
+        .strip_prefix("http://")
+        .and_then(|address| address.parse().ok())
+        .unwrap_or_else(|| panic!("{url} is no address"));
+    let socket = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        // Connecting a datagram socket sends nothing: it only chooses the route.
+        socket.connect(target)?;
+        socket.local_addr()
+    });
+    let own = socket.unwrap_or_else(|error| panic!("failed to find the way to {target}: {error}"));
+    Proxy::listen(own.ip(), target).await
 }
 
 /// `kubectl apply` of YAML.

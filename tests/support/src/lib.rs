@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod namespace;
 pub mod operator;
 pub mod program;
+pub mod proxy;
 pub mod runs;
 pub mod stage;
 pub mod wait;

@@ -27,6 +27,7 @@ use crate::{
     namespace::Namespace,
     operator::{self, Launch, Operator},
     program::{kubectl, printed},
+    proxy::Proxy,
     runs::Run,
     wait::eventually,
 };
@@ -48,6 +49,9 @@ pub const REFUSED: &str = "refused";
 /// Endpoint of the configuration that answers queries, but takes no writes.
 pub const UNWRITABLE: &str = "unwritable";
 
+/// Endpoint of the configuration that goes through the stage's own door: see [`Setup::with_door`].
+pub const DOOR: &str = "door";
+
 /// What a test wants before it begins.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -55,6 +59,8 @@ pub struct Setup {
     room: u32,
     failpoint: Option<&'static str>,
     operator: bool,
+    door: bool,
+    limit: Duration,
 }
 
 /// Where a test plays.
@@ -65,6 +71,7 @@ pub struct Stage {
     /// Where the targets of faults are.
     pub targets: String,
     namespaces: Vec<Namespace>,
+    door: Option<Proxy>,
     setup: Setup,
     launch: RefCell<Option<Launch>>,
     operators: RefCell<Vec<Operator>>,
@@ -74,7 +81,7 @@ impl Setup {
     /// A stage with the given name, which becomes part of the names of its namespaces.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
-        Self { name, room: 1, failpoint: None, operator: true }
+        Self { name, room: 1, failpoint: None, operator: true, door: false, limit: LIMIT }
     }
 
     /// How much of the room it takes: 1 for a run that never gets to its load, up to 6 to be alone.
@@ -91,6 +98,20 @@ impl Setup {
         self
     }
 
+    /// For a test of many runs.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// A way to Prometheus that the test can shut: the endpoint [`DOOR`].
+    #[must_use]
+    pub fn with_door(mut self) -> Self {
+        self.door = true;
+        self
+    }
+
     /// The test starts the operator itself.
     #[must_use]
     pub fn without_operator(mut self) -> Self {
@@ -104,7 +125,7 @@ impl Setup {
     /// # Panics
     /// When the test does, or leaves something behind.
     pub async fn play(self, test: impl AsyncFnOnce(&Stage)) {
-        let room = self.room;
+        let (room, limit) = (self.room, self.limit);
         // Not on the clock of the test.
         operator::binary();
         let Ok(_place) = ROOM.acquire_many(room).await else { panic!("the stage is closed") };
@@ -114,7 +135,7 @@ impl Setup {
             test(&stage).await;
             stage.assert_nothing_left().await;
         };
-        let result = AssertUnwindSafe(tokio::time::timeout(LIMIT, whole)).catch_unwind().await;
+        let result = AssertUnwindSafe(tokio::time::timeout(limit, whole)).catch_unwind().await;
         let passed = matches!(result, Ok(Ok(())));
         if !passed {
             stage.print_evidence();
@@ -122,7 +143,7 @@ impl Setup {
         stage.close(passed).await;
         match result {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => panic!("the test was not over within {LIMIT:?}"),
+            Ok(Err(_)) => panic!("the test was not over within {limit:?}"),
             Err(panic) => resume_unwind(panic),
         }
     }
@@ -134,8 +155,10 @@ impl Stage {
         let restricted = [("pod-security.kubernetes.io/enforce", "restricted"), ("loadtest.dev/e2e", "true")];
         let runs = Namespace::create(&client, &format!("e2e-{}", setup.name), &restricted).await;
         let targets = Namespace::create(&client, &format!("e2e-{}-t", setup.name), &restricted).await;
+        let door = if setup.door { Some(install::door(&client).await) } else { None };
         Self {
             client,
+            door,
             namespace: runs.name.clone(),
             targets: targets.name.clone(),
             namespaces: vec![runs, targets],
@@ -152,6 +175,21 @@ impl Stage {
         if self.setup.operator {
             self.start_operator();
         }
+    }
+
+    /// The door to Prometheus.
+    ///
+    /// # Panics
+    /// When the setup did not ask for one.
+    #[must_use]
+    pub fn door(&self) -> &Proxy {
+        self.door
+            .as_ref()
+            .unwrap_or_else(|| panic!("the stage has no door: ask for it with Setup::with_door"))
+    }
+
+    pub(crate) fn door_address(&self) -> Option<std::net::SocketAddr> {
+        self.door.as_ref().map(|door| door.address)
     }
 
     /// Starts an operator; after an earlier one was killed, its successor.
