@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use loadtest_crds::{LoadTestStatus, Phase, Verdict, WindowKind};
+use loadtest_crds::{LoadTest, LoadTestStatus, Verdict, WindowKind};
 use serde_json::json;
 use test_support::{
     runs::result,
@@ -48,8 +48,11 @@ async fn a_prometheus_that_is_dead_for_twenty_seconds() {
         .with_door()
         .play(async |stage| {
             let run = stage.run("dead", with(load(READER, "45s"), json!({"prometheus": DOOR}))).await;
-            run.reached(Phase::Running).await;
-            tokio::time::sleep(Duration::from_secs(8)).await;
+            let some = |t: &LoadTest| {
+                let load = t.status.as_ref().and_then(|s| s.load.clone()).unwrap_or_default();
+                load.requests.is_some_and(|n| n >= 20)
+            };
+            run.until("seen to send requests", Duration::from_secs(60), some).await;
             stage.door().shut(Duration::from_secs(20)).await;
             let status = run.finished().await;
             let load = status.load.clone().unwrap_or_default();

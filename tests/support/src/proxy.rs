@@ -51,24 +51,29 @@ async fn serve(
     mut open: watch::Receiver<bool>,
 ) {
     loop {
+        let shut = async {
+            let mut open = open.clone();
+            open.wait_for(|open| !open).await.is_ok()
+        };
         tokio::select! {
             Ok((stream, _)) = listener.accept() => {
                 tokio::spawn(forward(stream, target, open.clone()));
+                continue;
             }
-            _ = open.wait_for(|open| !open) => {
-                drop(listener);
-                if open.wait_for(|open| *open).await.is_err() {
-                    return;
-                }
-                // The port is ours: nobody else knows of it.
-                listener = loop {
-                    match TcpListener::bind(address).await {
-                        Ok(listener) => break listener,
-                        Err(_) => tokio::task::yield_now().await,
-                    }
-                };
-            }
+            true = shut => {}
+            else => return,
         }
+        drop(listener);
+        if open.wait_for(|open| *open).await.is_err() {
+            return;
+        }
+        // The port is ours: nobody else knows of it.
+        listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
     }
 }
 
