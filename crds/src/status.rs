@@ -93,9 +93,9 @@ pub struct LoadTestStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub system: Vec<WatchedStatus>,
 
-    /// The objectives against earlier runs of the series.
+    /// The objectives against earlier runs of the series, at most 64, the regressions first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name", "window"]))]
     pub baseline: Vec<BaselineStatus>,
 
     /// Runs with the same fingerprint have the same load: a hash of the scenarios, the scripts, the faults and
@@ -553,12 +553,17 @@ pub enum HappeningKind {
 pub struct BaselineStatus {
     /// Name of the objective.
     pub name: String,
-    /// Met, Warn (a regression) or NoData (too few earlier runs).
+    /// Run, Steady or Between.
+    pub window: WindowKind,
+    /// Met, Warn (a regression) or NoData (too few earlier runs, or nothing to compare).
     pub outcome: Outcome,
+    /// This run's figure, in the limit's unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// The median of the earlier runs, in the limit's unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub median: Option<String>,
-    /// How many earlier runs there were.
+    /// How many earlier runs it was compared with.
     pub runs: i32,
     /// The result in words.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -25,7 +25,7 @@ fn answer(request: &Request) -> Answer {
             let points = (0..60).map(|n| (from.as_second() as f64 + f64::from(n), f64::from(n % 8)));
             Answer::Matrix(vec![(Default::default(), points.collect())])
         }
-        RequestKind::Instant { .. } => Answer::Vector(Vec::new()),
+        RequestKind::Instant { .. } | RequestKind::AlertRules => Answer::Vector(Vec::new()),
     }
 }
 

@@ -66,7 +66,9 @@ pub struct Asked {
 /// An alerting rule: for how long its condition must hold, and how often it is looked at, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertRule {
+    #[serde(with = "wire::number")]
     pub holds_for: f64,
+    #[serde(with = "wire::number")]
     pub every: f64,
 }
 

@@ -9,12 +9,15 @@
 //! [`evaluate`] (what to ask Prometheus, over which [`windows`], and what the answers say) → [`verdict`].
 
 pub mod ask;
+pub mod baseline;
 pub mod budget;
 pub mod build;
 pub mod detect;
 pub mod display;
+pub mod drift;
 pub mod duration;
 pub mod evaluate;
+pub mod fingerprint;
 pub mod histogram;
 pub mod judge;
 pub mod k6;

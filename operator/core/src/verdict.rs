@@ -7,7 +7,9 @@
 //! missing figures a miss makes the run Inconclusive and not a Fail; and a runner that was lost takes its requests
 //! with it, which makes a recovery look slow, so a slow recovery is no evidence then.
 
-use std::time::Duration;
+mod change;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use loadtest_crds::{
     LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy, WindowResult,
@@ -15,7 +17,8 @@ use loadtest_crds::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    display,
+    baseline::{self, History},
+    display, drift,
     duration::human,
     evaluate::Judgement,
     limit::{count, percent},
@@ -39,6 +42,10 @@ pub struct Facts {
     pub push_errors: i64,
     /// Why the figures never settled.
     pub not_settled: Option<String>,
+    /// How many pods and series the selectors and queries of the run matched.
+    pub matched: BTreeMap<String, i64>,
+    /// Earlier runs of the series.
+    pub history: History,
 }
 
 /// What decided, in one word. In order of weight within one verdict.
@@ -48,6 +55,7 @@ pub enum Reason {
     ScriptFailed,
     KeyObjectiveMissed,
     ObjectivesMissed,
+    MissedAgain,
     ObjectiveMissed,
     RecoveryTooSlow,
     BudgetExceeded,
@@ -60,10 +68,12 @@ pub enum Reason {
     NotSteady,
     FaultNotInjected,
     NotExercised,
+    Drift,
     NoData,
     NoObjectives,
     ScriptErrors,
     InWarningBand,
+    Regression,
     AllObjectivesMet,
 }
 
@@ -75,6 +85,7 @@ impl Reason {
             Self::ScriptFailed => "ScriptFailed",
             Self::KeyObjectiveMissed => "KeyObjectiveMissed",
             Self::ObjectivesMissed => "ObjectivesMissed",
+            Self::MissedAgain => "MissedAgain",
             Self::ObjectiveMissed => "ObjectiveMissed",
             Self::RecoveryTooSlow => "RecoveryTooSlow",
             Self::BudgetExceeded => "BudgetExceeded",
@@ -87,10 +98,12 @@ impl Reason {
             Self::NotSteady => "NotSteady",
             Self::FaultNotInjected => "FaultNotInjected",
             Self::NotExercised => "NotExercised",
+            Self::Drift => "Drift",
             Self::NoData => "NoData",
             Self::NoObjectives => "NoObjectives",
             Self::ScriptErrors => "ScriptErrors",
             Self::InWarningBand => "InWarningBand",
+            Self::Regression => "Regression",
             Self::AllObjectivesMet => "AllObjectivesMet",
         }
     }
@@ -129,6 +142,7 @@ pub fn conclude(
 ) -> LoadTestStatus {
     let mut status = before.clone();
     judgement.write_into(&mut status);
+    status.baseline = baseline::compare(plan.baseline.as_ref(), &plan.objectives, &status, &facts.history);
     let ruling = decide(&plan.policy, &plan.objectives, &status, facts);
     status.verdict = Some(ruling.verdict);
     status.reason = Some(ruling.reason.as_str().to_owned());
@@ -150,9 +164,10 @@ pub fn decide(
     of_figures(facts, &mut grounds);
     of_load(status, facts, &mut grounds);
     faults::of_faults(status, &mut grounds);
-    of_objectives(policy, plans, status, figures_whole, &mut grounds);
+    of_objectives(policy, plans, status, figures_whole, facts, &mut grounds);
     faults::of_recoveries(status, figures_whole, &mut grounds);
     faults::of_budgets(status, figures_whole, &mut grounds);
+    change::of_change(status, facts, &mut grounds);
     if plans.is_empty() {
         grounds.push(Ground {
             verdict: Verdict::Inconclusive,
@@ -182,10 +197,12 @@ fn of_objectives(
     plans: &[ObjectivePlan],
     status: &LoadTestStatus,
     figures_whole: bool,
+    facts: &Facts,
     grounds: &mut Vec<Ground>,
 ) {
     let missed = |o: &ObjectiveStatus| has(o, Outcome::Missed);
     let misses = status.objectives.iter().filter(|o| missed(o) && !o.key).count();
+    let lost = change::lost(facts);
     let too_many = misses > usize::try_from(policy.max_misses).unwrap_or(0);
     for objective in &status.objectives {
         let plan = plans.iter().find(|p| p.name == objective.name);
@@ -193,10 +210,13 @@ fn of_objectives(
             NoDataPolicy::Inconclusive => Verdict::Inconclusive,
             NoDataPolicy::Fail => Verdict::Fail,
         };
+        let before = facts.history.missed_before(status.fingerprint.as_deref(), &objective.name);
         let miss = match (objective.key, too_many, misses) {
             (true, ..) => (Verdict::Fail, Reason::KeyObjectiveMissed),
             (false, true, 1) => (Verdict::Fail, Reason::ObjectiveMissed),
             (false, true, _) => (Verdict::Fail, Reason::ObjectivesMissed),
+            // Once may be an accident.
+            (false, false, _) if before.is_some() => (Verdict::Fail, Reason::MissedAgain),
             (false, false, _) => (Verdict::Warn, Reason::ObjectiveMissed),
         };
         for window in &objective.windows {
@@ -210,7 +230,12 @@ fn of_objectives(
                 Outcome::Missed if figures_whole => miss,
                 Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete),
             };
-            grounds.push(Ground { verdict, reason, text: line(objective, window) });
+            let drifted = plan.is_some_and(|p| drift::concerns(&lost, p)) && verdict != Verdict::Pass;
+            let (verdict, reason) =
+                if drifted { (Verdict::Inconclusive, Reason::Drift) } else { (verdict, reason) };
+            let before = before.filter(|_| window.outcome == Outcome::Missed);
+            let text = line(objective, window) + &change::again(before);
+            grounds.push(Ground { verdict, reason, text });
         }
         let judged_nowhere = objective.outcome == Outcome::NoData && !has(objective, Outcome::NoData);
         if judged_nowhere {

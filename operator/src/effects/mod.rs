@@ -3,6 +3,7 @@
 
 mod evaluate;
 mod faults;
+mod history;
 mod logs;
 mod objects;
 mod preflight;
@@ -97,6 +98,7 @@ impl Effects {
             Effect::Release { runners } => self.spawn(objects::release(s, runners)),
             Effect::KeepLogs => self.spawn(logs::keep(s)),
             Effect::Evaluate => self.spawn(evaluate::evaluate(s, status.clone())),
+            Effect::FetchHistory => self.spawn(history::fetch(s, status.clone())),
             Effect::KeepRecord(draft) => self.spawn(report::keep(s, draft)),
             Effect::DeletePods => self.spawn(objects::delete_pods(s)),
             // Done by the run itself, with its record.

@@ -1,6 +1,6 @@
 //! What can be checked before anything starts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::join_all;
 use k8s_openapi::api::{
@@ -9,47 +9,70 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PostParams};
 use loadtest_core::{
+    fingerprint,
     machine::Problem,
     pick,
     plan::{FaultPlan, ScenarioPlan},
 };
+
+use loadtest_crds::ScriptConfigMap;
 
 use super::{Shared, faults};
 
 /// All checks at once; the problems in the order of the spec.
 pub async fn check(s: Arc<Shared>) {
     let (scripts, prometheus, faults) = tokio::join!(
-        join_all(s.plan.scenarios.iter().map(|scenario| script(&s, scenario))),
+        join_all(s.plan.scenarios.iter().filter_map(|scenario| {
+            let map = scenario.spec.script.config_map.as_ref()?;
+            Some(script(&s, scenario, map))
+        })),
         prometheus(&s),
         faults(&s)
     );
-    let problems: Vec<Problem> =
-        scripts.into_iter().flatten().chain(prometheus).chain(too_fine(&s)).chain(faults).collect();
-    s.tell(move |facts| facts.preflight = Some(problems));
+    let mut hashes = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (scenario, script) in scripts {
+        match script {
+            Ok(hash) => drop(hashes.insert(scenario, hash)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.extend(prometheus.into_iter().chain(too_fine(&s)).chain(faults));
+    s.tell(move |facts| {
+        facts.preflight = Some(problems);
+        facts.scripts = hashes;
+    });
 }
 
-async fn script(s: &Shared, scenario: &ScenarioPlan) -> Option<Problem> {
-    let map = scenario.spec.script.config_map.as_ref()?;
-    let place = format!("scenario {}", scenario.spec.name);
-    let problem = |message| Some(Problem { reason: "ScriptNotFound", message });
+/// The hash of a script in a ConfigMap, with its scenario.
+async fn script(
+    s: &Shared,
+    scenario: &ScenarioPlan,
+    map: &ScriptConfigMap,
+) -> (String, Result<String, Problem>) {
+    let name = scenario.spec.name.clone();
+    let hash = read_script(s, &name, map).await;
+    (name, hash.map_err(|message| Problem { reason: "ScriptNotFound", message }))
+}
+
+async fn read_script(s: &Shared, scenario: &str, map: &ScriptConfigMap) -> Result<String, String> {
+    let place = format!("scenario {scenario}");
     match s.config_maps().get_opt(&map.name).await {
-        Err(error) => problem(format!("{place}: failed to read ConfigMap {}: {error}", map.name)),
-        Ok(None) => problem(format!(
+        Err(error) => Err(format!("{place}: failed to read ConfigMap {}: {error}", map.name)),
+        Ok(None) => Err(format!(
             "{place}: there is no ConfigMap {} in namespace {}: create it with kubectl create configmap {} --from-file={}",
             map.name, s.plan.names.namespace, map.name, map.key
         )),
         Ok(Some(found)) => {
-            let keys: BTreeSet<String> = found
-                .data
-                .into_iter()
-                .flat_map(|d| d.into_keys())
-                .chain(found.binary_data.into_iter().flat_map(|d| d.into_keys()))
-                .collect();
-            if keys.contains(&map.key) {
-                return None;
+            let texts = found.data.iter().flatten().map(|(key, text)| (key.as_str(), text.as_bytes()));
+            let binary =
+                found.binary_data.iter().flatten().map(|(key, bytes)| (key.as_str(), bytes.0.as_slice()));
+            let files: BTreeMap<&str, &[u8]> = texts.chain(binary).collect();
+            if files.contains_key(map.key.as_str()) {
+                return Ok(fingerprint::of_files(files.into_iter()));
             }
-            let has = keys.into_iter().collect::<Vec<_>>().join(", ");
-            problem(format!("{place}: ConfigMap {} has no key {}; it has: {has}", map.name, map.key))
+            let has = files.into_keys().collect::<Vec<_>>().join(", ");
+            Err(format!("{place}: ConfigMap {} has no key {}; it has: {has}", map.name, map.key))
         }
     }
 }

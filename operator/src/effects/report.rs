@@ -21,7 +21,7 @@ pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
 
 async fn write(s: &Shared, draft: &Draft) -> Result<(), String> {
     let bytes = Record::new(&s.test, draft).write().map_err(|error| error.to_string())?;
-    let map = build::build_record(&s.plan.names, bytes);
+    let map = build::build_record(&s.plan.names, bytes, &draft.facts.matched);
     let name = s.plan.names.record_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();

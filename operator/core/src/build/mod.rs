@@ -5,6 +5,8 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Pod},
@@ -12,7 +14,7 @@ use k8s_openapi::{
 };
 use loadtest_crds::GROUP;
 
-use crate::{names::RunNames, plan::Plan, record};
+use crate::{drift, names::RunNames, plan::Plan, record};
 
 pub use pod::{K6_API_PORT, RemoteWrite};
 
@@ -56,7 +58,7 @@ pub fn build_logs(names: &RunNames, logs: impl IntoIterator<Item = (String, Stri
 
 /// Where the record of the run is kept.
 #[must_use]
-pub fn build_record(names: &RunNames, record: Vec<u8>) -> ConfigMap {
+pub fn build_record(names: &RunNames, record: Vec<u8>, matched: &BTreeMap<String, i64>) -> ConfigMap {
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(names.record_config_map()),
@@ -65,6 +67,7 @@ pub fn build_record(names: &RunNames, record: Vec<u8>) -> ConfigMap {
             owner_references: Some(vec![owner(names)]),
             ..ObjectMeta::default()
         },
+        data: Some([(drift::KEY.to_owned(), serde_json::json!(matched).to_string())].into()),
         binary_data: Some([(record::KEY.to_owned(), ByteString(record))].into()),
         ..ConfigMap::default()
     }

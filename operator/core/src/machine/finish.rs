@@ -7,6 +7,7 @@ use loadtest_crds::{FaultState, Phase, StepState};
 
 use super::{Effect, Pass, PodState, World, prepare::planned, run};
 use crate::{
+    drift,
     names::{Role, RunnerId},
     plan::Plan,
     record::{self, Draft},
@@ -142,13 +143,12 @@ fn keep_logs(pass: &mut Pass, world: &World) -> bool {
 
 /// True when the verdict is decided.
 fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
-    let (judgement, not_settled) = match &world.facts.judgement {
-        None => {
-            pass.status.message = Some("waiting for the figures to settle".to_owned());
-            pass.effect(Effect::Evaluate);
-            return false;
-        }
-        Some((judgement, not_settled)) => (judgement, not_settled.clone()),
+    let (Some((judgement, not_settled)), Some(history)) = (&world.facts.judgement, &world.facts.history)
+    else {
+        pass.status.message = Some("waiting for the figures to settle".to_owned());
+        pass.effect(Effect::Evaluate);
+        pass.effect(Effect::FetchHistory);
+        return false;
     };
     // As a reader of the record will see it.
     let before = record::as_written(&pass.status);
@@ -160,7 +160,14 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         planned: planned(&before),
         interrupted_runners: interrupted,
         push_errors: world.facts.logs.map_or(0, |l| l.push_errors),
-        not_settled,
+        not_settled: not_settled.clone(),
+        matched: world
+            .facts
+            .evidence
+            .as_ref()
+            .map(|e| drift::matched(plan, &before, &e.asked))
+            .unwrap_or_default(),
+        history: history.clone(),
     };
     let mut judged = verdict::conclude(plan, &before, judgement, &facts);
     judged.finished_at = Some(MicroTime(world.now));

@@ -9,7 +9,7 @@ use loadtest_crds::{
 };
 
 use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
-use crate::{duration, k6, names::RunnerId, plan::Plan};
+use crate::{duration, fingerprint, k6, names::RunnerId, plan::Plan};
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
 const OVERRUN: Duration = Duration::from_secs(300);
@@ -53,6 +53,9 @@ pub fn prepare(pass: &mut Pass, plan: &Plan, world: &World) {
         }
     }
 
+    pass.status
+        .fingerprint
+        .get_or_insert_with(|| fingerprint::of_run(&plan.fingerprint, &world.facts.scripts));
     let runners = pass.status.runners.get_or_insert_default();
     let created_at = runners.created_at.get_or_insert(MicroTime(now)).0;
     match &world.facts.created {

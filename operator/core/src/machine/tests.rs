@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    baseline::History,
     evaluate::{Judgement, Settings},
     k6::{ExecutionStatus, RunnerStatus},
     names::Role,
@@ -254,6 +255,7 @@ impl Sim {
                 facts.judgement = Some((Judgement::default(), None));
                 facts.evidence = Some(Arc::new(Evidence { settings, asked: Vec::new() }));
             }
+            Effect::FetchHistory => facts.history = Some(History::default()),
             Effect::KeepRecord(draft) => {
                 // The status as the verdict will make it is in the record before it is anywhere else.
                 assert_eq!(draft.judged.verdict.is_some(), draft.status.verdict.is_none());

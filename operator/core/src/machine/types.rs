@@ -8,6 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    baseline::History,
     evaluate::Judgement,
     k6::RunnerStatus,
     names::{Role, RunnerId},
@@ -64,6 +65,8 @@ pub struct Facts {
     /// Keys of the effects handed out by this process.
     pub dispatched: BTreeSet<String>,
     pub preflight: Option<Vec<Problem>>,
+    /// Hashes of the scripts in ConfigMaps, by scenario, known with the preflight.
+    pub scripts: BTreeMap<String, String>,
     pub created: Option<Result<(), String>>,
     /// By scenario: what the inspection printed, or its log if it failed.
     pub inspections: BTreeMap<String, Result<String, String>>,
@@ -88,6 +91,8 @@ pub struct Facts {
     pub judgement: Option<(Judgement, Option<String>)>,
     /// What the figures were read from.
     pub evidence: Option<Arc<Evidence>>,
+    /// Earlier runs of the series.
+    pub history: Option<History>,
     /// The record of the run is written, or why it cannot be.
     pub record: Option<Result<(), String>>,
     /// Figures so far, while the load runs.
@@ -198,6 +203,8 @@ pub enum Effect {
     KeepLogs,
     /// Wait until the figures have settled, and judge them.
     Evaluate,
+    /// Look earlier runs of the series up.
+    FetchHistory,
     /// Write down what the verdict is decided from.
     KeepRecord(Arc<Draft>),
     /// Delete all pods of the run.
@@ -232,6 +239,7 @@ impl Effect {
             Self::Release { .. } => "release".to_owned(),
             Self::KeepLogs => "keep-logs".to_owned(),
             Self::Evaluate => "evaluate".to_owned(),
+            Self::FetchHistory => "fetch-history".to_owned(),
             Self::KeepRecord(_) => Self::KEEP_RECORD.to_owned(),
             Self::DeletePods => "delete-pods".to_owned(),
             Self::RemoveFinalizer => "remove-finalizer".to_owned(),

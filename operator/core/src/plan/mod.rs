@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{LoadTest, Runner, Scenario, VerdictPolicy, text::DurationText};
+use loadtest_crds::{Baseline, LoadTest, Runner, Scenario, VerdictPolicy, text::DurationText};
 
 use crate::{
-    duration,
+    baseline::BaselinePlan,
+    duration, fingerprint,
+    limit::{Dimension, Limit},
     names::{self, RunNames, RunnerId},
 };
 
@@ -28,6 +30,9 @@ pub struct Plan {
     pub faults: Vec<FaultPlan>,
     pub objectives: Vec<ObjectivePlan>,
     pub policy: VerdictPolicy,
+    pub baseline: Option<BaselinePlan>,
+    /// What of the run's fingerprint stands in the spec.
+    pub fingerprint: String,
 }
 
 /// One group of runners.
@@ -56,6 +61,8 @@ pub enum PlanError {
     Witness { fault: String, field: &'static str, objective: String },
     #[error("fault {fault}: budget.worstSecond: `{text}` is no share: write it as in 50%")]
     WorstSecond { fault: String, text: String },
+    #[error("baseline.maxRegression: `{0}` is no share: write it as in 10%")]
+    Regression(String),
     #[error(transparent)]
     Objective(#[from] ObjectiveError),
 }
@@ -94,6 +101,8 @@ impl Plan {
             faults,
             objectives,
             policy: spec.verdict.clone(),
+            baseline: spec.baseline.as_ref().map(baseline).transpose()?,
+            fingerprint: fingerprint::of_spec(spec),
             names,
         })
     }
@@ -131,6 +140,15 @@ impl ScenarioPlan {
     pub fn parallelism(&self) -> u32 {
         u32::try_from(self.spec.parallelism).unwrap_or(1).max(1)
     }
+}
+
+fn baseline(baseline: &Baseline) -> Result<BaselinePlan, PlanError> {
+    let text = &baseline.max_regression;
+    let share = Limit::parse(text.as_str()).filter(|limit| limit.dimension() == Dimension::Share);
+    Ok(BaselinePlan {
+        runs: usize::try_from(baseline.runs).unwrap_or(0),
+        max_regression: share.ok_or_else(|| PlanError::Regression(text.to_string()))?,
+    })
 }
 
 fn time(field: &str, text: &DurationText) -> Result<Duration, PlanError> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    drift,
     evaluate::{
         Settings,
         fake::{Event, Fake},
@@ -75,9 +76,14 @@ fn run(test: LoadTest, fake: &Fake) -> Record {
             Step::Done(judgement) => break judgement,
         }
     };
-    let facts = Facts { planned: Duration::from_secs(60), ..Facts::default() };
+    let asked = evaluation.into_asked();
+    let facts = Facts {
+        planned: Duration::from_secs(60),
+        matched: drift::matched(&plan, &status, &asked),
+        ..Facts::default()
+    };
     let judged = verdict::conclude(&plan, &status, &judgement, &facts);
-    let evidence = Arc::new(Evidence { settings, asked: evaluation.into_asked() });
+    let evidence = Arc::new(Evidence { settings, asked });
     let record = Record::new(&test, &Draft { status, facts, evidence, judged });
     Record::read(&record.write().unwrap()).unwrap()
 }
@@ -117,6 +123,27 @@ fn other_limits(#[case] limit: &str, #[case] expected: Outcome, #[case] verdict:
     let status = again(&run(test(objectives()), &load(50)), &[limit]);
     let (name, _) = limit.split_once('=').unwrap();
     assert_eq!((outcome(&status, name), status.verdict), (expected, Some(verdict)), "{:?}", status.message);
+}
+
+#[test]
+fn what_the_queries_matched_is_counted_from_the_answers() {
+    let with_ratio = json!([
+        {"name": "depth", "query": "max(queue_depth)", "atMost": "10"},
+        {"name": "gone", "query": "max(queue_length)", "atMost": "10"},
+        {"name": "ratio", "ratio": {"good": "good_total{a=\"b\"}", "total": "all_total"}, "atLeast": "90%"},
+    ]);
+    let mut fake = load(50);
+    for pod in ["1", "2"] {
+        fake.add("all_total", &[("pod", pod)], (0..70).map(|s| ((START + s) as f64, f64::from(s as i32))));
+    }
+    let matched = run(test(with_ratio), &fake).facts.matched;
+    let expected = [
+        ("the query max(queue_depth)", 1),
+        ("the query max(queue_length)", 0),
+        ("the selector all_total", 2),
+        ("the selector good_total{a=\"b\"}", 0),
+    ];
+    assert_eq!(matched, expected.map(|(what, count)| (what.to_owned(), count)).into());
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Earlier runs of the series, as the API server has them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kube::{Api, api::ListParams};
+use loadtest_core::{
+    baseline::{Earlier, History},
+    drift,
+};
+use loadtest_crds::{LoadTest, LoadTestStatus};
+
+use super::{Shared, persist};
+
+/// LoadTests are large, and only a few of them matter.
+const PAGE: u32 = 50;
+
+/// Looks up what the run is compared with.
+pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
+    let passing = s.plan.baseline.as_ref().map_or(0, |baseline| baseline.runs);
+    let history = match earlier(&s).await {
+        Ok(all) => {
+            let mut history = History::of(all, status.fingerprint.as_deref(), passing);
+            if let Some(last) = history.runs.first_mut() {
+                last.matched = matched(&s, last).await;
+            }
+            history
+        }
+        Err(why) => History { unread: Some(why), ..History::default() },
+    };
+    s.tell(move |facts| facts.history = Some(history));
+}
+
+async fn earlier(s: &Shared) -> Result<Vec<Earlier>, String> {
+    let api: Api<LoadTest> = Api::namespaced(s.context.own.client.clone(), &s.plan.names.namespace);
+    persist("look up earlier runs", || async {
+        let mut all = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = match api.list(&params).await {
+                Err(kube::Error::Api(refusal)) if refusal.code != 429 && refusal.code < 500 => {
+                    return Ok(Err(refusal.to_string()));
+                }
+                page => page?,
+            };
+            all.extend(page.items.iter().filter_map(|t| Earlier::of(t, &s.plan.series, &s.plan.names.uid)));
+            match page.metadata.continue_ {
+                Some(next) if !next.is_empty() => params = params.continue_token(&next),
+                _ => return Ok(Ok(all)),
+            }
+        }
+    })
+    .await
+}
+
+/// What the run matched: it stands beside its record. Without it there is nothing to compare.
+async fn matched(s: &Shared, run: &Earlier) -> BTreeMap<String, i64> {
+    let Some(report) = &run.report else { return BTreeMap::new() };
+    let map = match s.config_maps().get_opt(report).await {
+        Ok(map) => map.and_then(|map| map.data).and_then(|mut data| data.remove(drift::KEY)),
+        Err(error) => {
+            tracing::warn!(%error, report, "failed to read what the run before matched");
+            None
+        }
+    };
+    map.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
