@@ -95,7 +95,7 @@ pub struct LoadTestStatus {
 
     /// The objectives against earlier runs of the series, at most 64, the regressions first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name", "window"]))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub baseline: Vec<BaselineStatus>,
 
     /// Runs with the same fingerprint have the same load: a hash of the scenarios, the scripts, the faults and
