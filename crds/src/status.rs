@@ -220,6 +220,10 @@ pub struct LoadStatus {
     /// Time from the first start sent to the last start acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_spread_milliseconds: Option<i64>,
+    /// Time from the first start sent to the last start sent. Where the spread is much longer, the runners were
+    /// slow to act on it: they want more CPU, or more nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_sent_within_milliseconds: Option<i64>,
     /// When the load is due to end, by the scripts' own plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_end_at: Option<MicroTime>,

@@ -1,12 +1,19 @@
 //! k6's REST API in a runner pod.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use loadtest_core::{
     build::K6_API_PORT,
     k6::{ExecutionStatus, RunnerStatus},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 
 /// Client of all runners; it keeps their connections warm.
 #[derive(Clone)]
@@ -26,6 +33,35 @@ pub enum K6Error {
 }
 
 const ANSWER: Duration = Duration::from_secs(3);
+/// So long a request may wait for its last byte.
+pub const STAGING: Duration = Duration::from_secs(3);
+const RESUME: &str = r#"{"data":{"type":"status","id":"default","attributes":{"paused":false}}}"#;
+
+/// Where a request waits for its last byte.
+pub struct Gate {
+    /// Dropped when all else of the request is on its way, or will never be.
+    pub staged: mpsc::Sender<()>,
+    /// Dropped without having been opened, the request fails.
+    pub open: watch::Receiver<bool>,
+}
+
+/// A body of two parts, the second of them one byte, when the gate opens.
+fn held_back(
+    body: &'static str,
+    gate: Gate,
+    sent: Arc<OnceLock<Timestamp>>,
+) -> impl futures::Stream<Item = io::Result<&'static str>> {
+    let (most, last) = body.split_at(body.len() - 1);
+    let last = async move {
+        let Gate { staged, mut open } = gate;
+        drop(staged);
+        open.wait_for(|open| *open).await.map_err(io::Error::other)?;
+        // The first is the one that counts.
+        let _ = sent.set(Timestamp::now());
+        Ok(last)
+    };
+    stream::once(async move { Ok(most) }).chain(stream::once(last))
+}
 
 impl K6Api {
     pub fn new(http: reqwest::Client) -> Self {
@@ -37,11 +73,18 @@ impl K6Api {
         read_status(&body)
     }
 
-    /// Lets a paused runner go.
-    pub async fn resume(&self, ip: &str) -> Result<RunnerStatus, K6Error> {
-        let body = json!({"data": {"type": "status", "id": "default", "attributes": {"paused": false}}});
-        let body = answer(self.http.patch(url(ip, "status")).timeout(ANSWER).json(&body)).await?;
-        read_status(&body)
+    /// Lets a paused runner go when the gate opens. All but the last byte of the request is sent before, so
+    /// that k6 waits for nothing but that byte. Gives the time at which it was sent.
+    pub async fn resume(&self, ip: &str, gate: Gate) -> (Timestamp, Result<RunnerStatus, K6Error>) {
+        let sent = Arc::new(OnceLock::new());
+        let request = self
+            .http
+            .patch(url(ip, "status"))
+            .timeout(STAGING + ANSWER)
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(reqwest::Body::wrap_stream(held_back(RESUME, gate, sent.clone())));
+        let result = answer(request).await.and_then(|body| read_status(&body));
+        (sent.get().copied().unwrap_or_else(Timestamp::now), result)
     }
 
     /// Runs setup(). k6 cancels it when the client goes away, and runs it again for a second request.

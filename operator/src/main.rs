@@ -58,6 +58,7 @@ enum LogFormat {
 async fn main() -> ExitCode {
     let args = Args::parse();
     init_logs(args.log_format);
+    end_on_panic();
     match serve(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -75,6 +76,14 @@ fn init_logs(format: LogFormat) {
         LogFormat::Json => logs.json().flatten_event(true).init(),
         LogFormat::Text => logs.init(),
     }
+}
+
+/// A task that has panicked would be waited for, for ever. Runs go on from their records with the next process.
+fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("{panic}");
+        std::process::exit(101);
+    }));
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {

@@ -9,10 +9,16 @@ use loadtest_core::{
     machine::{PodState, RunnerStart},
     names::RunnerId,
 };
-use tokio::time::MissedTickBehavior;
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
 
 use super::{Shared, logs};
-use crate::{failpoint, k6_api::K6Error};
+use crate::{
+    failpoint,
+    k6_api::{Gate, K6Error, STAGING},
+};
 
 /// k6 has no watch: between the container's start and the barrier it is asked this often.
 const BARRIER_POLL: Duration = Duration::from_millis(50);
@@ -81,19 +87,33 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
     others.into_iter().collect()
 }
 
-/// Resumes all runners at once, over connections that the barrier has warmed. One that already runs, after a
-/// restart of the operator, was started between its intent and now.
+/// Resumes all runners at once: every request is sent up to its last byte, then all last bytes together. One that
+/// already runs, after a restart of the operator, was started between its intent and now.
 pub async fn start(s: Arc<Shared>, runners: Vec<RunnerId>, intended: Option<Timestamp>) {
     failpoint::hit("start-intended");
     let addressed: Vec<(RunnerId, Option<String>)> =
         runners.into_iter().map(|id| (id.clone(), s.runner_ip(&id))).collect();
-    let starts = join_all(addressed.into_iter().map(|(runner, ip)| {
-        let s = s.clone();
-        // A task each: on one task they would go out one after the other.
-        tokio::spawn(async move { start_one(&s, runner, ip, intended).await })
-    }))
+    let ips: Vec<String> = addressed.iter().filter_map(|(_, ip)| ip.clone()).collect();
+    let (staged, mut all_staged) = mpsc::channel(1);
+    let (open, opened) = watch::channel(false);
+    let starts: Vec<_> = addressed
+        .into_iter()
+        .map(|(runner, ip)| {
+            let (s, gate) = (s.clone(), Gate { staged: staged.clone(), open: opened.clone() });
+            // A task each: on one task they would go out one after the other.
+            tokio::spawn(async move { start_one(&s, runner, ip, intended, gate).await })
+        })
+        .collect();
+    drop(staged);
+    // One that cannot be reached must not hold up the others.
+    let _ = tokio::time::timeout(STAGING / 2, async {
+        while all_staged.recv().await.is_some() {}
+        // Whoever answers this has also seen what came before it, and is awake.
+        join_all(ips.iter().map(|ip| s.context.k6.status(ip))).await;
+    })
     .await;
-    let starts: Vec<RunnerStart> = starts.into_iter().filter_map(Result::ok).collect();
+    open.send_replace(true);
+    let starts: Vec<RunnerStart> = join_all(starts).await.into_iter().filter_map(Result::ok).collect();
     failpoint::hit("started");
     s.tell(move |facts| facts.started = Some(starts));
 }
@@ -103,12 +123,14 @@ async fn start_one(
     runner: RunnerId,
     ip: Option<String>,
     intended: Option<Timestamp>,
+    gate: Gate,
 ) -> RunnerStart {
-    let sent = Timestamp::now();
     let Some(ip) = ip else {
-        return RunnerStart { runner, sent, acknowledged: Err("its pod is not running".to_owned()) };
+        let acknowledged = Err("its pod is not running".to_owned());
+        return RunnerStart { runner, sent: Timestamp::now(), acknowledged };
     };
-    match s.context.k6.resume(&ip).await {
+    let (sent, resumed) = s.context.k6.resume(&ip, gate).await;
+    match resumed {
         Ok(_) => RunnerStart { runner, sent, acknowledged: Ok(Timestamp::now()) },
         // A second resume is refused, and a lost answer says nothing: ask how it stands.
         Err(error) => match s.context.k6.status(&ip).await {

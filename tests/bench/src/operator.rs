@@ -35,7 +35,7 @@ impl Operator {
         let config_file = folder.join("config.yaml");
         // JSON is YAML.
         std::fs::write(&config_file, config.to_string())?;
-        let mut command = guarded(binary);
+        let mut command = Command::from(test_support::operator::guarded(binary));
         command.arg("--config").arg(&config_file).args([
             "--http-address",
             "127.0.0.1:0",
@@ -75,15 +75,4 @@ impl Operator {
         }
         std::fs::remove_dir_all(&self.folder).ok();
     }
-}
-
-/// A command that dies with this process, also when that is killed.
-fn guarded(binary: &Path) -> Command {
-    let setpriv = Path::new("/usr/bin/setpriv");
-    if !setpriv.exists() {
-        return Command::new(binary);
-    }
-    let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(binary);
-    command
 }

@@ -20,6 +20,8 @@ pub struct Ours {
     pub last: Duration,
     /// From the first runner's first request to the last's.
     pub spread_seen: Duration,
+    /// From the first resume sent to the last sent, as the status has it.
+    pub spread_sent: Duration,
     /// From the first resume sent to the last acknowledged, as the status has it.
     pub spread_recorded: Duration,
     /// Seconds from the creation to each step that the status records.
@@ -62,7 +64,8 @@ pub async fn measure(place: &Place, witness: &Witness, name: &str, runners: u32)
     let (Some(first), Some(last)) = (firsts.iter().min(), firsts.iter().max()) else { bail!("no runner") };
 
     let status = recorded(place, name, created).await?;
-    let spread = status.load.as_ref().and_then(|l| l.start_spread_milliseconds).unwrap_or_default();
+    let load = status.load.clone().unwrap_or_default();
+    let time = |millis: Option<i64>| Duration::from_millis(millis.unwrap_or_default().unsigned_abs());
     api.delete(name, &DeleteParams::background()).await?;
     while api.get_opt(name).await?.is_some() {
         if created.elapsed() > LIMIT {
@@ -74,7 +77,8 @@ pub async fn measure(place: &Place, witness: &Witness, name: &str, runners: u32)
     Ok(Ours {
         last: last.duration_since(created),
         spread_seen: last.duration_since(*first),
-        spread_recorded: Duration::from_millis(u64::try_from(spread).unwrap_or_default()),
+        spread_sent: time(load.start_sent_within_milliseconds),
+        spread_recorded: time(load.start_spread_milliseconds),
         steps: steps(&status, created_at),
     })
 }

@@ -71,13 +71,14 @@ pub fn header(cluster: &str, operator: Option<&Path>) -> String {
 
 pub fn pair_header() -> String {
     format!(
-        "{:>7} {:>4} {:>8} {:>8} {:>6} {:>14} {:>9} {:>7}   {}\n",
+        "{:>7} {:>4} {:>8} {:>8} {:>6} {:>14} {:>6} {:>9} {:>7}   {}\n",
         "runners",
         "pair",
         "ours s",
         "bare s",
         "ratio",
-        "spread ack ms",
+        "spread sent ms",
+        "ack ms",
         "seen ms",
         "busy %",
         format_args!("ours, from creation to: {}", STEPS.join(", "))
@@ -87,10 +88,11 @@ pub fn pair_header() -> String {
 pub fn pair_line(runners: u32, index: u32, pair: &Pair) -> String {
     let steps = pair.ours.steps.map(|s| s.map_or("-".to_owned(), |s| format!("{s:.3}"))).join(" ");
     format!(
-        "{runners:>7} {index:>4} {:>8.3} {:>8.3} {:>6.3} {:>14} {:>9.1} {:>7}   {steps}\n",
+        "{runners:>7} {index:>4} {:>8.3} {:>8.3} {:>6.3} {:>14} {:>6} {:>9.1} {:>7}   {steps}\n",
         pair.ours.last.as_secs_f64(),
         pair.bare.as_secs_f64(),
         pair.ratio(),
+        pair.ours.spread_sent.as_millis(),
         pair.ours.spread_recorded.as_millis(),
         millis(pair.ours.spread_seen),
         percent(pair.busy)
@@ -110,7 +112,9 @@ pub fn summary(sizes: &[Size]) -> String {
         "bare pods Ready, s",
         "ratio",
         "goal",
-        "spread, ms",
+        "spread sent, ms",
+        "goal",
+        "acknowledged, ms",
         "goal",
         "seen by a server, ms",
         "goal",
@@ -119,10 +123,11 @@ pub fn summary(sizes: &[Size]) -> String {
     let spread_limit = format!("≤ {}", GOAL_SPREAD.as_millis());
     for size in sizes {
         let figure = |value: fn(&Pair) -> f64| Figure::of(size.pairs.iter().map(value));
-        let (Some(ours), Some(bare), Some(ratio), Some(spread), Some(seen)) = (
+        let (Some(ours), Some(bare), Some(ratio), Some(sent), Some(spread), Some(seen)) = (
             figure(|p| p.ours.last.as_secs_f64()),
             figure(|p| p.bare.as_secs_f64()),
             figure(Pair::ratio),
+            figure(|p| millis(p.ours.spread_sent)),
             figure(|p| millis(p.ours.spread_recorded)),
             figure(|p| millis(p.ours.spread_seen)),
         ) else {
@@ -135,6 +140,8 @@ pub fn summary(sizes: &[Size]) -> String {
             bare.show(2),
             ratio.show(3),
             goal(ratio.median <= GOAL_RATIO, &format!("≤ {GOAL_RATIO}")),
+            sent.show(0),
+            goal(sent.median <= millis(GOAL_SPREAD), &spread_limit),
             spread.show(0),
             goal(spread.median <= millis(GOAL_SPREAD), &spread_limit),
             seen.show(0),
@@ -180,6 +187,7 @@ mod tests {
             ours: Ours {
                 last: Duration::from_millis(last),
                 spread_seen: Duration::from_millis(seen),
+                spread_sent: Duration::from_millis(2),
                 spread_recorded: Duration::from_millis(9),
                 steps: [Some(0.1); 5],
             },

@@ -117,8 +117,9 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(build)
 }
 
-/// The child dies with the test, also when that is killed.
-fn guarded(binary: &Path) -> Command {
+/// A command that dies with this process, also when that is killed.
+#[must_use]
+pub fn guarded(binary: &Path) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     if !setpriv.exists() {
         return Command::new(binary);

@@ -319,6 +319,8 @@ fn started(pass: &mut Pass, plan: &Plan, _: &Facts, starts: &[RunnerStart], now:
     let load = pass.status.load.get_or_insert_with(LoadStatus::default);
     load.started_at = Some(MicroTime(last));
     load.start_spread_milliseconds = Some(millis_between(first, last));
+    load.start_sent_within_milliseconds =
+        starts.iter().map(|s| s.sent).max().map(|sent| millis_between(first, sent));
     load.planned_end_at = Some(MicroTime(last + length));
     if let Some(runners) = &mut pass.status.runners {
         runners.lost = i32::try_from(failed.len()).unwrap_or(i32::MAX);
