@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// One indicator that is watched while the load runs, or a ready-made set of them. Beyond its critical limit for
-/// longer than `for`, the load stops, faults are undone, and the run is a Fail.
+/// as long as `for`, the load stops, faults are undone, and the run is a Fail.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -28,8 +28,8 @@ pub struct Guardrail {
     #[x_kube(validation = Rule::new(NAME).message(NAME_MESSAGE))]
     pub name: String,
 
-    /// A ready-made set: Node, Pod, Postgres, Redis, Kafka or WebSocket. Its indicators and limits are listed
-    /// in the documentation.
+    /// A ready-made set: Client (k6's own figures), Node, Pod, Postgres, Redis, Kafka or WebSocket. Its indicators
+    /// and limits are listed in the documentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<GuardrailSet>,
 
@@ -39,7 +39,8 @@ pub struct Guardrail {
     #[schemars(length(min = 1, max = 1024))]
     pub selector: Option<String>,
 
-    /// Any PromQL expression that gives one series, asked every second. The templates of objectives work here too.
+    /// Any PromQL expression that gives one series, asked every second. `{{run}}` and `{{namespace}}` stand for the
+    /// LoadTest's uid and namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub query: Option<String>,
@@ -52,17 +53,17 @@ pub struct Guardrail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<LimitText>,
 
-    /// Critical when the value has dropped by more than this share from its median in steady load before, as in
-    /// `50%`.
+    /// Critical when the value has dropped by more than this share from its median before, as in `50%`. Looked at
+    /// in constant load only; the median is that of the same stretch of constant load, of at least 10 values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.matches('^(100([.]0*)?|[0-9]{1,2}([.][0-9]+)?)%$')").message("write a share from 0% to 100%, as in 50%"))]
     pub drop_at_most: Option<LimitText>,
 
-    /// Above this, but within the limit, for longer than `for`, the run is a Warn at best.
+    /// Above this, but within the limit, for as long as `for`, the run is a Warn at best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_above: Option<LimitText>,
 
-    /// Below this, but within the limit, for longer than `for`, the run is a Warn at best.
+    /// Below this, but within the limit, for as long as `for`, the run is a Warn at best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_below: Option<LimitText>,
 
@@ -80,7 +81,8 @@ pub struct Guardrail {
     )]
     pub suspend_during: Vec<WindowKind>,
 
-    /// What it means that the query gives nothing for longer than `for`: Ignore, Warn (default) or Stop.
+    /// What it means that the query gives nothing for as long as `for`: Ignore, Warn (default) or Stop. A load
+    /// that was stopped so is Inconclusive.
     #[serde(default)]
     pub on_no_data: GuardrailNoData,
 }
@@ -88,6 +90,7 @@ pub struct Guardrail {
 /// A ready-made set of guardrails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum GuardrailSet {
+    Client,
     Node,
     Pod,
     Postgres,

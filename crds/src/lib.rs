@@ -26,10 +26,10 @@ pub use scenario::{
 };
 pub use spec::{LoadTest, LoadTestSpec, VerdictPolicy};
 pub use status::{
-    BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus, GuardrailStatus, Happening,
-    HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase, Plateau, ReadyStep,
-    RecoveryStatus, RunnersStatus, ScenarioStatus, StepState, TargetState, TargetStatus, Verdict,
-    WatchedStatus, WindowResult,
+    Arrivals, BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus, GuardrailStatus,
+    Happening, HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase, Plateau,
+    ReadyStep, RecoveryStatus, RunnersStatus, ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause,
+    StepState, TargetState, TargetStatus, Verdict, WatchedStatus, WindowResult,
 };
 pub use system::{Baseline, Expectation, Scaling, Watched};
 pub use text::{DurationText, LimitText};

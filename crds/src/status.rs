@@ -201,6 +201,10 @@ pub struct RunnersStatus {
     /// The lost runners and why, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// The runners that were too short of CPU to measure anything, at most 10: what they measured is the time
+    /// that they waited for it themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub starved: Vec<String>,
 }
 
 /// The load as a whole.
@@ -253,6 +257,35 @@ pub struct LoadStatus {
     /// Iterations that threw an exception, from the runners' logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_errors: Option<i64>,
+    /// Iterations that the scripts asked for, where they ask for an arrival rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_iterations: Option<i64>,
+    /// The most virtual users seen at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered_vus: Option<i64>,
+    /// In what the load was less than was asked for, at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<Shortfall>,
+}
+
+/// Something that the load was to be and was not.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct Shortfall {
+    /// Generator, Target or Unknown. Only where the target is the cause, the run is a Fail.
+    pub cause: ShortfallCause,
+    /// What was missing, and what says whose fault it was.
+    pub message: String,
+}
+
+/// Why the load was less than was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ShortfallCause {
+    #[default]
+    Unknown,
+    Generator,
+    Target,
 }
 
 /// The load of one scenario.
@@ -273,10 +306,47 @@ pub struct ScenarioStatus {
     /// Stretches, in milliseconds from the start, in which the load neither ramps up nor down.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plateaus: Vec<Plateau>,
+    /// Virtual users of the highest stretch of constant load that lasts 5 s or longer; only for scripts that ask
+    /// for virtual users and not for an arrival rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_vus: Option<i64>,
+    /// The parts of the script that ask for an arrival rate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<Arrivals>,
+    /// Thresholds of the script. They are judged as objectives, over all runners together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<ScriptThreshold>,
     /// The script's setup(), which runs once, on one runner.
     pub setup: StepState,
     /// The script's teardown(), which runs once, on one runner.
     pub teardown: StepState,
+}
+
+/// A part of a script that asks for an arrival rate.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct Arrivals {
+    /// Its name under `options.scenarios`.
+    pub name: String,
+    /// Iterations that it asks for, all runners together.
+    pub iterations: i64,
+}
+
+/// One threshold of a script.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct ScriptThreshold {
+    /// The metric with its tags, as in `http_req_duration{name:SendMessage}`.
+    pub metric: String,
+    /// The expression, as in `p(95)<300`.
+    pub expression: String,
+    /// A miss stops the load, as a guardrail does.
+    pub abort_on_fail: bool,
+    /// The script's `delayAbortEval`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_abort_eval: Option<String>,
 }
 
 /// A stretch of constant load, in milliseconds from the start.
