@@ -5,6 +5,7 @@ use kube::{
     Resource,
     runtime::events::{Event, EventType},
 };
+use loadtest_core::machine::stopper;
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
 use crate::context::Context;
@@ -49,6 +50,10 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
                 push(type_, &format!("{verdict:?}"), "Run", message);
             }
         }
+    }
+    if let Some(guardrail) = stopper(after).filter(|_| stopper(before).is_none()) {
+        let why = guardrail.message.clone().unwrap_or_default();
+        push(EventType::Warning, "GuardrailBreached", &guardrail.name, format!("{}: {why}", guardrail.name));
     }
     for fault in &after.faults {
         let old =

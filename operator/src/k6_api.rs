@@ -87,6 +87,12 @@ impl K6Api {
         (sent.get().copied().unwrap_or_else(Timestamp::now), result)
     }
 
+    /// Ends the load; k6 itself stays. One that has ended already says so too.
+    pub async fn stop(&self, ip: &str) -> Result<(), K6Error> {
+        let body = json!({"data": {"type": "status", "id": "default", "attributes": {"stopped": true}}});
+        answer(self.http.patch(url(ip, "status")).timeout(ANSWER).json(&body)).await.map(drop)
+    }
+
     /// Runs setup(). k6 cancels it when the client goes away, and runs it again for a second request.
     pub async fn run_setup(&self, ip: &str, limit: Duration) -> Result<Option<Value>, K6Error> {
         let body = answer(self.http.post(url(ip, "setup")).timeout(limit)).await?;

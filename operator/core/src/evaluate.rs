@@ -14,16 +14,19 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
-    BudgetStatus, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind, WindowResult,
+    BudgetStatus, Expectation, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind,
+    WindowResult,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ask::{Answers, Asked, Asks, RequestKind},
     judge::{self, Finding, Outcomes},
+    load::{self, Delivered, LoadProbe},
     plan::{FaultLimits, ObjectivePlan, Plan, objective::K6Samples},
     probe::Probe,
     promql::{self, K6Metrics, Split},
+    thresholds::{self, RateProbe},
     track::{self, FaultProbe, Findings},
     windows::{self, Extent, Interval, Window, windows},
 };
@@ -59,6 +62,8 @@ pub struct Judgement {
     pub failed_requests: Option<i64>,
     pub iterations: Option<i64>,
     pub dropped_iterations: Option<i64>,
+    /// What was asked for, and what of it is missing.
+    pub delivered: Delivered,
 }
 
 impl Judgement {
@@ -76,6 +81,9 @@ impl Judgement {
         load.failed_requests = self.failed_requests;
         load.iterations = self.iterations;
         load.dropped_iterations = self.dropped_iterations;
+        load.asked_iterations = self.delivered.asked_iterations;
+        load.delivered_vus = self.delivered.vus;
+        load.shortfalls.clone_from(&self.delivered.shortfalls);
     }
 }
 
@@ -84,8 +92,12 @@ impl Judgement {
 pub struct Evaluation {
     objectives: Vec<ObjectivePlan>,
     faults: Vec<(String, FaultLimits)>,
+    expect: Option<Expectation>,
     status: LoadTestStatus,
     context: Context,
+    /// What is asked about the load itself, and about thresholds over Rates.
+    load: LoadProbe,
+    rates: Vec<RateProbe>,
     answers: Answers,
     /// Every question, for the record.
     asked: Vec<Request>,
@@ -144,7 +156,8 @@ impl Evaluation {
     #[must_use]
     pub fn of(plan: &Plan, status: &LoadTestStatus, settings: Settings) -> Self {
         let faults = plan.faults.iter().map(|f| (f.name.clone(), f.limits.clone())).collect();
-        Self::new(&plan.objectives, faults, status, settings)
+        let evaluation = Self::new(&plan.judged(status), faults, status, settings);
+        Self { expect: plan.expect.clone(), ..evaluation }
     }
 
     /// An evaluation. Each fault comes with what is asked of the system when it strikes.
@@ -165,8 +178,11 @@ impl Evaluation {
         Self {
             objectives: objectives.to_vec(),
             faults,
+            expect: None,
             status: status.clone(),
             context,
+            load: LoadProbe::default(),
+            rates: thresholds::rates(status),
             answers: Answers::default(),
             asked: Vec::new(),
             next_id: 0,
@@ -247,10 +263,17 @@ impl Evaluation {
             // k6 has no series for what never happened.
             dropped_iterations: sum(totals.dropped).or(iterations.map(|_| 0)),
             iterations,
+            delivered: Delivered::default(),
         };
 
         let mut asks = Asks::from(self.next_id);
         let windows = windows(&self.status);
+        let steady = windows.iter().find(|window| window.kind == WindowKind::Steady);
+        let steady = steady.map(|window| self.context.reads(window)).unwrap_or_default();
+        self.load = LoadProbe::new(&self.context, &steady, &mut asks);
+        for rate in &mut self.rates {
+            rate.ask(&self.context.metrics, self.context.load, &mut asks);
+        }
         let mut rows = Vec::new();
         for (index, objective) in self.objectives.iter().enumerate() {
             for window in of_objective(objective, &windows) {
@@ -290,6 +313,13 @@ impl Evaluation {
                 objective_status(objective, windows)
             })
             .collect();
+        judgement.objectives.extend(self.rates.iter().map(|rate| rate.judge(&self.answers)));
+        let totals = load::Totals {
+            requests: judgement.requests,
+            iterations: judgement.iterations,
+            dropped: judgement.dropped_iterations,
+        };
+        judgement.delivered = self.load.assess(&self.status, self.expect.as_ref(), totals, &self.answers);
         leave_out_queries(&mut judgement.objectives);
         judgement
     }

@@ -3,10 +3,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use loadtest_crds::Plateau;
+use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
 use serde::Deserialize;
 
 use crate::duration;
+
+mod asked;
 
 /// `k6 run` and the REST API speak of the state of an execution in these numbers (k6, `lib/execution.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +59,14 @@ pub enum InspectionError {
          parallelism to {vus} or raise the load"
     )]
     MoreRunnersThanVus { scenario: String, runners: i32, vus: i64 },
+    #[error(
+        "scenario {scenario}: the script has {found} thresholds, and at most {MOST_THRESHOLDS} are judged: remove some"
+    )]
+    TooManyThresholds { scenario: String, found: usize },
 }
+
+/// More thresholds of one script would make the status too large.
+const MOST_THRESHOLDS: usize = 32;
 
 /// What a script asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +79,10 @@ pub struct Requirements {
     pub planned: Duration,
     /// Stretches of constant load.
     pub plateaus: Vec<Plateau>,
+    /// Virtual users of the highest of them, where the script asks for virtual users.
+    pub held_vus: Option<i64>,
+    pub arrivals: Vec<Arrivals>,
+    pub thresholds: Vec<ScriptThreshold>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +98,7 @@ struct Inspection {
     duration: Option<String>,
     iterations: Option<i64>,
     stages: Option<Vec<Stage>>,
+    thresholds: Option<BTreeMap<String, Vec<asked::Threshold>>>,
 }
 
 /// Where the script's load comes from.
@@ -109,6 +123,9 @@ struct K6Scenario {
     #[serde(rename = "startVUs")]
     start_vus: Option<f64>,
     start_rate: Option<f64>,
+    rate: Option<f64>,
+    time_unit: Option<String>,
+    vus: Option<f64>,
     iterations: Option<i64>,
 }
 
@@ -136,6 +153,11 @@ pub fn requirements(
     let inspection: Inspection = serde_json::from_str(json_part(printed))
         .map_err(|e| InspectionError::Unreadable { scenario: scenario.to_owned(), cause: e.to_string() })?;
     let own = inspection.scenarios.clone().unwrap_or_default();
+    let thresholds = inspection.thresholds();
+    if thresholds.len() > MOST_THRESHOLDS {
+        let (scenario, found) = (scenario.to_owned(), thresholds.len());
+        return Err(InspectionError::TooManyThresholds { scenario, found });
+    }
 
     let required = match (load, inspection.source()) {
         (Some(_), Source::Scenarios) => {
@@ -148,12 +170,18 @@ pub fn requirements(
             longest: planned + GRACEFUL_STOP,
             planned,
             plateaus: vec![Plateau { from: 0, to: millis(planned) }],
+            held_vus: asked::held_for(vus, planned),
+            arrivals: Vec::new(),
+            thresholds,
         },
         (None, _) => Requirements {
             max_vus: inspection.max_vus.unwrap_or(0),
             longest: inspection.total_duration.as_deref().and_then(duration::parse).unwrap_or_default(),
             planned: own.values().map(K6Scenario::planned_end).max().unwrap_or_default(),
             plateaus: intersect(own.values().map(K6Scenario::plateaus)),
+            held_vus: asked::held(own.values()),
+            arrivals: asked::arrivals(own.iter()),
+            thresholds,
         },
     };
 
@@ -168,6 +196,22 @@ pub fn requirements(
 }
 
 impl Inspection {
+    /// Each once.
+    fn thresholds(&self) -> Vec<ScriptThreshold> {
+        let mut all: Vec<ScriptThreshold> = Vec::new();
+        for (metric, expressions) in self.thresholds.iter().flatten() {
+            for threshold in expressions.iter().map(|expression| expression.of(metric)) {
+                let same = |t: &&ScriptThreshold| {
+                    t.metric == threshold.metric && t.expression == threshold.expression
+                };
+                if all.iter().find(same).is_none() {
+                    all.push(threshold);
+                }
+            }
+        }
+        all
+    }
+
     fn source(&self) -> Source {
         let short = self.vus.is_some()
             || self.duration.is_some()
@@ -384,6 +428,29 @@ mod tests {
         assert!(text(requirements("a", 1, None, NOTHING)).contains("write vus and duration"));
         assert!(text(requirements("a", 6, None, SHORT_FORM)).contains("lower parallelism to 5"));
         assert!(text(requirements("a", 1, None, "not json")).contains("failed to read"));
+    }
+
+    #[test]
+    fn thresholds_are_read_in_both_their_forms() {
+        let text = SHORT_FORM.replace(
+            "\"totalDuration\"",
+            r#""thresholds": {"http_req_duration{name:Send}": ["p(95)<300", "p(95)<300"],
+               "http_req_failed": [{"threshold": "rate<0.01", "abortOnFail": true, "delayAbortEval": "5s"}]},
+               "totalDuration""#,
+        );
+        let found = requirements("a", 1, None, &text).unwrap().thresholds;
+        let plain = ScriptThreshold {
+            metric: "http_req_duration{name:Send}".to_owned(),
+            expression: "p(95)<300".to_owned(),
+            ..ScriptThreshold::default()
+        };
+        let aborts = ScriptThreshold {
+            metric: "http_req_failed".to_owned(),
+            expression: "rate<0.01".to_owned(),
+            abort_on_fail: true,
+            delay_abort_eval: Some("5s".to_owned()),
+        };
+        assert_eq!(found, [plain, aborts]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! values. `rate()` and `increase()` would lose what happened before a series' first sample, which is the whole
 //! of a short outage, and would extrapolate the rest.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
 
@@ -67,6 +67,21 @@ impl K6Metrics {
         };
         let at = at.map(|at| format!(" @ {}", seconds(at))).unwrap_or_default();
         format!("{sum}last_over_time({selector}[{}s]{at}))", self.reach_seconds)
+    }
+
+    /// The last value of each series since the start of the run, up to a time.
+    #[must_use]
+    pub fn last_values(&self, metric: &str, samples: &K6Samples, at: Option<Timestamp>) -> String {
+        let at = at.map(|at| format!(" @ {}", seconds(at))).unwrap_or_default();
+        format!("last_over_time({}[{}s]{at})", self.selector(metric, samples), self.reach_seconds)
+    }
+
+    /// What was added in the time before, at each step of a range query.
+    #[must_use]
+    pub fn gained(&self, selector: &str, within: Duration) -> String {
+        let now = self.cumulative(selector, Split::Whole, None);
+        let reach = self.reach_seconds;
+        format!("{now} - sum(last_over_time({selector}[{reach}s] offset {}s)) or {now}", within.as_secs())
     }
 
     /// What was added in the stretches, together. A series that was not there at the start of a stretch counts
@@ -230,6 +245,8 @@ mod tests {
             last_written("requests_total"),
             push_age(&metrics),
             firing("DbmanDown"),
+            metrics.gained(&selector, Duration::from_secs(5)),
+            metrics.last_values(VUS, &samples(), Some(at(30))),
         ];
         for query in &all {
             parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));

@@ -102,7 +102,7 @@ fn over(status: &mut LoadTestStatus, plan: &Plan, record: &Record) {
     status.phase = Phase::Finished;
     status.finished_at.clone_from(&record.judged.finished_at);
     status.report.clone_from(&record.judged.report);
-    status.display = Some(display::display(status, &plan.objectives));
+    status.display = Some(display::display(status, &plan.judged(status)));
 }
 
 fn not_recorded() -> Answer {

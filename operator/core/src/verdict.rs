@@ -21,14 +21,14 @@ use crate::{
     display, drift,
     duration::human,
     evaluate::Judgement,
+    guardrail::{self, GuardrailPlan},
     limit::{count, percent},
     plan::{Plan, objective::ObjectivePlan},
     windows::Window,
 };
 
-/// More dropped iterations than this share make the load another than was asked for. 1% is the least that the
-/// usual objectives (p99, an error share of 1%) can tell from none.
-const DROPPED_SHARE: f64 = 0.01;
+mod guardrails;
+mod load;
 
 /// What the figures do not say. Recorded with them, so that a run can be judged again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,12 +53,14 @@ pub struct Facts {
 pub enum Reason {
     FaultFailed,
     ScriptFailed,
+    GuardrailBreached,
     KeyObjectiveMissed,
     ObjectivesMissed,
     MissedAgain,
     ObjectiveMissed,
     RecoveryTooSlow,
     BudgetExceeded,
+    GuardrailWithoutData,
     NotSettled,
     FiguresIncomplete,
     RunnerLost,
@@ -72,6 +74,8 @@ pub enum Reason {
     NoData,
     NoObjectives,
     ScriptErrors,
+    GuardrailWarned,
+    ThresholdNotJudged,
     InWarningBand,
     Regression,
     AllObjectivesMet,
@@ -83,6 +87,10 @@ impl Reason {
         match self {
             Self::FaultFailed => "FaultFailed",
             Self::ScriptFailed => "ScriptFailed",
+            Self::GuardrailBreached => "GuardrailBreached",
+            Self::GuardrailWithoutData => "GuardrailWithoutData",
+            Self::GuardrailWarned => "GuardrailWarned",
+            Self::ThresholdNotJudged => "ThresholdNotJudged",
             Self::KeyObjectiveMissed => "KeyObjectiveMissed",
             Self::ObjectivesMissed => "ObjectivesMissed",
             Self::MissedAgain => "MissedAgain",
@@ -142,8 +150,9 @@ pub fn conclude(
 ) -> LoadTestStatus {
     let mut status = before.clone();
     judgement.write_into(&mut status);
-    status.baseline = baseline::compare(plan.baseline.as_ref(), &plan.objectives, &status, &facts.history);
-    let ruling = decide(&plan.policy, &plan.objectives, &status, facts);
+    let judged = plan.judged(&status);
+    status.baseline = baseline::compare(plan.baseline.as_ref(), &judged, &status, &facts.history);
+    let ruling = decide(&plan.policy, &judged, &guardrail::of_run(plan, &status), &status, facts);
     status.verdict = Some(ruling.verdict);
     status.reason = Some(ruling.reason.as_str().to_owned());
     status.message = Some(ruling.message);
@@ -156,19 +165,24 @@ pub fn conclude(
 pub fn decide(
     policy: &VerdictPolicy,
     plans: &[ObjectivePlan],
+    guardrails: &[GuardrailPlan],
     status: &LoadTestStatus,
     facts: &Facts,
 ) -> Ruling {
     let figures_whole = facts.not_settled.is_none() && facts.push_errors == 0;
+    let doubt = if figures_whole { load::doubt(status) } else { Some(Reason::FiguresIncomplete) };
     let mut grounds = Vec::new();
     of_figures(facts, &mut grounds);
     of_load(status, facts, &mut grounds);
     faults::of_faults(status, &mut grounds);
-    of_objectives(policy, plans, status, figures_whole, facts, &mut grounds);
-    faults::of_recoveries(status, figures_whole, &mut grounds);
-    faults::of_budgets(status, figures_whole, &mut grounds);
+    of_objectives(policy, plans, status, doubt, facts, &mut grounds);
+    faults::of_recoveries(status, doubt, &mut grounds);
+    faults::of_budgets(status, doubt, &mut grounds);
     change::of_change(status, facts, &mut grounds);
-    if plans.is_empty() {
+    load::of_shortfalls(status, figures_whole, &mut grounds);
+    guardrails::of_guardrails(guardrails, status, &mut grounds);
+    guardrails::of_thresholds(status, &mut grounds);
+    if plans.is_empty() && status.objectives.is_empty() {
         grounds.push(Ground {
             verdict: Verdict::Inconclusive,
             reason: Reason::NoObjectives,
@@ -196,7 +210,7 @@ fn of_objectives(
     policy: &VerdictPolicy,
     plans: &[ObjectivePlan],
     status: &LoadTestStatus,
-    figures_whole: bool,
+    doubt: Option<Reason>,
     facts: &Facts,
     grounds: &mut Vec<Ground>,
 ) {
@@ -227,8 +241,7 @@ fn of_objectives(
                 Outcome::NoData if window.from.is_none() => (Verdict::Inconclusive, Reason::NoData),
                 Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => (on_no_data, Reason::NoData),
                 Outcome::Unclear => (Verdict::Warn, Reason::InWarningBand),
-                Outcome::Missed if figures_whole => miss,
-                Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete),
+                Outcome::Missed => doubt.map_or(miss, |reason| (Verdict::Inconclusive, reason)),
             };
             let drifted = plan.is_some_and(|p| drift::concerns(&lost, p)) && verdict != Verdict::Pass;
             let (verdict, reason) =
@@ -297,14 +310,12 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
     if let Some(dropped) = load.dropped_iterations.filter(|d| *d > 0) {
         let share = dropped as f64 / (dropped + iterations) as f64;
         let text = format!(
-            "{} of {} iterations ({}) were dropped: all virtual users were busy; raise maxVUs if the system under test \
-             may be that slow",
+            "{} of {} iterations ({}) were dropped: all virtual users were busy",
             count(dropped),
             count(dropped + iterations),
             percent(share)
         );
-        let verdict = if share > DROPPED_SHARE { Verdict::Inconclusive } else { Verdict::Pass };
-        add(verdict, Reason::LoadNotDelivered, text);
+        add(Verdict::Pass, Reason::LoadNotDelivered, text);
     }
     if let Some(errors) = load.script_errors.filter(|e| *e > 0) {
         if errors >= iterations && load.iterations.is_some() {

@@ -105,7 +105,7 @@ async fn settle(
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         poll.tick().await;
-        let settling = Settling::new(&s.plan.objectives, status, settings, Timestamp::now());
+        let settling = Settling::new(&s.plan.judged(status), status, settings, Timestamp::now());
         let answers = stream::iter(settling.requests())
             .map(|request| async move {
                 let answer = prometheus.answer(&request).await;

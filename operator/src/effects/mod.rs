@@ -3,6 +3,7 @@
 
 mod evaluate;
 mod faults;
+mod guardrails;
 mod history;
 mod logs;
 mod objects;
@@ -93,6 +94,8 @@ impl Effects {
                 let before = status.faults.iter().find(|f| f.name == fault).and_then(|f| f.ready_before);
                 self.spawn(faults::await_replacement(s, fault, targets, before.unwrap_or(1)));
             }
+            Effect::Watch { queries } => self.spawn(guardrails::watch(s, queries)),
+            Effect::StopLoad { runners } => self.spawn(runners::stop_load(s, runners)),
             Effect::Teardown { scenario, runner } => self.spawn(runners::tear_down(s, scenario, runner)),
             Effect::CountRequests { runners } => self.spawn(runners::count_requests(s, runners)),
             Effect::Release { runners } => self.spawn(objects::release(s, runners)),

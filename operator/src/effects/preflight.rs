@@ -17,7 +17,7 @@ use loadtest_core::{
 
 use loadtest_crds::ScriptConfigMap;
 
-use super::{Shared, faults};
+use super::{Shared, faults, guardrails};
 
 /// All checks at once; the problems in the order of the spec.
 pub async fn check(s: Arc<Shared>) {
@@ -88,16 +88,11 @@ async fn prometheus(s: &Shared) -> Vec<Problem> {
             ),
         }];
     };
-    prometheus
-        .check()
-        .await
-        .err()
-        .map(|error| Problem {
-            reason: "PrometheusUnreachable",
-            message: format!("Prometheus {} does not answer: {error}", s.plan.prometheus),
-        })
-        .into_iter()
-        .collect()
+    if let Err(error) = prometheus.check().await {
+        let message = format!("Prometheus {} does not answer: {error}", s.plan.prometheus);
+        return vec![Problem { reason: "PrometheusUnreachable", message }];
+    }
+    guardrails::check(s, prometheus).await
 }
 
 /// Limits of faults that are finer than k6's figures.

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, future::join_all, stream};
 use jiff::Timestamp;
 use loadtest_core::{
-    k6,
-    machine::{PodState, RunnerStart},
+    k6::{self, RunnerStatus},
+    machine::{PodState, Promptness, RunnerStart},
     names::RunnerId,
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior, timeout},
 };
 
 use super::{Shared, logs};
@@ -24,6 +24,13 @@ use crate::{
 const BARRIER_POLL: Duration = Duration::from_millis(50);
 /// While the load runs.
 const FOLLOW_POLL: Duration = Duration::from_millis(500);
+/// An answer that takes longer is late. k6 answers within a millisecond or two, on a busy machine too; one that has
+/// used up its CPU limit takes a good part of the kernel's period of 100 ms (tried with a limit of 20m).
+const LATE: Duration = Duration::from_millis(25);
+/// Where the operator itself is later than this, it measures itself.
+const OWN_DELAY: Duration = Duration::from_millis(5);
+/// A load must end at once: a runner that does not answer so soon is ended with its pod.
+const STOP_ANSWER: Duration = Duration::from_millis(700);
 /// k6 itself limits setup() and teardown() to a minute unless the script says otherwise; this is for scripts
 /// that do.
 const SETUP_LIMIT: Duration = Duration::from_secs(600);
@@ -142,27 +149,64 @@ async fn start_one(
     }
 }
 
-/// Asks how far the runner is until it is through or its pod has ended. Only an end wakes the run.
+/// Asks how far the runner is until it is through or its pod has ended. Only an end wakes the run; with it goes how
+/// promptly the runner has answered.
 pub async fn follow(s: Arc<Shared>, runner: RunnerId) {
+    let mut promptness = Promptness::default();
+    let status = follow_to_end(&s, &runner, &mut promptness).await;
+    s.tell(move |facts| {
+        facts.promptness.insert(runner.clone(), promptness);
+        if let Some(status) = status {
+            facts.k6.insert(runner, status);
+        }
+    });
+}
+
+/// `None` where its pod has ended before it.
+async fn follow_to_end(s: &Shared, runner: &RunnerId, promptness: &mut Promptness) -> Option<RunnerStatus> {
     let mut poll = tokio::time::interval(FOLLOW_POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        poll.tick().await;
-        match s.runner_state(&runner) {
+        let due = poll.tick().await;
+        match s.runner_state(runner) {
             Some(PodState::Running { ip }) => {
-                if let Ok(status) = s.context.k6.status(&ip).await
+                let sent = Instant::now();
+                let answer = s.context.k6.status(&ip).await;
+                if sent.duration_since(due) < OWN_DELAY {
+                    promptness.answers += 1;
+                    promptness.late += i64::from(sent.elapsed() > LATE);
+                }
+                if let Ok(status) = answer
                     && status.status.has_ended()
                 {
-                    s.tell(move |facts| {
-                        facts.k6.insert(runner, status);
-                    });
-                    return;
+                    return Some(status);
                 }
             }
-            Some(PodState::Ended { .. }) | None => return,
+            Some(PodState::Ended { .. }) | None => return None,
             Some(PodState::Waiting { .. }) => {}
         }
     }
+}
+
+/// Ends the load of all runners at once. k6 stays, for teardown() and its counts.
+pub async fn stop_load(s: Arc<Shared>, runners: Vec<RunnerId>) {
+    let stops = runners.into_iter().filter_map(|id| Some((s.runner_ip(&id)?, id)));
+    let unstopped: Vec<RunnerId> = join_all(stops.map(|(ip, id)| {
+        let s = &s;
+        async move {
+            let stopped = timeout(STOP_ANSWER, s.context.k6.stop(&ip)).await;
+            if matches!(stopped, Ok(Ok(()))) {
+                return None;
+            }
+            tracing::warn!(runner = %id, "the load was not stopped through k6's API");
+            Some(id)
+        }
+    }))
+    .await
+    .into_iter()
+    .flatten()
+    .collect();
+    s.tell(move |facts| facts.load_stopped = Some(unstopped));
 }
 
 pub async fn tear_down(s: Arc<Shared>, scenario: String, runner: RunnerId) {

@@ -111,6 +111,8 @@ impl Run {
                 update(&mut facts);
             }
 
+            machine::read_guardrails(&plan, record.status(), &mut facts);
+
             // 1 observe, 2 validate (the plan, once, above)
             let pods = observe::pods(&self.pods, &self.uid);
             let world = self.world(&record, &pods, &facts);

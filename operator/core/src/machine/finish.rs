@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, Phase, StepState};
 
-use super::{Effect, Pass, PodState, World, prepare::planned, run};
+use super::{Effect, Pass, PodState, World, guard, prepare::planned, run};
 use crate::{
     drift,
     names::{Role, RunnerId},
@@ -26,8 +26,14 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
         return;
     }
     let decided = pass.status.verdict.is_some();
+    let stopped = decided || guard::stop_load(pass, plan, world);
+    if !stopped {
+        return;
+    }
+    // A runner that does not answer is ended with its pod, and the others with it.
+    let answering = world.facts.load_stopped.as_ref().is_none_or(Vec::is_empty);
     // Each step waits for the one before it.
-    let over = (decided || tear_down(pass, plan, world) && count_requests(pass, plan, world))
+    let over = (decided || !answering || tear_down(pass, plan, world) && count_requests(pass, plan, world))
         && release(pass, world)
         && keep_logs(pass, world)
         && (decided || judge(pass, plan, world));
@@ -156,6 +162,8 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         .runners()
         .filter(|id| run::fate(plan, world, id) == run::RunnerFate::Ended { interrupted: true })
         .count();
+    // Runners that were ended by a guardrail look as if their script had ended them.
+    let interrupted = if guard::stopper(&before).is_some() { 0 } else { interrupted };
     let facts = verdict::Facts {
         planned: planned(&before),
         interrupted_runners: interrupted,

@@ -15,6 +15,7 @@
 mod conditions;
 mod fault;
 mod finish;
+mod guard;
 mod prepare;
 mod run;
 #[cfg(test)]
@@ -27,8 +28,10 @@ use loadtest_crds::{LoadTestStatus, Phase, Verdict};
 
 pub use conditions::{Reason, set_conditions};
 pub use fault::NOT_STEADY;
+pub use guard::{read_guardrails, stopper};
 pub use types::{
-    Effect, Facts, KillResult, Live, LogSummary, PodState, PodView, Problem, RunnerStart, TargetSeen, World,
+    Effect, Facts, KillResult, Live, LogSummary, PodState, PodView, Problem, Promptness, RunnerStart,
+    TargetSeen, WatchedQuery, World,
 };
 
 use crate::{display, plan::Plan};
@@ -66,7 +69,7 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
         Phase::Finished => finish::clean_up(&mut pass, world),
         _ => {}
     }
-    pass.status.display = Some(display::display(&pass.status, &plan.objectives));
+    pass.status.display = Some(display::display(&pass.status, &plan.judged(&pass.status)));
     set_conditions(&mut pass.status, world.now);
     pass
 }

@@ -137,6 +137,9 @@ fn record(status: &mut LoadTestStatus, name: &str, required: &k6::Requirements) 
     scenario.max_vus = Some(required.max_vus);
     scenario.duration_milliseconds = i64::try_from(required.planned.as_millis()).ok();
     scenario.plateaus.clone_from(&required.plateaus);
+    scenario.held_vus = required.held_vus;
+    scenario.arrivals.clone_from(&required.arrivals);
+    scenario.thresholds.clone_from(&required.thresholds);
 }
 
 /// A fault that cannot be judged, since the load is over by then.

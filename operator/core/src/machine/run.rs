@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::Phase;
 
-use super::{Effect, Pass, PodState, World, fault};
+use super::{Effect, Pass, PodState, World, fault, guard};
 use crate::{names::RunnerId, plan::Plan};
 
 /// How a runner stands while the load runs.
@@ -27,6 +27,9 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         fault::advance(pass, index, fault, world);
     }
 
+    if guard::stops(pass, plan, world) {
+        return;
+    }
     let fates: Vec<(RunnerId, RunnerFate)> =
         plan.runners().map(|id| (id.clone(), fate(plan, world, &id))).collect();
     let running = fates.iter().filter(|(_, fate)| *fate == RunnerFate::Running).count();
@@ -52,6 +55,7 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         load.p95_milliseconds = live.p95_milliseconds.or(load.p95_milliseconds);
     }
     if running == 0 {
+        guard::close(pass, plan, world);
         let load = pass.status.load.get_or_insert_default();
         load.ended_at.get_or_insert(MicroTime(world.now));
         pass.status.phase = Phase::Evaluating;

@@ -14,6 +14,7 @@ use super::*;
 use crate::{
     baseline::History,
     evaluate::{Judgement, Settings},
+    guardrail::{GuardrailPlan, Reading},
     k6::{ExecutionStatus, RunnerStatus},
     names::Role,
     pick::Candidate,
@@ -58,6 +59,7 @@ struct Cluster {
     teardowns: usize,
     deletes: Vec<String>,
     finalizer_gone: bool,
+    stopped_at: Option<Timestamp>,
     record: Option<Arc<Draft>>,
 }
 
@@ -74,6 +76,8 @@ struct Sim {
     deleting: bool,
     /// Effects handed out and not carried out yet.
     under_way: Vec<Effect>,
+    /// So long after the load's start a guardrail's value is beyond its limit.
+    harm_after: Option<Duration>,
 }
 
 impl Sim {
@@ -88,7 +92,19 @@ impl Sim {
             stop: false,
             deleting: false,
             under_way: Vec::new(),
+            harm_after: None,
         }
+    }
+
+    /// With a guardrail that is breached after 5 s and 3 s more.
+    fn guarded() -> Self {
+        let spec: loadtest_crds::Guardrail = serde_json::from_value(serde_json::json!(
+            {"name": "harm", "query": "harm", "atMost": "5", "for": "3s"}
+        ))
+        .unwrap();
+        let mut sim = Self { harm_after: Some(Duration::from_secs(5)), ..Self::new() };
+        sim.plan.guardrails = GuardrailPlan::all(&[spec], &sim.plan.names).unwrap();
+        sim
     }
 
     /// The operator dies: what it knew is lost, what it recorded is not. Effects under way may or may not
@@ -106,6 +122,7 @@ impl Sim {
     /// One pass; true if it changed or began anything.
     fn pass(&mut self) -> bool {
         self.advance_cluster();
+        read_guardrails(&self.plan, &self.status, &mut self.facts);
         let pass = {
             let world = World {
                 now: self.now,
@@ -137,7 +154,15 @@ impl Sim {
     }
 
     fn advance_cluster(&mut self) {
-        let over = self.cluster.load_from.is_some_and(|from| self.now >= from + Duration::from_secs(60));
+        let over = self.cluster.stopped_at.is_some()
+            || self.cluster.load_from.is_some_and(|from| self.now >= from + Duration::from_secs(60));
+        if let (Some(after), Some(from)) = (self.harm_after, self.cluster.load_from)
+            && self.facts.dispatched.contains("watch")
+        {
+            let value = if self.now >= from + after { 9.0 } else { 1.0 };
+            let guardrail = "harm".to_owned();
+            self.facts.watches.tell([Reading { guardrail, at: self.now, value: Ok(value) }]);
+        }
         for id in self.cluster.started.clone() {
             if over {
                 let status = RunnerStatus { status: ExecutionStatus::ENDED, paused: false, vus: 0 };
@@ -237,6 +262,11 @@ impl Sim {
                     self.under_way.push(Effect::AwaitReplacement { fault });
                 }
             }
+            Effect::Watch { .. } => {}
+            Effect::StopLoad { .. } => {
+                cluster.stopped_at.get_or_insert(now);
+                facts.load_stopped = Some(Vec::new());
+            }
             Effect::Teardown { scenario, .. } => {
                 cluster.teardowns += 1;
                 facts.teardown.insert(scenario, Ok(()));
@@ -308,6 +338,43 @@ fn an_undisturbed_run_goes_through_all_phases() {
     let draft = sim.cluster.record.unwrap();
     assert_eq!((sim.status.verdict, &sim.status.grounds), (draft.judged.verdict, &draft.judged.grounds));
     assert_eq!(sim.status.report.as_deref(), Some("chat-record"));
+}
+
+#[test]
+fn a_breach_stops_the_load_and_is_a_fail() {
+    let mut sim = Sim::guarded();
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.verdict, Some(Verdict::Fail));
+    assert_eq!(sim.status.reason.as_deref(), Some("GuardrailBreached"));
+    let (from, stopped) = (sim.cluster.load_from.unwrap(), sim.cluster.stopped_at.unwrap());
+    let after = Duration::try_from(stopped.duration_since(from)).unwrap();
+    assert!((8..9).contains(&after.as_secs()), "{after:?}");
+    // The fault was due at 20 s. The users' data is cleaned up all the same.
+    assert_eq!(sim.status.faults[0].state, FaultState::NotInjected);
+    assert!(sim.cluster.deletes.is_empty());
+    assert_eq!(sim.cluster.teardowns, 2);
+    let (runners, load) = (sim.status.runners.unwrap(), sim.status.load.unwrap());
+    assert_eq!((runners.lost, load.ended_at.map(|at| at.0)), (0, Some(stopped)));
+    let scripts = sim.status.grounds.iter().find(|ground| ground.contains("ended by their own script"));
+    assert_eq!(scripts, None);
+}
+
+#[test]
+fn a_runner_that_cannot_be_stopped_is_ended_with_its_pod() {
+    let mut sim = Sim::guarded();
+    while !sim.under_way.iter().any(|effect| matches!(effect, Effect::StopLoad { .. })) {
+        sim.finish_effects();
+        if !sim.pass() {
+            sim.now += Duration::from_millis(250);
+        }
+    }
+    sim.under_way.clear();
+    sim.facts.load_stopped = Some(vec![RunnerId { scenario: "a".to_owned(), index: 1 }]);
+    sim.pass();
+    let released = sim.under_way.iter().any(|effect| matches!(effect, Effect::Release { .. }));
+    assert!(released, "{:?}", sim.under_way);
+    sim.run(&BTreeMap::new());
+    assert_eq!((sim.status.verdict, sim.cluster.teardowns), (Some(Verdict::Fail), 0));
 }
 
 #[test]
@@ -437,5 +504,19 @@ proptest! {
         if sim.status.scenarios.iter().any(|s| s.setup == StepState::Intended) {
             prop_assert_eq!(sim.status.verdict, Some(Verdict::Error));
         }
+    }
+
+    /// A breach that was decided stays decided, and the load is stopped.
+    #[test]
+    fn a_breach_survives_the_operator(deaths in prop::collection::btree_map(0usize..200, any::<bool>(), 0..6)) {
+        let mut sim = Sim::guarded();
+        sim.run(&deaths);
+        prop_assert_eq!(sim.status.phase, Phase::Finished);
+        if stopper(&sim.status).is_some() {
+            prop_assert!(sim.cluster.stopped_at.is_some());
+            prop_assert_eq!(sim.status.verdict, Some(Verdict::Fail));
+        }
+        prop_assert!(sim.cluster.teardowns <= 2);
+        prop_assert!(sim.cluster.pods.is_empty());
     }
 }

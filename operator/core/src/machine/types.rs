@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::{
     baseline::History,
     evaluate::Judgement,
+    guardrail::Watches,
     k6::RunnerStatus,
     names::{Role, RunnerId},
     pick::Candidate,
@@ -98,6 +99,26 @@ pub struct Facts {
     /// Figures so far, while the load runs.
     pub live: Option<Live>,
     pub pods_deleted: bool,
+    /// What was seen of the guardrails.
+    pub watches: Watches,
+    /// The load was stopped; the runners that did not answer, if any.
+    pub load_stopped: Option<Vec<RunnerId>>,
+    /// How promptly each runner's API answered while the load ran.
+    pub promptness: BTreeMap<RunnerId, Promptness>,
+}
+
+/// How promptly a runner's API answered: of so many answers, so many came late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promptness {
+    pub answers: i64,
+    pub late: i64,
+}
+
+/// A guardrail's query, ready to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedQuery {
+    pub guardrail: String,
+    pub query: String,
 }
 
 /// Figures so far, over all runners: to be shown, not judged.
@@ -193,6 +214,10 @@ pub enum Effect {
     Kill { fault: String, uids: Vec<String> },
     /// Watch until as many pods as before are ready.
     AwaitReplacement { fault: String },
+    /// Ask the guardrails' queries each second.
+    Watch { queries: Vec<WatchedQuery> },
+    /// End the load now, and leave k6 where it can still be asked.
+    StopLoad { runners: Vec<RunnerId> },
     /// Run teardown() on the scenario's first runner. Only once, after its intent.
     Teardown { scenario: String, runner: RunnerId },
     /// Sum the runners' own request counts.
@@ -234,6 +259,8 @@ impl Effect {
             Self::LookAgain { fault } => format!("look-again/{fault}"),
             Self::Kill { fault, .. } => format!("kill/{fault}"),
             Self::AwaitReplacement { fault } => format!("await-replacement/{fault}"),
+            Self::Watch { .. } => "watch".to_owned(),
+            Self::StopLoad { .. } => "stop-load".to_owned(),
             Self::Teardown { scenario, .. } => format!("teardown/{scenario}"),
             Self::CountRequests { .. } => "count-requests".to_owned(),
             Self::Release { .. } => "release".to_owned(),

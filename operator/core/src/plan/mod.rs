@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{Baseline, LoadTest, Runner, Scenario, VerdictPolicy, text::DurationText};
+use loadtest_crds::{
+    Baseline, Expectation, LoadTest, LoadTestStatus, Runner, Scenario, VerdictPolicy, text::DurationText,
+};
 
 use crate::{
     baseline::BaselinePlan,
     duration, fingerprint,
+    guardrail::{GuardrailError, GuardrailPlan},
     limit::{Dimension, Limit},
     names::{self, RunNames, RunnerId},
+    thresholds,
 };
 
 pub mod fault;
@@ -29,6 +33,8 @@ pub struct Plan {
     pub start_timeout: Duration,
     pub faults: Vec<FaultPlan>,
     pub objectives: Vec<ObjectivePlan>,
+    pub guardrails: Vec<GuardrailPlan>,
+    pub expect: Option<Expectation>,
     pub policy: VerdictPolicy,
     pub baseline: Option<BaselinePlan>,
     /// What of the run's fingerprint stands in the spec.
@@ -65,6 +71,8 @@ pub enum PlanError {
     Regression(String),
     #[error(transparent)]
     Objective(#[from] ObjectiveError),
+    #[error(transparent)]
+    Guardrail(#[from] GuardrailError),
 }
 
 impl Plan {
@@ -100,11 +108,20 @@ impl Plan {
             runner: spec.runner.clone(),
             faults,
             objectives,
+            guardrails: GuardrailPlan::all(&spec.guardrails, &names)?,
+            expect: spec.expect.clone(),
             policy: spec.verdict.clone(),
             baseline: spec.baseline.as_ref().map(baseline).transpose()?,
             fingerprint: fingerprint::of_spec(spec),
             names,
         })
+    }
+
+    /// What is judged: the objectives, and the thresholds of the scripts once these are known.
+    #[must_use]
+    pub fn judged(&self, status: &LoadTestStatus) -> Vec<ObjectivePlan> {
+        let own = self.objectives.iter().cloned();
+        own.chain(thresholds::objectives(status)).collect()
     }
 
     /// Every runner of the run, in order.

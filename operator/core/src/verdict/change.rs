@@ -109,7 +109,7 @@ mod tests {
         let runs = figures.into_iter().map(|figures| Earlier { figures, ..run_before() }).collect();
         let facts = Facts { history: History { runs, unread: None }, ..Facts::default() };
         let policy = VerdictPolicy { max_misses, ..VerdictPolicy::default() };
-        decide(&policy, &plans(), &status, &facts)
+        decide(&policy, &plans(), &[], &status, &facts)
     }
 
     fn run_before() -> Earlier {
@@ -193,7 +193,7 @@ mod tests {
             ..Facts::default()
         };
         let decided = |facts: &Facts| {
-            let ruling = decide(&VerdictPolicy::default(), std::slice::from_ref(&plan), &status, facts);
+            let ruling = decide(&VerdictPolicy::default(), std::slice::from_ref(&plan), &[], &status, facts);
             (ruling.verdict, ruling.reason)
         };
         assert_eq!(decided(&facts), (Verdict::Inconclusive, Reason::Drift));

@@ -36,7 +36,7 @@ pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
     }
 }
 
-pub(super) fn of_recoveries(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec<Ground>) {
+pub(super) fn of_recoveries(status: &LoadTestStatus, doubt: Option<Reason>, grounds: &mut Vec<Ground>) {
     for fault in &status.faults {
         let Some(recovery) = fault.recovery.as_ref().filter(|r| r.within.is_some()) else { continue };
         let message = recovery.message.as_deref().unwrap_or("not measured");
@@ -46,11 +46,11 @@ pub(super) fn of_recoveries(status: &LoadTestStatus, figures_whole: bool, ground
             grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NotExercised, text });
             continue;
         }
-        of_limit(recovery.outcome, fault, status, figures_whole, Reason::RecoveryTooSlow, &words, grounds);
+        of_limit(recovery.outcome, fault, status, doubt, Reason::RecoveryTooSlow, &words, grounds);
     }
 }
 
-pub(super) fn of_budgets(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec<Ground>) {
+pub(super) fn of_budgets(status: &LoadTestStatus, doubt: Option<Reason>, grounds: &mut Vec<Ground>) {
     for fault in &status.faults {
         let Some(budget) = &fault.budget else { continue };
         let message = budget.message.as_deref().unwrap_or("not measured");
@@ -61,7 +61,7 @@ pub(super) fn of_budgets(status: &LoadTestStatus, figures_whole: bool, grounds: 
             grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NotExercised, text });
             continue;
         }
-        of_limit(budget.outcome, fault, status, figures_whole, Reason::BudgetExceeded, &words, grounds);
+        of_limit(budget.outcome, fault, status, doubt, Reason::BudgetExceeded, &words, grounds);
     }
 }
 
@@ -71,7 +71,7 @@ fn of_limit(
     outcome: Outcome,
     fault: &FaultStatus,
     status: &LoadTestStatus,
-    figures_whole: bool,
+    doubt: Option<Reason>,
     missed: Reason,
     words: &str,
     grounds: &mut Vec<Ground>,
@@ -86,9 +86,9 @@ fn of_limit(
         Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => {
             (Verdict::Inconclusive, Reason::NoData, "no data")
         }
-        Outcome::Missed if figures_whole && !lost => (Verdict::Fail, missed, "not met"),
+        Outcome::Missed if doubt.is_none() && !lost => (Verdict::Fail, missed, "not met"),
         Outcome::Missed if lost => (Verdict::Inconclusive, Reason::RunnerLost, "not met"),
-        Outcome::Missed => (Verdict::Inconclusive, Reason::FiguresIncomplete, "not met"),
+        Outcome::Missed => (Verdict::Inconclusive, doubt.unwrap_or(Reason::FiguresIncomplete), "not met"),
     };
     grounds.push(Ground { verdict, reason, text: format!("{mark}: {words}") });
 }

@@ -1,12 +1,14 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
-    FaultState, FaultStatus, K6Figure, Objective, RecoveryStatus, RunnersStatus, WindowKind,
+    FaultState, FaultStatus, Guardrail, GuardrailNoData, GuardrailStatus, K6Figure, Objective,
+    RecoveryStatus, RunnersStatus, ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause, WindowKind,
 };
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::names::RunNames;
 
 fn at(second: i64) -> Option<MicroTime> {
     Some(MicroTime(Timestamp::from_second(1_700_000_000 + second).unwrap()))
@@ -59,6 +61,7 @@ struct Case {
     plans: Vec<ObjectivePlan>,
     status: LoadTestStatus,
     policy: VerdictPolicy,
+    guardrails: Vec<GuardrailPlan>,
     facts: Facts,
 }
 
@@ -81,6 +84,7 @@ fn case(outcomes: [Outcome; 3]) -> Case {
         plans: plans.into(),
         status: LoadTestStatus { objectives, load: Some(load), ..LoadTestStatus::default() },
         policy: VerdictPolicy::default(),
+        guardrails: Vec::new(),
         facts: Facts { planned: Duration::from_secs(60), ..Facts::default() },
     }
 }
@@ -108,7 +112,7 @@ fn fault(state: FaultState, outcome: Outcome) -> FaultStatus {
 
 impl Case {
     fn decide(&self) -> Ruling {
-        decide(&self.policy, &self.plans, &self.status, &self.facts)
+        decide(&self.policy, &self.plans, &self.guardrails, &self.status, &self.facts)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -223,10 +227,16 @@ fn lost(c: &mut Case) {
     c.status.runners = Some(RunnersStatus { total: 4, lost: 1, problems, ..RunnersStatus::default() });
 }
 
+fn lacks(c: &mut Case, cause: ShortfallCause) {
+    c.load().shortfalls.push(Shortfall { cause, message: "812 of 1,000 iterations".to_owned() });
+}
+
 #[rstest]
 #[case::runner_lost(lost, Verdict::Inconclusive, Reason::RunnerLost)]
 #[case::interrupted(|c: &mut Case| c.facts.interrupted_runners = 2, Verdict::Inconclusive, Reason::RunnerInterrupted)]
-#[case::dropped(|c: &mut Case| c.load().dropped_iterations = Some(51), Verdict::Inconclusive, Reason::LoadNotDelivered)]
+#[case::less_for_the_generator(|c: &mut Case| lacks(c, ShortfallCause::Generator), Verdict::Inconclusive, Reason::LoadNotDelivered)]
+#[case::less_for_the_target(|c: &mut Case| lacks(c, ShortfallCause::Target), Verdict::Fail, Reason::LoadNotDelivered)]
+#[case::less_for_no_known_reason(|c: &mut Case| lacks(c, ShortfallCause::Unknown), Verdict::Inconclusive, Reason::LoadNotDelivered)]
 #[case::hardly_any_dropped(|c: &mut Case| c.load().dropped_iterations = Some(50), Verdict::Pass, Reason::AllObjectivesMet)]
 #[case::some_script_errors(|c: &mut Case| c.load().script_errors = Some(1), Verdict::Warn, Reason::ScriptErrors)]
 #[case::nothing_but_script_errors(|c: &mut Case| c.load().script_errors = Some(5000), Verdict::Error, Reason::ScriptFailed)]
@@ -261,6 +271,122 @@ fn a_miss_is_no_evidence_where_figures_are_missing() {
     let ruling = case([Missed, Missed, Missed]).with(|c| c.facts.push_errors = 1).decide();
     assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::FiguresIncomplete));
     assert!(ruling.message.starts_with("1 of k6's pushes did not reach Prometheus"), "{}", ruling.message);
+}
+
+#[test]
+fn what_starved_runners_measured_is_no_evidence() {
+    let ruling = case([Missed, Missed, Met]).with(|c| lacks(c, ShortfallCause::Generator)).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::LoadNotDelivered));
+    let ruling = case([Missed, Met, Met]).with(|c| lacks(c, ShortfallCause::Unknown)).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Fail, Reason::KeyObjectiveMissed));
+}
+
+#[test]
+fn a_target_is_not_blamed_where_figures_are_missing() {
+    let ruling = case([Met, Met, Met]).with(|c| {
+        lacks(c, ShortfallCause::Target);
+        c.facts.push_errors = 1;
+    });
+    assert_eq!(ruling.decide().verdict, Verdict::Inconclusive);
+}
+
+fn guardrail(outcome: Outcome, stopped: bool) -> GuardrailStatus {
+    GuardrailStatus {
+        name: "errors".to_owned(),
+        outcome,
+        limit: "at most 50%".to_owned(),
+        breached_at: stopped.then(|| at(30)).flatten(),
+        query: Some("sum(errors)".to_owned()),
+        message: Some("62% at 06:12:11Z, beyond since 06:12:01Z, limit 50%".to_owned()),
+        ..GuardrailStatus::default()
+    }
+}
+
+fn watched(on_no_data: GuardrailNoData) -> Vec<GuardrailPlan> {
+    let spec = Guardrail {
+        name: "errors".to_owned(),
+        query: Some("sum(errors)".to_owned()),
+        at_most: Some("50%".into()),
+        for_: "10s".into(),
+        on_no_data,
+        ..Guardrail::default()
+    };
+    let names = RunNames { namespace: "n".to_owned(), name: "r".to_owned(), uid: "u".to_owned() };
+    GuardrailPlan::all(&[spec], &names).unwrap()
+}
+
+#[rstest]
+#[case::held(Met, false, Verdict::Pass, Reason::AllObjectivesMet)]
+#[case::breached(Missed, true, Verdict::Fail, Reason::GuardrailBreached)]
+#[case::warned(Warn, false, Verdict::Warn, Reason::GuardrailWarned)]
+#[case::without_data(NoData, false, Verdict::Warn, Reason::GuardrailWithoutData)]
+#[case::stopped_without_data(NoData, true, Verdict::Inconclusive, Reason::GuardrailWithoutData)]
+fn a_guardrail(
+    #[case] outcome: Outcome,
+    #[case] stopped: bool,
+    #[case] verdict: Verdict,
+    #[case] reason: Reason,
+) {
+    let ruling = case([Met, Met, Met])
+        .with(|c| {
+            c.guardrails = watched(GuardrailNoData::Warn);
+            c.status.guardrails = vec![guardrail(outcome, stopped)];
+        })
+        .decide();
+    assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);
+}
+
+#[test]
+fn a_breach_says_what_where_and_since_when() {
+    let ruling = case([Missed, Met, Met])
+        .with(|c| {
+            c.guardrails = watched(GuardrailNoData::Warn);
+            c.status.guardrails = vec![guardrail(Missed, true)];
+        })
+        .decide();
+    assert_eq!(ruling.reason, Reason::GuardrailBreached);
+    assert_eq!(
+        ruling.message,
+        "guardrail errors stopped the load: 62% at 06:12:11Z, beyond since 06:12:01Z, limit 50% (sum(errors)) (and 1 more)"
+    );
+}
+
+#[rstest]
+#[case::said_to_be_ignored(GuardrailNoData::Ignore, NoData, Verdict::Pass)]
+#[case::not_said(GuardrailNoData::Warn, NoData, Verdict::Warn)]
+fn silence_of_a_guardrail(
+    #[case] policy: GuardrailNoData,
+    #[case] outcome: Outcome,
+    #[case] verdict: Verdict,
+) {
+    let ruling = case([Met, Met, Met]).with(|c| {
+        c.guardrails = watched(policy);
+        c.status.guardrails = vec![guardrail(outcome, false)];
+    });
+    assert_eq!(ruling.decide().verdict, verdict);
+}
+
+#[test]
+fn a_guardrail_that_was_never_watched_is_no_pass() {
+    let ruling = case([Met, Met, Met]).with(|c| c.guardrails = watched(GuardrailNoData::Warn)).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Warn, Reason::GuardrailWithoutData));
+}
+
+#[test]
+fn a_threshold_that_cannot_be_judged_is_named_and_no_pass() {
+    let ruling = case([Met, Met, Met])
+        .with(|c| {
+            let threshold = ScriptThreshold {
+                metric: "http_req_duration".to_owned(),
+                expression: "avg<200".to_owned(),
+                ..ScriptThreshold::default()
+            };
+            let thresholds = vec![threshold];
+            c.status.scenarios = vec![ScenarioStatus { thresholds, ..ScenarioStatus::default() }];
+        })
+        .decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Warn, Reason::ThresholdNotJudged));
+    assert!(ruling.message.contains("threshold: http_req_duration avg<200"), "{}", ruling.message);
 }
 
 #[test]

@@ -1,0 +1,439 @@
+//! The load itself: what was asked for against what was delivered, and whose fault the difference is.
+//!
+//! Less than was asked for is a [`Shortfall`] with its cause:
+//! - **Generator**: a runner was short of CPU or was lost, k6 never tried to start the iterations, or the runners
+//!   did not start together. What such runners measure is no evidence, so this is looked at first.
+//! - **Target**: in the cells of time with too little load requests failed (1%, and at least twice the share of
+//!   the other cells), or answers were slower (p95 at least half as long again as in the other cells, and 10 ms).
+//! - **Unknown**: neither; the script may simply ask for too few virtual users.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::SignedDuration;
+use loadtest_crds::{Expectation, LoadTestStatus, Shortfall, ShortfallCause};
+
+use crate::{
+    ask::{Answers, Asks, RequestKind},
+    duration::human,
+    evaluate::Context,
+    limit::{count, percent},
+    machine::stopper,
+    plan::objective::K6Samples,
+    promql::{self, HTTP_REQ_DURATION, HTTP_REQS, OUTCOME, Split},
+    series::Point,
+    windows::Interval,
+};
+
+/// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
+/// can tell from none.
+const MISSING: f64 = 0.01;
+/// Of the virtual users more may be missing: k6 reports them once a second only.
+const MISSING_VUS: f64 = 0.1;
+/// A load that ended so much before its plan was ended: that has its own ground.
+const EARLY: SignedDuration = SignedDuration::from_secs(2);
+/// Runners that start further apart than this do not make one load.
+const SPREAD_MILLISECONDS: i64 = 1000;
+/// Failed requests below this share explain no missing load.
+const FAILED: f64 = 0.01;
+/// Answers are slower when their p95 is so many times what it is elsewhere, and by so many seconds.
+const SLOWER: f64 = 1.5;
+const SLOWER_SECONDS: f64 = 0.01;
+/// Cells are at least so long, and at most so many.
+const CELL: Duration = Duration::from_secs(5);
+const MOST_CELLS: u64 = 100;
+/// Points that are asked for.
+const MOST_POINTS: u64 = 2000;
+/// A status must stay small.
+const MOST_SHORTFALLS: usize = 20;
+
+/// What the load was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivered {
+    pub asked_iterations: Option<i64>,
+    pub vus: Option<i64>,
+    pub shortfalls: Vec<Shortfall>,
+}
+
+/// The questions.
+#[derive(Clone, Debug, Default)]
+pub struct LoadProbe {
+    iterations: Option<usize>,
+    dropped: Option<usize>,
+    vus: Option<usize>,
+    steady: Option<(usize, Duration)>,
+    cells: Option<CellsProbe>,
+}
+
+#[derive(Clone, Debug)]
+struct CellsProbe {
+    step: Duration,
+    requests: usize,
+    dropped: usize,
+    p95: usize,
+}
+
+/// A stretch of the load.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    pub requests: f64,
+    pub failed: f64,
+    pub dropped: f64,
+    /// Of the answered requests, in seconds.
+    pub p95: Option<f64>,
+}
+
+/// What is not in a status: sums over the whole run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub requests: Option<i64>,
+    pub iterations: Option<i64>,
+    pub dropped: Option<i64>,
+}
+
+impl LoadProbe {
+    /// Asks. `steady` is what of the Steady window is read.
+    #[must_use]
+    pub fn new(context: &Context, steady: &[Interval], asks: &mut Asks) -> Self {
+        let Some(load) = context.load else { return Self::default() };
+        let (metrics, all) = (&context.metrics, K6Samples::default());
+        let at = RequestKind::Instant { at: load.to };
+        let by_part = |metric: &str| {
+            let last = metrics.last_values(metric, &all, Some(load.to));
+            format!("sum by (loadtest_scenario, scenario) ({last})")
+        };
+        let length = load.length();
+        // k6 reports them each second; in a very long load a short stretch could be missed between two points.
+        let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS)).max(Duration::from_secs(1));
+        let vus = (step <= CELL).then(|| {
+            let selector = metrics.selector(promql::VUS, &all);
+            let range = RequestKind::Range { from: load.from, to: load.to, step };
+            asks.ask(format!("sum by (loadtest_scenario) ({selector})"), range)
+        });
+        let requests = metrics.selector(HTTP_REQS, &all);
+        let steady_length: Duration = steady.iter().map(Interval::length).sum();
+        let steady = (!steady.is_empty())
+            .then(|| (asks.ask(metrics.increase(&requests, Split::Whole, steady), at), steady_length));
+        let step = Duration::from_secs(length.as_secs().div_ceil(MOST_CELLS)).max(CELL);
+        let cells = (length >= step).then(|| {
+            let range = RequestKind::Range { from: load.from + step, to: load.to, step };
+            let durations = promql::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
+            let gained = metrics.gained(&durations, step);
+            CellsProbe {
+                step,
+                requests: asks.ask(metrics.cumulative(&requests, Split::Outcome, None), range),
+                dropped: asks.ask(
+                    metrics.cumulative(
+                        &metrics.selector(promql::DROPPED_ITERATIONS, &all),
+                        Split::Whole,
+                        None,
+                    ),
+                    range,
+                ),
+                p95: asks.ask(promql::histogram_quantile(0.95, &gained), range),
+            }
+        });
+        Self {
+            iterations: Some(asks.ask(by_part(promql::ITERATIONS), at)),
+            dropped: Some(asks.ask(by_part(promql::DROPPED_ITERATIONS), at)),
+            vus,
+            steady,
+            cells,
+        }
+    }
+
+    /// What the load was, and what it lacked.
+    #[must_use]
+    pub fn assess(
+        &self,
+        status: &LoadTestStatus,
+        expect: Option<&Expectation>,
+        totals: Totals,
+        answers: &Answers,
+    ) -> Delivered {
+        let parts = Parts {
+            iterations: by_labels(self.iterations, answers),
+            dropped: by_labels(self.dropped, answers),
+            vus: highest(self.vus, answers),
+        };
+        let steady_rate = self.steady.and_then(|(id, length)| {
+            let requests = answers.sum(id).ok().flatten()?;
+            (!length.is_zero()).then(|| requests / length.as_secs_f64())
+        });
+        let step = self.cells.as_ref().map_or(CELL, |cells| cells.step);
+        let cells = self.cells.as_ref().map(|probe| probe.cells(answers)).unwrap_or_default();
+        Case { status, expect, totals, parts, steady_rate, cells, step }.assess()
+    }
+}
+
+/// By LoadTest scenario and k6 scenario.
+type ByPart = BTreeMap<(String, String), f64>;
+
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    iterations: ByPart,
+    dropped: ByPart,
+    vus: ByPart,
+}
+
+/// Everything that is known of a load.
+struct Case<'a> {
+    status: &'a LoadTestStatus,
+    expect: Option<&'a Expectation>,
+    totals: Totals,
+    parts: Parts,
+    steady_rate: Option<f64>,
+    cells: Vec<Cell>,
+    step: Duration,
+}
+
+impl Case<'_> {
+    fn assess(&self) -> Delivered {
+        let arrivals = || self.status.scenarios.iter().flat_map(|s| &s.arrivals);
+        let asked: i64 = arrivals().map(|part| part.iterations).sum();
+        let mut shortfalls = Vec::new();
+        if let Some(starved) = self.starved() {
+            let advice = "raise spec.runner.limits, or parallelism";
+            shortfalls.push(because(ShortfallCause::Generator, format!("{starved}: {advice}")));
+        }
+        // A guardrail that stopped the load is reason enough for what is missing.
+        if stopper(self.status).is_none() {
+            if !self.ended_early() {
+                self.iterations(&mut shortfalls);
+                self.vus(&mut shortfalls);
+            }
+            self.dropped(&mut shortfalls);
+            self.expected(&mut shortfalls);
+        }
+        shortfalls.truncate(MOST_SHORTFALLS);
+        Delivered {
+            asked_iterations: arrivals().next().is_some().then_some(asked),
+            vus: (!self.parts.vus.is_empty()).then(|| self.parts.vus.values().sum::<f64>().round() as i64),
+            shortfalls,
+        }
+    }
+
+    fn ended_early(&self) -> bool {
+        let load = self.status.load.as_ref();
+        let planned = load.and_then(|l| l.planned_end_at.as_ref()).map(|at| at.0);
+        let ended = load.and_then(|l| l.ended_at.as_ref()).map(|at| at.0);
+        planned.zip(ended).is_some_and(|(planned, ended)| planned.duration_since(ended) > EARLY)
+    }
+
+    /// Iterations that k6 neither started nor dropped: it did not get round to them. Those under way as the load
+    /// ended are not counted, so as many as there are virtual users may be missing.
+    fn iterations(&self, shortfalls: &mut Vec<Shortfall>) {
+        for scenario in &self.status.scenarios {
+            for part in &scenario.arrivals {
+                let key = (scenario.name.clone(), part.name.clone());
+                let of = |parts: &ByPart| parts.get(&key).copied().unwrap_or(0.0);
+                let (done, dropped) = (of(&self.parts.iterations), of(&self.parts.dropped));
+                let asked = part.iterations as f64;
+                let under_way = scenario.max_vus.unwrap_or(0) as f64;
+                let never = asked - done - dropped;
+                if never - under_way > MISSING * asked {
+                    let text = format!(
+                        "scenario {}: {} of the {} iterations that {} asks for were never started: k6 did not get round \
+                         to them; raise spec.runner.limits, or parallelism",
+                        scenario.name,
+                        count(never.round() as i64),
+                        count(part.iterations),
+                        part.name
+                    );
+                    shortfalls.push(because(ShortfallCause::Generator, text));
+                }
+            }
+        }
+    }
+
+    fn vus(&self, shortfalls: &mut Vec<Shortfall>) {
+        for scenario in &self.status.scenarios {
+            let Some(asked) = scenario.held_vus.filter(|asked| *asked > 0) else { continue };
+            let key = (scenario.name.clone(), String::new());
+            let Some(seen) = self.parts.vus.get(&key).copied() else { continue };
+            if (asked as f64 - seen) > MISSING_VUS * asked as f64 {
+                let text = format!(
+                    "scenario {}: {} of {} virtual users were there at once at most",
+                    scenario.name,
+                    count(seen.round() as i64),
+                    count(asked)
+                );
+                shortfalls.push(self.explained(text, |_| true, ""));
+            }
+        }
+    }
+
+    fn dropped(&self, shortfalls: &mut Vec<Shortfall>) {
+        let (Some(iterations), Some(dropped)) = (self.totals.iterations, self.totals.dropped) else { return };
+        let share = dropped as f64 / (dropped + iterations).max(1) as f64;
+        if share > MISSING {
+            let text = format!(
+                "{} of {} iterations ({}) were dropped: all virtual users were busy",
+                count(dropped),
+                count(dropped + iterations),
+                percent(share)
+            );
+            let advice = "raise maxVUs of the script if the system under test may take so long";
+            shortfalls.push(self.explained(text, |cell| cell.dropped > 0.0, advice));
+        }
+    }
+
+    fn expected(&self, shortfalls: &mut Vec<Shortfall>) {
+        let Some(expect) = self.expect else { return };
+        let advice = "ask for more load: more virtual users, or a higher rate";
+        if let Some(least) = expect.min_requests {
+            let text = match self.totals.requests {
+                None => Some("the requests could not be counted".to_owned()),
+                Some(sent) if sent < least => Some(format!("{} requests", count(sent))),
+                Some(_) => None,
+            };
+            if let Some(text) = text {
+                let text = format!("{text}, and expect.minRequests is {}", count(least));
+                let fair = least as f64 / self.cells.len().max(1) as f64;
+                shortfalls.push(self.explained(text, |cell| cell.requests < fair, advice));
+            }
+        }
+        if let Some(least) = expect.min_rate {
+            let text = match self.steady_rate {
+                None => Some("the rate in steady load could not be measured".to_owned()),
+                Some(rate) if rate < least as f64 => {
+                    Some(format!("{} requests a second in steady load", shown(rate)))
+                }
+                Some(_) => None,
+            };
+            if let Some(text) = text {
+                let text = format!("{text}, and expect.minRate is {}", count(least));
+                let fair = least as f64 * self.step.as_secs_f64();
+                shortfalls.push(self.explained(text, |cell| cell.requests < fair, advice));
+            }
+        }
+    }
+
+    /// A shortfall with its cause, which the cells of time in which it showed tell against the others.
+    fn explained(&self, text: String, lacks: impl Fn(&Cell) -> bool, advice: &str) -> Shortfall {
+        if let Some(why) = self.of_generator() {
+            return because(ShortfallCause::Generator, format!("{text}; {why}"));
+        }
+        if let Some(why) = self.of_target(lacks) {
+            return because(ShortfallCause::Target, format!("{text}; {why}"));
+        }
+        let advice = if advice.is_empty() { String::new() } else { format!(": {advice}") };
+        let text = format!("{text}; neither the runners nor the system under test show why{advice}");
+        because(ShortfallCause::Unknown, text)
+    }
+
+    fn starved(&self) -> Option<String> {
+        let starved = &self.status.runners.as_ref()?.starved;
+        let first = starved.first()?;
+        let more = match starved.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        Some(format!("runners were short of CPU, so what they measured is no evidence: {first}{more}"))
+    }
+
+    fn of_generator(&self) -> Option<String> {
+        if self.starved().is_some() {
+            return Some("runners were short of CPU".to_owned());
+        }
+        if let Some(runners) = self.status.runners.as_ref().filter(|runners| runners.lost > 0) {
+            return Some(format!("{} of {} runners were lost", runners.lost, runners.total));
+        }
+        let spread = self.status.load.as_ref().and_then(|load| load.start_spread_milliseconds).unwrap_or(0);
+        let apart = || Duration::from_millis(spread.unsigned_abs());
+        (spread > SPREAD_MILLISECONDS).then(|| format!("the runners started {} apart", human(apart())))
+    }
+
+    fn of_target(&self, lacks: impl Fn(&Cell) -> bool) -> Option<String> {
+        let (low, rest): (Vec<Cell>, Vec<Cell>) = self.cells.iter().partition(|cell| lacks(cell));
+        let failed = |cells: &[Cell]| {
+            let requests: f64 = cells.iter().map(|cell| cell.requests).sum();
+            let failed: f64 = cells.iter().map(|cell| cell.failed).sum();
+            if requests > 0.0 { failed / requests } else { 0.0 }
+        };
+        let (then, else_) = (failed(&low), failed(&rest));
+        if then >= FAILED && then >= 2.0 * else_ {
+            return Some(format!("{} of the requests failed then, {} else", percent(then), percent(else_)));
+        }
+        let (slow, usual) = (median_p95(&low)?, median_p95(&rest)?);
+        (slow >= SLOWER * usual && slow - usual >= SLOWER_SECONDS).then(|| {
+            format!("answers were slower then: p95 {}, else {}", milliseconds(slow), milliseconds(usual))
+        })
+    }
+}
+
+impl CellsProbe {
+    fn cells(&self, answers: &Answers) -> Vec<Cell> {
+        let mut cells: BTreeMap<i64, Cell> = BTreeMap::new();
+        let millis = |seconds: f64| (seconds * 1000.0).round() as i64;
+        for (labels, points) in answers.matrix(self.requests).unwrap_or_default() {
+            let is_failed = labels.get(OUTCOME).is_some_and(|outcome| outcome == "false");
+            for (at, gain) in gains(points) {
+                let cell = cells.entry(millis(at)).or_default();
+                cell.requests += gain;
+                cell.failed += if is_failed { gain } else { 0.0 };
+            }
+        }
+        for (_, points) in answers.matrix(self.dropped).unwrap_or_default() {
+            for (at, gain) in gains(points) {
+                cells.entry(millis(at)).or_default().dropped += gain;
+            }
+        }
+        for (_, points) in answers.matrix(self.p95).unwrap_or_default() {
+            for (at, p95) in points.iter().filter(|(_, p95)| p95.is_finite()) {
+                if let Some(cell) = cells.get_mut(&millis(*at)) {
+                    cell.p95 = Some(*p95);
+                }
+            }
+        }
+        cells.into_values().collect()
+    }
+}
+
+/// What was added up to each point, from zero on.
+fn gains(points: &[Point]) -> impl Iterator<Item = (f64, f64)> + '_ {
+    points.iter().scan(0.0, |before, (at, value)| {
+        let gain = value - *before;
+        *before = *value;
+        Some((*at, gain.max(0.0)))
+    })
+}
+
+fn by_labels(id: Option<usize>, answers: &Answers) -> ByPart {
+    let answered = id.and_then(|id| answers.vector(id).ok()).unwrap_or_default();
+    let label = |labels: &crate::ask::Labels, name: &str| labels.get(name).cloned().unwrap_or_default();
+    answered
+        .iter()
+        .filter(|(.., value)| value.is_finite())
+        .map(|(labels, _, value)| ((label(labels, "loadtest_scenario"), label(labels, "scenario")), *value))
+        .collect()
+}
+
+/// The highest point of each scenario.
+fn highest(id: Option<usize>, answers: &Answers) -> ByPart {
+    let answered = id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default();
+    let of = |labels: &crate::ask::Labels| labels.get("loadtest_scenario").cloned().unwrap_or_default();
+    let high = |points: &[Point]| points.iter().map(|(_, users)| *users).fold(0.0, f64::max);
+    answered.iter().map(|(labels, points)| ((of(labels), String::new()), high(points))).collect()
+}
+
+fn because(cause: ShortfallCause, message: String) -> Shortfall {
+    Shortfall { cause, message }
+}
+
+fn median_p95(cells: &[Cell]) -> Option<f64> {
+    let mut all: Vec<f64> = cells.iter().filter_map(|cell| cell.p95).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{} ms", shown(seconds * 1000.0))
+}
+
+/// With one digit behind the point below 100.
+fn shown(number: f64) -> String {
+    if number.abs() < 100.0 { format!("{number:.1}") } else { format!("{number:.0}") }
+}
+
+#[cfg(test)]
+mod tests;

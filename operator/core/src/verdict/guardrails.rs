@@ -1,0 +1,58 @@
+//! Guardrails, and thresholds of scripts that cannot be judged, as grounds.
+
+use loadtest_crds::{GuardrailNoData, LoadTestStatus, Outcome, Verdict};
+
+use super::{Ground, Reason};
+use crate::{guardrail::GuardrailPlan, thresholds};
+
+/// Each guardrail is a ground: a breach that stopped the load is a Fail.
+pub(super) fn of_guardrails(plans: &[GuardrailPlan], status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
+    for guardrail in &status.guardrails {
+        let name = &guardrail.name;
+        let message = guardrail.message.as_deref().unwrap_or("never looked at");
+        let query = guardrail.query.as_ref().map(|query| format!(" ({query})")).unwrap_or_default();
+        let on_no_data =
+            plans.iter().find(|plan| plan.name == *name).map_or(GuardrailNoData::Ignore, |p| p.on_no_data);
+        let (verdict, reason, text) = match guardrail.outcome {
+            Outcome::Missed => (
+                Verdict::Fail,
+                Reason::GuardrailBreached,
+                format!("guardrail {name} stopped the load: {message}{query}"),
+            ),
+            _ if guardrail.breached_at.is_some() => (
+                Verdict::Inconclusive,
+                Reason::GuardrailWithoutData,
+                format!("guardrail {name} stopped the load: {message}{query}"),
+            ),
+            Outcome::Met => {
+                (Verdict::Pass, Reason::AllObjectivesMet, format!("met: guardrail {name}: {message}"))
+            }
+            Outcome::Warn => {
+                (Verdict::Warn, Reason::GuardrailWarned, format!("warning: guardrail {name}: {message}"))
+            }
+            _ => {
+                let verdict =
+                    if on_no_data == GuardrailNoData::Ignore { Verdict::Pass } else { Verdict::Warn };
+                (
+                    verdict,
+                    Reason::GuardrailWithoutData,
+                    format!("no data: guardrail {name}: {message}{query}"),
+                )
+            }
+        };
+        grounds.push(Ground { verdict, reason, text });
+    }
+    // One that was never watched held nothing.
+    for plan in plans.iter().filter(|plan| !status.guardrails.iter().any(|g| g.name == plan.name)) {
+        let text = format!("no data: guardrail {}: it was never watched", plan.name);
+        grounds.push(Ground { verdict: Verdict::Warn, reason: Reason::GuardrailWithoutData, text });
+    }
+}
+
+/// What cannot be judged is named, and no Pass.
+pub(super) fn of_thresholds(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
+    for (name, why) in thresholds::unjudged(status) {
+        let text = format!("not judged: {name}: {why}");
+        grounds.push(Ground { verdict: Verdict::Warn, reason: Reason::ThresholdNotJudged, text });
+    }
+}
