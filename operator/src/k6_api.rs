@@ -12,7 +12,7 @@ use loadtest_core::{
     build::K6_API_PORT,
     k6::{ExecutionStatus, RunnerStatus},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 /// Client of all runners; it keeps their connections warm.
