@@ -168,13 +168,7 @@ impl Evaluation {
         status: &LoadTestStatus,
         settings: Settings,
     ) -> Self {
-        let load = windows::load(status);
-        let context = Context {
-            metrics: K6Metrics::new(&settings.run_id, reach(status, load, settings.push)),
-            load,
-            lookback: Duration::from_secs(300),
-            settings,
-        };
+        let context = Context::of(status, &settings);
         Self {
             objectives: objectives.to_vec(),
             faults,
@@ -395,6 +389,18 @@ fn reach(status: &LoadTestStatus, load: Option<Interval>, push: Duration) -> i64
 }
 
 impl Context {
+    /// What is known of a run without asking.
+    #[must_use]
+    pub fn of(status: &LoadTestStatus, settings: &Settings) -> Self {
+        let load = windows::load(status);
+        Self {
+            metrics: K6Metrics::new(&settings.run_id, reach(status, load, settings.push)),
+            load,
+            lookback: Duration::from_secs(300),
+            settings: settings.clone(),
+        }
+    }
+
     /// What of a window is read from k6's metrics: see the top of this module.
     #[must_use]
     pub fn reads(&self, window: &Window) -> Vec<Interval> {

@@ -35,6 +35,7 @@ pub mod recovery;
 pub mod replay;
 pub mod series;
 pub mod settle;
+pub mod steady;
 pub mod template;
 pub mod thresholds;
 pub mod track;

@@ -181,7 +181,7 @@ async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
     })
 }
 
-fn source(s: &Shared) -> Option<(Prometheus, Settings)> {
+pub fn source(s: &Shared) -> Option<(Prometheus, Settings)> {
     let prometheus = s.context.prometheus.get(&s.plan.prometheus)?.clone();
     let push = s.context.config.prometheus.get(&s.plan.prometheus)?.push_interval;
     Some((prometheus, Settings { run_id: s.plan.names.uid.clone(), push }))

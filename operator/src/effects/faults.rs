@@ -11,13 +11,15 @@ use kube::{
     runtime::{WatchStreamExt, reflector, watcher},
 };
 use loadtest_core::{
+    ask::Answer,
     machine::{KillResult, Problem, TargetSeen},
     pick::Candidate,
     plan::{Action, FaultPlan},
+    steady::Steady,
 };
-use loadtest_crds::TargetStatus;
+use loadtest_crds::{LoadTestStatus, TargetStatus};
 
-use super::Shared;
+use super::{Shared, evaluate};
 use crate::{clients::EffectClient, failpoint};
 
 /// How long one deletion may take before it counts as unanswered.
@@ -56,6 +58,22 @@ pub async fn candidates(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, 
             message: format!("{} cannot list the pods in namespace {}: {error}", effect.user, plan.namespace),
         }),
     }
+}
+
+/// Asks whether the system is healthy just before a fault. Not asked twice: the fault does not wait for it.
+pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus) {
+    let Some((prometheus, settings)) = evaluate::source(&s) else { return };
+    let Some(steady) = Steady::ask(&s.plan, &fault, &status, &settings, Timestamp::now()) else { return };
+    let answers = join_all(steady.requests().into_iter().map(|request| {
+        let prometheus = &prometheus;
+        async move {
+            let answer = prometheus.answer(&request).await;
+            (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
+        }
+    }))
+    .await;
+    let health = steady.judge(answers);
+    s.tell(move |facts| drop(facts.steady.insert(fault, health)));
 }
 
 fn candidate(pod: &Pod) -> Candidate {

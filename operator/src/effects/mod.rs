@@ -80,6 +80,7 @@ impl Effects {
                 self.spawn(evaluate::follow_live(s));
             }
             Effect::ListCandidates { fault } => self.spawn(faults::list_candidates(s, fault)),
+            Effect::CheckSteady { fault } => self.spawn(faults::check_steady(s, fault, status.clone())),
             Effect::LookAgain { fault } => {
                 let targets = targets_of(status, &fault);
                 self.spawn(faults::look_again(s, fault, targets));

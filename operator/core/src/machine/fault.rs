@@ -9,11 +9,16 @@ use loadtest_crds::{FaultState, FaultStatus, TargetState, TargetStatus};
 use super::{Effect, KillResult, Pass, TargetSeen, World, prepare::millis_between};
 use crate::{
     pick::{self, Candidate},
-    plan::FaultPlan,
+    plan::{FaultPlan, Plan},
+    steady::Health,
 };
 
 /// Targets are picked and recorded this long before a fault is due, so that at its time one request is left.
 const LEAD: Duration = Duration::from_secs(2);
+
+/// Whether the system is healthy is asked in between, and no longer waited for from here on: what is left is for
+/// writing the intent.
+const ASKED_LONG_ENOUGH: Duration = Duration::from_millis(500);
 
 /// A fault that an absent operator missed by more than this is not injected: it would test something else.
 const MAX_LATENESS: Duration = Duration::from_secs(30);
@@ -22,12 +27,12 @@ const MAX_LATENESS: Duration = Duration::from_secs(30);
 pub const NOT_STEADY: &str = "not steady";
 
 /// Takes one fault a step further.
-pub fn advance(pass: &mut Pass, index: usize, plan: &FaultPlan, world: &World) {
-    let Some(recorded) = pass.status.faults.get(index) else { return };
+pub fn advance(pass: &mut Pass, index: usize, plan: &Plan, world: &World) {
+    let (Some(recorded), Some(own)) = (pass.status.faults.get(index), plan.faults.get(index)) else { return };
     let mut fault = recorded.clone();
     let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { return };
     match fault.state {
-        FaultState::Pending => choose(pass, &mut fault, plan, due, world),
+        FaultState::Pending => choose(pass, &mut fault, plan, own, due, world),
         FaultState::Intended => inject(pass, &mut fault, due, world),
         FaultState::Injected | FaultState::Unconfirmed => await_replacement(pass, &mut fault, world),
         FaultState::Failed | FaultState::NotInjected => {}
@@ -35,7 +40,14 @@ pub fn advance(pass: &mut Pass, index: usize, plan: &FaultPlan, world: &World) {
     pass.status.faults[index] = fault;
 }
 
-fn choose(pass: &mut Pass, fault: &mut FaultStatus, plan: &FaultPlan, due: Timestamp, world: &World) {
+fn choose(
+    pass: &mut Pass,
+    fault: &mut FaultStatus,
+    plan: &Plan,
+    own: &FaultPlan,
+    due: Timestamp,
+    world: &World,
+) {
     if world.now > due + MAX_LATENESS {
         fault.state = FaultState::NotInjected;
         fault.message =
@@ -45,26 +57,78 @@ fn choose(pass: &mut Pass, fault: &mut FaultStatus, plan: &FaultPlan, due: Times
     if world.now < due - LEAD {
         return pass.wake_at(due - LEAD);
     }
-    let picked = match world.facts.candidates.get(&plan.name) {
-        None => return pass.effect(Effect::ListCandidates { fault: plan.name.clone() }),
-        Some(Err(problem)) => Err(problem.message.clone()),
+    let (ready, picked) = match world.facts.candidates.get(&own.name) {
+        None => return pass.effect(Effect::ListCandidates { fault: own.name.clone() }),
+        Some(Err(problem)) => (None, Err(problem.message.clone())),
         Some(Ok(candidates)) => {
-            fault.ready_before = i32::try_from(candidates.iter().filter(|c| c.ready).count()).ok();
-            pick::pick(plan, candidates, pass.status.seed.unwrap_or_default()).map_err(|e| e.to_string())
+            let ready = i32::try_from(candidates.iter().filter(|c| c.ready).count()).ok();
+            let seed = pass.status.seed.unwrap_or_default();
+            (ready, pick::pick(own, candidates, seed).map_err(|e| e.to_string()))
         }
     };
-    match picked {
-        Err(message) => {
+    let health = match &picked {
+        Ok(_) if own.limits.recovery.is_some() && !still_felt(&pass.status.faults, plan, own, world.now) => {
+            health(pass, own, due, world)
+        }
+        _ => Some(Health::Held),
+    };
+    // Nothing is recorded before the answer, or before there is no more time for one.
+    let Some(health) = health else { return };
+    fault.ready_before = ready;
+    match (picked, health) {
+        (Err(message), _) => {
             fault.state = FaultState::Failed;
             fault.message = Some(message);
         }
-        Ok(targets) => {
+        (Ok(_), Health::NotHeld(why)) => {
+            fault.state = FaultState::NotInjected;
+            fault.message = Some(format!("{NOT_STEADY}: {why}"));
+        }
+        (Ok(targets), health) => {
+            if let Health::Unknown(why) = health {
+                fault.message = Some(format!("whether the system was steady before it is not known: {why}"));
+            }
             fault.state = FaultState::Intended;
-            fault.targets = targets.into_iter().map(|t| target(t, &plan.namespace)).collect();
-            pass.effect(Effect::AwaitReplacement { fault: plan.name.clone() });
+            fault.targets = targets.into_iter().map(|t| target(t, &own.namespace)).collect();
+            pass.effect(Effect::AwaitReplacement { fault: own.name.clone() });
             pass.wake_at(due);
         }
     }
+}
+
+/// How the system stands before a fault; `None` while there is time to wait for an answer.
+fn health(pass: &mut Pass, own: &FaultPlan, due: Timestamp, world: &World) -> Option<Health> {
+    if let Some(health) = world.facts.steady.get(&own.name) {
+        return Some(health.clone());
+    }
+    let ask = Effect::CheckSteady { fault: own.name.clone() };
+    let waits_until = due - ASKED_LONG_ENOUGH;
+    if world.now < waits_until {
+        pass.wake_at(waits_until);
+        pass.effect(ask);
+        return None;
+    }
+    let why = if world.facts.has_dispatched(&ask) {
+        "Prometheus had not answered in time"
+    } else {
+        "the operator came too late to ask"
+    };
+    Some(Health::Unknown(why.to_owned()))
+}
+
+/// While an earlier fault may still be felt by its own limits, the system is not expected to be healthy: both are one
+/// incident.
+fn still_felt(faults: &[FaultStatus], plan: &Plan, own: &FaultPlan, now: Timestamp) -> bool {
+    faults.iter().zip(&plan.faults).filter(|(_, other)| other.name != own.name).any(|(status, other)| {
+        let Some(injected) = status.injected_at.as_ref().map(|t| t.0) else { return false };
+        match &other.limits.recovery {
+            Some(recovery) => {
+                let within = recovery.within.as_ref().map_or(Duration::ZERO, |within| within.time);
+                now < injected + within.max(recovery.hold)
+            }
+            None => status.replaced_at.is_none(),
+        }
+    })
 }
 
 fn target(candidate: Candidate, namespace: &str) -> TargetStatus {
@@ -166,8 +230,10 @@ fn settle(fault: &mut FaultStatus, results: &std::collections::BTreeMap<String, 
         // It happened between its due time and now, if it happened; the window starts at the earlier end.
         fault.injected_at.get_or_insert(MicroTime(due));
     }
-    fault.message =
-        decisive.map(|t| format!("{}: {}", t.name, t.message.as_deref().unwrap_or("no reason given")));
+    if let Some(target) = decisive {
+        fault.message =
+            Some(format!("{}: {}", target.name, target.message.as_deref().unwrap_or("no reason given")));
+    }
     fault.state = state;
 }
 

@@ -19,7 +19,7 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
     for fault in &mut pass.status.faults {
         if matches!(fault.state, FaultState::Pending | FaultState::Intended) && fault.due_at.is_some() {
             fault.state = FaultState::NotInjected;
-            fault.message.get_or_insert("the load ended before it was due".to_owned());
+            fault.message = Some("the load ended before it was due".to_owned());
         }
     }
     if creating(world) {

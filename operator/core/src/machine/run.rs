@@ -23,8 +23,8 @@ pub enum RunnerFate {
 /// One look at a run whose load is on.
 pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     pass.effect(Effect::Follow { runners: plan.runners().collect() });
-    for (index, fault) in plan.faults.iter().enumerate() {
-        fault::advance(pass, index, fault, world);
+    for index in 0..plan.faults.len() {
+        fault::advance(pass, index, plan, world);
     }
 
     if guard::stops(pass, plan, world) {

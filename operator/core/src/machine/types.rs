@@ -15,6 +15,7 @@ use crate::{
     names::{Role, RunnerId},
     pick::Candidate,
     record::{Draft, Evidence},
+    steady::Health,
 };
 
 /// What was observed.
@@ -80,6 +81,8 @@ pub struct Facts {
     /// The last answer of each runner's REST API.
     pub k6: BTreeMap<RunnerId, RunnerStatus>,
     pub candidates: BTreeMap<String, Result<Vec<Candidate>, Problem>>,
+    /// By fault: how the system stood just before it.
+    pub steady: BTreeMap<String, Health>,
     pub seen: BTreeMap<String, BTreeMap<String, TargetSeen>>,
     pub kills: BTreeMap<String, BTreeMap<String, KillResult>>,
     /// By fault: when as many pods as before were ready again.
@@ -208,6 +211,8 @@ pub enum Effect {
     Follow { runners: Vec<RunnerId> },
     /// List the pods behind a fault's selector.
     ListCandidates { fault: String },
+    /// Ask whether the system is healthy just before a fault.
+    CheckSteady { fault: String },
     /// Look a fault's recorded targets up again.
     LookAgain { fault: String },
     /// Delete a fault's recorded targets, each with its uid as precondition. Only after its intent.
@@ -256,6 +261,7 @@ impl Effect {
             Self::LowerDeadline { .. } => "lower-deadline".to_owned(),
             Self::Follow { .. } => "follow".to_owned(),
             Self::ListCandidates { fault } => format!("list-candidates/{fault}"),
+            Self::CheckSteady { fault } => format!("check-steady/{fault}"),
             Self::LookAgain { fault } => format!("look-again/{fault}"),
             Self::Kill { fault, .. } => format!("kill/{fault}"),
             Self::AwaitReplacement { fault } => format!("await-replacement/{fault}"),

@@ -1,0 +1,96 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::LoadStatus;
+use rstest::rstest;
+
+use super::*;
+use crate::evaluate::fake::{Event, Fake};
+
+const START: f64 = 1_700_000_000.0;
+
+fn at(second: f64) -> Timestamp {
+    Timestamp::from_millisecond(((START + second) * 1000.0).round() as i64).unwrap()
+}
+
+fn plan() -> Plan {
+    let test = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "chat", "namespace": "loadtests", "uid": "4f1c"},
+        "spec": {
+            "serviceAccountName": "faults",
+            "scenarios": [{"name": "a", "script": {"inline": "x"}, "vus": 1, "duration": "60s"}],
+            "faults": [{
+                "name": "kill", "at": "30s", "podKill": {"gracePeriodSeconds": 0},
+                "target": {"selector": {"matchLabels": {"app": "dbman"}}, "pick": {"count": 1}},
+                "recovery": {"of": ["ok"], "within": "10s"},
+                "budget": {"of": ["p95"], "badRequests": 5}
+            }],
+            "objectives": [
+                {"name": "ok", "k6": {"metric": "http_req_failed"}, "atMost": "1%"},
+                {"name": "p95", "k6": {"metric": "http_req_duration", "percentile": 95}, "atMost": "300ms"},
+                {"name": "not-asked", "k6": {"metric": "http_req_duration", "percentile": 50}, "atMost": "1ms"}
+            ]
+        }
+    }))
+    .unwrap();
+    Plan::of(&test).unwrap()
+}
+
+fn steady(now: f64) -> Option<Steady> {
+    let time = |second: f64| Some(MicroTime(at(second)));
+    let load = LoadStatus {
+        start_intended_at: time(0.0),
+        started_at: time(0.0),
+        planned_end_at: time(60.0),
+        ..LoadStatus::default()
+    };
+    let status = LoadTestStatus { accepted_at: time(-10.0), load: Some(load), ..LoadTestStatus::default() };
+    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
+    Steady::ask(&plan(), "kill", &status, &settings, at(now))
+}
+
+/// 20 requests a second for 28 s, by what comes of each.
+fn health(now: f64, outcome: impl Fn(f64) -> Option<(f64, bool)>) -> Health {
+    let events: Vec<Event> = (0..560)
+        .filter_map(|n| {
+            let second = f64::from(n) * 0.05 + 0.025;
+            let (took, answered) = outcome(second)?;
+            Some(Event { at: START + second, took, answered })
+        })
+        .collect();
+    let mut fake = Fake::default();
+    fake.push("chat-0", 0.0, &events);
+    let steady = steady(now).unwrap();
+    steady.judge(steady.requests().iter().map(|r| (r.id, fake.answer(r))).collect())
+}
+
+const GOOD: Option<(f64, bool)> = Some((0.1, true));
+
+#[rstest]
+#[case::well(28.0, |_| GOOD, None)]
+#[case::down(28.0, |s| if s > 20.0 { Some((0.001, false)) } else { GOOD }, Some("ok: in the 10s before, 80% of 200 requests failed"))]
+#[case::slow(28.0, |s| if s > 20.0 { Some((0.5, true)) } else { GOOD }, Some("p95: in the 10s before, 80% of 200 requests failed or took over 300ms"))]
+#[case::well_again(28.0, |s| if s < 18.0 { Some((0.001, false)) } else { GOOD }, None)]
+// One request in a hundred and a bit: of 50 in this time.
+#[case::one_bad_request(28.0, |s| if s < 25.5 { None } else if s < 25.54 { Some((0.001, false)) } else { GOOD }, None)]
+#[case::no_request(28.0, |_| None, None)]
+// The load has been there for 3 s.
+#[case::shortly_after_the_start(3.0, |_| Some((0.001, false)), Some("ok: in the 3s before, 100% of 60 requests failed"))]
+fn healths(#[case] now: f64, #[case] outcome: fn(f64) -> Option<(f64, bool)>, #[case] message: Option<&str>) {
+    match (health(now, outcome), message) {
+        (Health::Held, None) => {}
+        (Health::NotHeld(why), Some(message)) => assert!(why.starts_with(message), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_answer_is_no_reason_to_skip_the_fault() {
+    let steady = steady(28.0).unwrap();
+    let refused = |id| (id, Answer::Failed("connection refused".to_owned()));
+    let answers = steady.requests().iter().map(|r| refused(r.id)).collect();
+    assert_eq!(steady.judge(answers), Health::Unknown("connection refused".to_owned()));
+}
+
+#[test]
+fn before_the_load_there_is_nothing_to_ask() {
+    assert!(steady(-1.0).is_none());
+}
