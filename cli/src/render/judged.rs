@@ -117,7 +117,7 @@ mod tests {
         let draft = Draft {
             status: LoadTestStatus::default(),
             facts: Facts::default(),
-            evidence: Evidence { settings, asked: Vec::new() }.into(),
+            evidence: Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) }.into(),
             judged: test.status.clone().unwrap_or_default(),
         };
         Record::new(test, &draft)

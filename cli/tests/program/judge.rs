@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 use loadtest_core::ask::{Answer, Request, RequestKind};
 use loadtest_core::evaluate::{Evaluation, Settings, Step};
 use loadtest_core::plan::Plan;
-use loadtest_core::record::{Draft, Evidence, KEY, Record};
+use loadtest_core::record::{Draft, Evidence, KEY, MOST_BYTES, Record};
 use loadtest_core::verdict::{Facts, conclude};
 use loadtest_crds::LoadTest;
 use serde_json::{Value, json};
@@ -56,8 +56,9 @@ fn record() -> Vec<u8> {
     };
     let facts = Facts::default();
     let judged = conclude(&plan, &status, &judgement, &facts);
-    let evidence = Arc::new(Evidence { settings, asked: evaluation.into_asked() });
-    Record::new(&test, &Draft { status, facts, evidence, judged }).write().unwrap()
+    let evidence =
+        Arc::new(Evidence { settings, asked: evaluation.into_asked(), cells: Err("not asked".to_owned()) });
+    Record::new(&test, &Draft { status, facts, evidence, judged }).write(MOST_BYTES).unwrap()
 }
 
 fn map(data: Value) -> ResponseTemplate {

@@ -12,6 +12,7 @@ pub mod ask;
 pub mod baseline;
 pub mod budget;
 pub mod build;
+pub mod cells;
 pub mod detect;
 pub mod display;
 pub mod drift;

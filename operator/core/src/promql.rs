@@ -84,6 +84,12 @@ impl K6Metrics {
         format!("{now} - sum(last_over_time({selector}[{reach}s] offset {}s)) or {now}", within.as_secs())
     }
 
+    /// The same at each step of a range query, for each value of these labels.
+    #[must_use]
+    pub fn cumulative_by(&self, selector: &str, labels: &[&str]) -> String {
+        format!("sum by ({}) (last_over_time({selector}[{}s]))", labels.join(", "), self.reach_seconds)
+    }
+
     /// What was added in the stretches, together. A series that was not there at the start of a stretch counts
     /// from zero: `or` takes its value at the end (`or vector(0)` would not do for histograms). Without any
     /// series at the end the result is empty.

@@ -10,7 +10,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use loadtest_crds::{LoadTest, LoadTestStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ask::Asked, evaluate::Settings, verdict::Facts};
+use crate::{ask::Asked, cells::Cells, evaluate::Settings, verdict::Facts};
 
 /// Raised when a record of before can no longer be read, or would be judged otherwise.
 pub const VERSION: u32 = 1;
@@ -32,6 +32,9 @@ pub struct Record {
     /// How the figures were asked for, and all that was answered.
     #[serde(serialize_with = "serialize_shared", deserialize_with = "deserialize_shared")]
     pub evidence: Arc<Evidence>,
+    /// The requests second by second, for what nobody asked at the time.
+    #[serde(default)]
+    pub cells: Option<Cells>,
     /// What does not fit into the record, in words.
     #[serde(default)]
     pub left_out: Vec<String>,
@@ -45,6 +48,9 @@ pub struct Record {
 pub struct Evidence {
     pub settings: Settings,
     pub asked: Vec<Asked>,
+    /// They have a place of their own in the record, since they may not fit into it.
+    #[serde(skip, default = "elsewhere")]
+    pub cells: Result<Cells, String>,
 }
 
 /// A record but for the LoadTest's spec.
@@ -73,6 +79,10 @@ pub enum RecordError {
     Json(#[from] serde_json::Error),
     #[error("it takes {0} bytes, and a ConfigMap holds {MOST_BYTES}")]
     TooLarge(usize),
+}
+
+fn elsewhere() -> Result<Cells, String> {
+    Err("they are beside the evidence".to_owned())
 }
 
 fn serialize_shared<S: Serializer>(evidence: &Evidence, serializer: S) -> Result<S::Ok, S::Error> {
@@ -104,18 +114,41 @@ impl Record {
             test,
             facts: draft.facts.clone(),
             evidence: draft.evidence.clone(),
-            left_out: Vec::new(),
+            cells: draft.evidence.cells.clone().ok(),
+            left_out: draft
+                .evidence
+                .cells
+                .as_ref()
+                .err()
+                .map(|why| format!("the cells: {why}"))
+                .into_iter()
+                .collect(),
             judged: draft.judged.clone(),
         }
     }
 
-    /// The record as it is kept.
+    /// The record as it is kept. Where it is larger than that allows, the cells become coarser, and are left out at
+    /// last.
     ///
     /// # Errors
-    /// When it cannot be written, or is larger than a ConfigMap can hold.
-    pub fn write(&self) -> Result<Vec<u8>, RecordError> {
-        let bytes = self.compressed()?;
-        if bytes.len() > MOST_BYTES { Err(RecordError::TooLarge(bytes.len())) } else { Ok(bytes) }
+    /// When it cannot be written, or is larger without them too.
+    pub fn write(mut self, most: usize) -> Result<Vec<u8>, RecordError> {
+        let mut bytes = self.compressed()?;
+        let asked = self.cells.as_ref().map_or(0, |cells| cells.step_milliseconds);
+        while bytes.len() > most {
+            let Some(cells) = self.cells.take() else { return Err(RecordError::TooLarge(bytes.len())) };
+            self.cells = cells.coarser();
+            self.left_out = vec![match &self.cells {
+                Some(coarser) => format!(
+                    "cells of {} s: the record holds cells of {} s, for the ConfigMap has no room for more",
+                    asked / 1000,
+                    coarser.step_milliseconds / 1000
+                ),
+                None => "the cells: the ConfigMap has no room for them".to_owned(),
+            }];
+            bytes = self.compressed()?;
+        }
+        Ok(bytes)
     }
 
     fn compressed(&self) -> Result<Vec<u8>, RecordError> {
@@ -149,3 +182,6 @@ impl Record {
         serde_json::from_slice(&text).map_err(|error| unreadable(&error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use loadtest_core::{
     ask::{Answer, Labels, Request},
+    cells::{self, Cells, Reader},
     evaluate::{Evaluation, Judgement, Settings, Step},
     machine::Live,
     plan::objective::K6Samples,
@@ -75,7 +76,8 @@ async fn answer_all<F: Future<Output = Answer>>(
     loop {
         match evaluation.step(std::mem::take(&mut answers)) {
             Step::Done(judgement) => {
-                let evidence = Evidence { settings: settings.clone(), asked: evaluation.into_asked() };
+                let cells = read_cells(&status, settings, &ask).await;
+                let evidence = Evidence { settings: settings.clone(), asked: evaluation.into_asked(), cells };
                 return (*judgement, evidence);
             }
             Step::Ask(requests) => {
@@ -91,6 +93,21 @@ async fn answer_all<F: Future<Output = Answer>>(
             }
         }
     }
+}
+
+/// The requests second by second, for the record.
+async fn read_cells<F: Future<Output = Answer>>(
+    status: &LoadTestStatus,
+    settings: &Settings,
+    ask: &impl Fn(Request) -> F,
+) -> Result<Cells, String> {
+    let how_many = cells::how_many(status, settings).ok_or("there was no load")?;
+    let how_many = ask(how_many).await;
+    let mut reader = Reader::new(status, settings, &how_many).ok_or("k6 sent no request")?;
+    while let Some(request) = reader.next() {
+        reader.take(ask(request).await)?;
+    }
+    Ok(reader.finish())
 }
 
 /// `None` when settled; else why not.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::api::{Patch, PatchParams};
 use loadtest_core::{
     build,
-    record::{Draft, Record},
+    record::{Draft, MOST_BYTES, Record},
 };
 
 use super::{Shared, persist};
@@ -20,7 +20,7 @@ pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
 }
 
 async fn write(s: &Shared, draft: &Draft) -> Result<(), String> {
-    let bytes = Record::new(&s.test, draft).write().map_err(|error| error.to_string())?;
+    let bytes = Record::new(&s.test, draft).write(MOST_BYTES).map_err(|error| error.to_string())?;
     let map = build::build_record(&s.plan.names, bytes, &draft.facts.matched);
     let name = s.plan.names.record_config_map();
     let params = PatchParams::apply("loadtest-operator").force();

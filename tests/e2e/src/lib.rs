@@ -10,6 +10,7 @@
 //! - `trust`: the same healthy test again and again, and a Prometheus that is away
 //! - `power`: rights that are not there
 //! - `figures`: counts against the servers' own ledger
+//! - `replayed`: judged again from the record, and against earlier runs
 //! - `failover`: the example, shortened
 
 #[cfg(test)]
@@ -24,6 +25,8 @@ mod judged;
 mod power;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod replayed;
 #[cfg(test)]
 mod restarted;
 #[cfg(test)]

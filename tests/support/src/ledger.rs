@@ -61,8 +61,20 @@ impl Stage {
     /// # Panics
     /// When a pod does not answer.
     pub async fn fail_route(&self, route: &str, ratio: f64) {
+        self.disturb(&json!({"route": route, "ratio": ratio})).await;
+    }
+
+    /// Makes every chat pod answer a route so much later; 0 ends it.
+    ///
+    /// # Panics
+    /// When a pod does not answer.
+    pub async fn delay_route(&self, route: &str, milliseconds: u64) {
+        self.disturb(&json!({"route": route, "delay_ms": milliseconds})).await;
+    }
+
+    async fn disturb(&self, fault: &Value) {
         for pod in self.chat_pods().await {
-            let body = json!({"route": route, "ratio": ratio}).to_string().into_bytes();
+            let body = fault.to_string().into_bytes();
             let request = http::Request::post(self.proxy(&pod, "debug/fail"))
                 .header(http::header::CONTENT_TYPE, "application/json")
                 .body(body)

@@ -296,7 +296,8 @@ impl Sim {
             Effect::Evaluate => {
                 let settings = Settings { run_id: "uid-1".to_owned(), push: Duration::from_secs(1) };
                 facts.judgement = Some((Judgement::default(), None));
-                facts.evidence = Some(Arc::new(Evidence { settings, asked: Vec::new() }));
+                facts.evidence =
+                    Some(Arc::new(Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) }));
             }
             Effect::FetchHistory => facts.history = Some(History::default()),
             Effect::KeepRecord(draft) => {

@@ -1,0 +1,157 @@
+//! Runs that are judged again from their record, and runs that are compared with earlier ones.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use loadtest_core::{
+    record::{self, Record},
+    replay::{self, OtherLimit},
+};
+use loadtest_crds::{LoadTestStatus, Outcome, Verdict, WindowKind};
+use serde_json::{Value, json};
+use test_support::{
+    runs::{expect, result},
+    stage::{Setup, Stage},
+};
+
+use crate::spec::{READER, few_failures, load, load_with_fault, with};
+
+async fn record_of(stage: &Stage, status: &LoadTestStatus) -> (usize, Record) {
+    let name = status.report.clone().expect("the run has no record");
+    let maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &stage.namespace);
+    let map = maps.get(&name).await.unwrap_or_else(|error| panic!("failed to read {name}: {error}"));
+    assert!(map.metadata.owner_references.is_some_and(|owners| owners.len() == 1), "{name} has no owner");
+    let bytes = map.binary_data.and_then(|mut data| data.remove(record::KEY)).expect("the record is empty").0;
+    (bytes.len(), Record::read(&bytes).expect("the record cannot be read"))
+}
+
+fn again(record: &Record, limits: &[&str]) -> LoadTestStatus {
+    let limits: Vec<OtherLimit> = limits.iter().map(|limit| limit.parse().unwrap()).collect();
+    replay::judge(record, &limits).expect("it cannot be judged").status.unwrap_or_default()
+}
+
+/// Field by field, but for what tells when the verdict was written.
+fn assert_same(replayed: LoadTestStatus, recorded: &LoadTestStatus) {
+    let told = |status: &LoadTestStatus| {
+        let mut value = serde_json::to_value(status).unwrap();
+        for of_the_writing in ["finishedAt", "conditions"] {
+            value.as_object_mut().unwrap().remove(of_the_writing);
+        }
+        value
+    };
+    let (replayed, recorded) = (told(&replayed), told(recorded));
+    for (field, value) in recorded.as_object().unwrap() {
+        assert_eq!(Some(value), replayed.get(field), "{field}");
+    }
+    assert_eq!(replayed, recorded);
+}
+
+#[tokio::test]
+async fn a_run_is_judged_the_same_from_its_record_and_otherwise_with_other_limits() {
+    Setup::new("replayed")
+        .room(2)
+        .play(async |stage| {
+            let p95 = json!({"name": "p95", "k6": {"metric": "http_req_duration", "percentile": 95}, "atMost": "2s"});
+            let one = json!({"name": "one", "query": "vector(1)", "atMost": "1000", "windows": ["Run"]});
+            let spec = with(load(READER, "8s"), json!({"objectives": [few_failures(), p95, one]}));
+            let status = stage.run("held", spec).await.finished().await;
+            expect(&status, Verdict::Pass, "AllObjectivesMet", &["all 3 objectives"]);
+            let (bytes, record) = record_of(stage, &status).await;
+            println!("a record of {} answers takes {bytes} bytes", record.evidence.asked.len());
+            assert_same(again(&record, &[]), &status);
+
+            let stricter = again(&record, &["one=0.5"]);
+            assert_eq!(result(&stricter, "one", WindowKind::Run, None).outcome, Outcome::Missed);
+            assert_eq!((stricter.verdict, stricter.reason.as_deref()), (Some(Verdict::Warn), Some("ObjectiveMissed")));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn so_is_a_run_with_a_fault() {
+    Setup::new("refailed")
+        .room(3)
+        .play(async |stage| {
+            stage.deploy_victims("victim", 2).await;
+            let of = json!({"of": ["few-failures"], "within": "10s", "hold": "5s"});
+            let spec = load_with_fault(stage, "25s", "5s");
+            let spec = with(
+                spec,
+                json!({"objectives": [with(few_failures(), json!({"windows": ["Run", "Steady", "Fault"]}))]}),
+            );
+            let mut spec = spec;
+            spec["faults"][0]["recovery"] = of;
+            let status = stage.run("broken", spec).await.finished().await;
+            let (_, record) = record_of(stage, &status).await;
+            assert_same(again(&record, &[]), &status);
+            // The victim serves no requests of this load: it is never down, measured to two seconds.
+            let slow = again(&record, &["kill=9s"]);
+            assert_eq!(slow.faults[0].recovery.as_ref().and_then(|r| r.within.as_deref()), Some("9s"));
+            assert_eq!(slow.verdict, status.verdict);
+        })
+        .await;
+}
+
+/// chat's route for a new message.
+const SEND: &str = "/api/v1/rooms/{id}/messages";
+
+const SENDER: &str = r#"
+import exec from 'k6/execution';
+import { prepare, sendMessage } from './chat-client.js';
+export function setup() { return prepare(2); }
+export default function (session) {
+  const vu = exec.vu.idInTest;
+  const room = session.rooms[vu % session.rooms.length];
+  sendMessage(session, room, `${session.run}-${vu}-${exec.vu.iterationInScenario}`, 'Send');
+}
+"#;
+
+fn sender(stage: &Stage) -> Value {
+    json!({
+        "scenarios": [{
+            "name": "chat",
+            "script": {"configMap": {"name": "chat-failover", "key": "sender.js"}},
+            "vus": 2, "duration": "6s",
+            "env": [{"name": "BASE_URL", "value": format!("http://chat.{}:8080", stage.targets)}],
+        }],
+        "objectives": [{
+            "name": "median",
+            "k6": {"metric": "http_req_duration", "percentile": 50, "tags": {"name": "Send"}}, "atMost": "1s",
+        }],
+        "baseline": {"runs": 5, "maxRegression": "10%"},
+    })
+}
+
+#[tokio::test]
+async fn a_slow_down_of_15_percent_is_found_and_one_of_3_is_not() {
+    Setup::new("slower")
+        .room(6)
+        .play(async |stage| {
+            stage.install_chat_scripts(&[("sender.js", SENDER)]);
+            stage.install_target_app(&["chat.debugFaults=true"]);
+            // The delay is nearly all of the answer's time, so that other work on the machine does not matter.
+            let mut fingerprints = Vec::new();
+            let mut run = async |name: &str, delay: u64| {
+                stage.delay_route(SEND, delay).await;
+                let status = stage.run(name, sender(stage)).await.finished().await;
+                println!("{name}: {delay} ms: {:?} {:?}", status.verdict, status.baseline);
+                fingerprints.push(status.fingerprint.clone());
+                status
+            };
+            for n in 1..=5 {
+                let status = run(&format!("slower-{n}"), 98).await;
+                expect(&status, Verdict::Pass, "AllObjectivesMet", &[]);
+                let compared = status.baseline.first().expect("nothing was compared");
+                assert_eq!((compared.outcome, compared.runs), (Outcome::NoData, n - 1), "{compared:?}");
+            }
+            let a_little = run("slower-6", 101).await;
+            expect(&a_little, Verdict::Pass, "AllObjectivesMet", &[]);
+            assert_eq!((a_little.baseline[0].outcome, a_little.baseline[0].runs), (Outcome::Met, 5));
+            let much = run("slower-7", 113).await;
+            expect(&much, Verdict::Warn, "Regression", &["median", "above", "the median of 5 earlier runs"]);
+            assert!(fingerprints[0].is_some() && fingerprints.iter().all(|f| *f == fingerprints[0]));
+            // The history is in the record: no cluster is needed to come to the same.
+            let (_, record) = record_of(stage, &much).await;
+            assert_same(again(&record, &[]), &much);
+        })
+        .await;
+}
