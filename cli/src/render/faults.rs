@@ -133,10 +133,14 @@ pub fn pods(status: &FaultStatus) -> Vec<String> {
 
 fn result(fault: &Fault, status: &FaultStatus, over: bool) -> Field {
     let injected = status.state == FaultState::Injected;
+    let budget = status.budget.as_ref().map(|budget| budget.outcome);
     match (&status.recovery, &fault.recovery) {
-        (_, None) => ("not judged".to_owned(), Tone::Faint),
-        (Some(recovery), Some(_)) if over || recovery.recovered_at.is_some() => {
-            (outcome_word(recovery.outcome).to_owned(), Tone::of_outcome(recovery.outcome))
+        (_, None) if fault.budget.is_none() => ("not judged".to_owned(), Tone::Faint),
+        (Some(recovery), _) if over || recovery.recovered_at.is_some() => {
+            // The worse of the two, where both are judged.
+            let own = fault.recovery.as_ref().map(|_| recovery.outcome);
+            let outcome = own.max(budget).unwrap_or_default();
+            (outcome_word(outcome).to_owned(), Tone::of_outcome(outcome))
         }
         _ if injected && !over => ("recovering".to_owned(), Tone::Caution),
         _ => (String::new(), Tone::Plain),
@@ -152,6 +156,10 @@ fn problems(status: &FaultStatus) -> Vec<String> {
     if let Some(message) = recovery.and_then(|recovery| recovery.message.as_ref()) {
         notes.push(format!("{}: {message}", status.name));
     }
+    let budget = status.budget.as_ref().filter(|budget| budget.outcome != Outcome::Met);
+    if let Some(message) = budget.and_then(|budget| budget.message.as_ref()) {
+        notes.push(format!("{}: {message}", status.name));
+    }
     for target in &status.targets {
         if matches!(target.state, TargetState::Failed | TargetState::Unconfirmed) {
             let message = target.message.as_deref().unwrap_or("it is not known whether it was hit");
@@ -159,4 +167,48 @@ fn problems(status: &FaultStatus) -> Vec<String> {
         }
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use loadtest_crds::{Budget, BudgetStatus, RecoveryLimit, RecoveryStatus};
+
+    use super::*;
+
+    /// By the outcomes of the recovery and the budget, where they are asked for.
+    #[test]
+    fn the_result_of_a_fault_is_the_worse_of_its_recovery_and_its_budget() {
+        for (recovery, budget, word) in [
+            (None, None, "not judged"),
+            (Some(Outcome::Missed), None, outcome_word(Outcome::Missed)),
+            (None, Some(Outcome::Missed), outcome_word(Outcome::Missed)),
+            (Some(Outcome::Met), Some(Outcome::Met), outcome_word(Outcome::Met)),
+            (Some(Outcome::Met), Some(Outcome::NoData), outcome_word(Outcome::NoData)),
+        ] {
+            let fault = Fault {
+                recovery: recovery.map(|_| RecoveryLimit::default()),
+                budget: budget.map(|_| Budget::default()),
+                ..Fault::default()
+            };
+            // A recovery is measured for a budget alone too.
+            let outcome = recovery.unwrap_or_default();
+            let status = FaultStatus {
+                state: FaultState::Injected,
+                recovery: Some(RecoveryStatus { outcome, ..RecoveryStatus::default() }),
+                budget: budget.map(|outcome| BudgetStatus {
+                    outcome,
+                    message: Some("60 bad requests, limit 10".to_owned()),
+                    ..BudgetStatus::default()
+                }),
+                ..pending("kill")
+            };
+            assert_eq!(result(&fault, &status, true).0, word);
+            let said = problems(&status).iter().any(|note| note == "kill: 60 bad requests, limit 10");
+            assert_eq!(
+                said,
+                budget.is_some_and(|outcome| outcome != Outcome::Met),
+                "{recovery:?} {budget:?}"
+            );
+        }
+    }
 }

@@ -13,6 +13,7 @@ use loadtest_crds::RecoveryStatus;
 use crate::{
     ask::{AlertRule, Answers, Asks, RequestKind},
     duration::human,
+    plan::AlertPlan,
     probe::seconds,
     promql,
     recovery::millis,
@@ -41,16 +42,16 @@ pub struct Detected {
 impl DetectProbe {
     /// Asks when the alert fired, from the injection to the end of the load.
     #[must_use]
-    pub fn ask(alert: &str, injected: Timestamp, end: Timestamp, asks: &mut Asks) -> Self {
-        let selector = promql::firing(alert);
+    pub fn ask(alert: &AlertPlan, injected: Timestamp, end: Timestamp, asks: &mut Asks) -> Self {
+        let selector = promql::firing(&alert.name, &alert.namespace);
         let reach = end.duration_since(injected).as_secs().max(0) + 1;
         Self {
-            alert: alert.to_owned(),
+            alert: alert.name.clone(),
             injected,
             end,
             before: asks.ask(selector.clone(), RequestKind::Instant { at: injected }),
             firing: asks.ask(promql::raw(&selector, reach, end), RequestKind::Instant { at: end }),
-            rules: asks.ask(alert.to_owned(), RequestKind::AlertRules),
+            rules: asks.ask(alert.name.clone(), RequestKind::AlertRules),
         }
     }
 

@@ -154,10 +154,15 @@ pub fn raw(selector: &str, reach_seconds: i64, at: Timestamp) -> String {
     format!("{selector}[{reach_seconds}s] @ {}", seconds(at))
 }
 
-/// The alert of this name, while it fires.
+/// The alert of this name, while it fires, about this namespace or about none.
 #[must_use]
-pub fn firing(alert: &str) -> String {
-    format!("ALERTS{{alertname={},alertstate=\"firing\"}}", quoted(alert))
+pub fn firing(alert: &str, namespace: &str) -> String {
+    // Names of namespaces have no character that a regular expression would read otherwise.
+    format!(
+        "ALERTS{{alertname={},alertstate=\"firing\",namespace=~{}}}",
+        quoted(alert),
+        quoted(&format!("|{namespace}"))
+    )
 }
 
 /// When the selected series were last written, the one that is furthest behind.
@@ -250,7 +255,7 @@ mod tests {
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),
             push_age(&metrics),
-            firing("DbmanDown"),
+            firing("DbmanDown", "msg-server"),
             metrics.gained(&selector, Duration::from_secs(5)),
             metrics.last_values(VUS, &samples(), Some(at(30))),
         ];

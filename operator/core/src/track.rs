@@ -508,3 +508,6 @@ impl Cells {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

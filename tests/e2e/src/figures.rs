@@ -14,12 +14,12 @@ use test_support::{
 use crate::spec::{load, with};
 
 /// How often k6 pushes, in milliseconds: what a count may be behind at either end of a window.
-const PUSH: i64 = 1000;
+pub const PUSH: i64 = 1000;
 /// chat's route for a new message.
-const SEND: &str = "/api/v1/rooms/{id}/messages";
+pub const SEND: &str = "/api/v1/rooms/{id}/messages";
 
 /// Users who send messages all the time, and begin to list them only after a few seconds.
-const CHAT: &str = r#"
+pub const CHAT: &str = r#"
 import exec from 'k6/execution';
 import { sleep } from 'k6';
 import { listMessages, prepare, sendMessage } from './chat-client.js';
@@ -34,7 +34,7 @@ export default function (session) {
 "#;
 
 /// A load of chat whose requests carry names of their own, so that the ledger can tell runs apart.
-fn chat(stage: &Stage, run: &str, duration: &str, more: Value) -> Value {
+pub fn chat(stage: &Stage, run: &str, duration: &str, more: Value) -> Value {
     let (send, list) = (format!("{run}-send"), format!("{run}-list"));
     let env = json!([
         {"name": "BASE_URL", "value": format!("http://chat.{}:8080", stage.targets)},
@@ -67,7 +67,7 @@ fn chat(stage: &Stage, run: &str, duration: &str, more: Value) -> Value {
 }
 
 /// What the servers say of a whole run.
-async fn whole(stage: &Stage, status: &LoadTestStatus, name: &str) -> Tally {
+pub async fn whole(stage: &Stage, status: &LoadTestStatus, name: &str) -> Tally {
     let from = status.accepted_at.as_ref().expect("no start").0.as_millisecond();
     let to = status.finished_at.as_ref().expect("no end").0.as_millisecond();
     stage.ledger(name, from, to).await
@@ -166,7 +166,7 @@ fn assert_equal_count(status: &LoadTestStatus, percentile: &str, share: &str) {
     assert_eq!(samples(percentile), samples(share));
 }
 
-async fn counted(stage: &Stage, name: &str, enough: impl Fn(Tally) -> bool) {
+pub async fn counted(stage: &Stage, name: &str, enough: impl Fn(Tally) -> bool) {
     let all = async || enough(stage.ledger(name, 0, i64::MAX / 1_000_000).await);
     test_support::eventually("enough requests in the ledger", Duration::from_secs(20), async || {
         all().await.then_some(())

@@ -11,6 +11,7 @@
 //! - `power`: rights that are not there
 //! - `figures`: counts against the servers' own ledger
 //! - `replayed`: judged again from the record, and against earlier runs
+//! - `outage`: what a fault did, against the clock and the ledger
 //! - `failover`: the example, shortened
 
 #[cfg(test)]
@@ -21,6 +22,8 @@ mod failover;
 mod figures;
 #[cfg(test)]
 mod judged;
+#[cfg(test)]
+mod outage;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

@@ -10,10 +10,14 @@ fn at(second: f64) -> Timestamp {
     Timestamp::from_millisecond(((INJECTED + second) * 1000.0) as i64).unwrap()
 }
 
+fn alert() -> AlertPlan {
+    AlertPlan { name: "DbmanDown".to_owned(), namespace: "msg-server".to_owned() }
+}
+
 /// Samples of one alert in seconds from the injection, for each of its label sets.
 fn detected(firing_before: bool, samples: &[Vec<f64>], rules: Answer) -> Detected {
     let mut asks = Asks::default();
-    let probe = DetectProbe::ask("DbmanDown", at(0.0), at(60.0), &mut asks);
+    let probe = DetectProbe::ask(&alert(), at(0.0), at(60.0), &mut asks);
     let before = if firing_before { vec![(Labels::new(), INJECTED, 1.0)] } else { vec![] };
     let matrix = samples
         .iter()
@@ -81,7 +85,7 @@ fn an_alert_that_fired_before_shows_nothing() {
 #[test]
 fn without_an_answer_nothing_is_known() {
     let mut asks = Asks::default();
-    let probe = DetectProbe::ask("DbmanDown", at(0.0), at(60.0), &mut asks);
+    let probe = DetectProbe::ask(&alert(), at(0.0), at(60.0), &mut asks);
     let found = probe.read(&Answers::default());
     assert_eq!((found.after, found.floor), (None, None));
     assert!(found.message.starts_with("whether DbmanDown fired is not known"), "{}", found.message);
@@ -90,9 +94,9 @@ fn without_an_answer_nothing_is_known() {
 #[test]
 fn it_reads_from_the_injection_to_the_end_of_the_load() {
     let mut asks = Asks::default();
-    let _ = DetectProbe::ask("DbmanDown", at(0.0), at(0.0) + SignedDuration::from_millis(59_400), &mut asks);
+    let _ = DetectProbe::ask(&alert(), at(0.0), at(0.0) + SignedDuration::from_millis(59_400), &mut asks);
     let queries: Vec<String> = asks.into_requests().into_iter().map(|r| r.query).collect();
-    let firing = r#"ALERTS{alertname="DbmanDown",alertstate="firing"}"#;
+    let firing = r#"ALERTS{alertname="DbmanDown",alertstate="firing",namespace=~"|msg-server"}"#;
     assert_eq!(
         queries,
         [firing.to_owned(), format!("{firing}[60s] @ 1700000159.400"), "DbmanDown".to_owned()]

@@ -43,8 +43,15 @@ pub struct RecoveryPlan {
     pub within: Option<TimeLimit>,
     /// For how long the objectives must hold to count as recovered.
     pub hold: Duration,
-    /// The alert that should notice the fault.
-    pub alert: Option<String>,
+    pub alert: Option<AlertPlan>,
+}
+
+/// The alert that should notice a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertPlan {
+    pub name: String,
+    /// Where the targets are: the alert of another namespace is not about them.
+    pub namespace: String,
 }
 
 /// How much harm a fault may do to each of the named objectives.
@@ -97,7 +104,7 @@ impl FaultPlan {
             action: Action::PodKill {
                 grace_period_seconds: u32::try_from(kill.grace_period_seconds).unwrap_or_default(),
             },
-            limits: FaultLimits::of(fault, objectives)?,
+            limits: FaultLimits::of(fault, own_namespace, objectives)?,
             name,
         })
     }
@@ -176,7 +183,7 @@ impl FaultPlan {
 }
 
 impl FaultLimits {
-    fn of(fault: &Fault, objectives: &[ObjectivePlan]) -> Result<Self, PlanError> {
+    fn of(fault: &Fault, own_namespace: &str, objectives: &[ObjectivePlan]) -> Result<Self, PlanError> {
         let check = |field: &'static str, of: &[String]| {
             let client_side =
                 |name: &String| objectives.iter().any(|o| o.name == *name && o.figure.is_client_side());
@@ -187,6 +194,7 @@ impl FaultLimits {
                 }
             }
         };
+        let namespace = fault.target.namespace.clone().unwrap_or_else(|| own_namespace.to_owned());
         let limit = |field: &str, text: &DurationText| {
             let time = time(&format!("fault {}: {field}", fault.name), text)?;
             Ok::<_, PlanError>(TimeLimit { time, text: text.to_string() })
@@ -196,7 +204,7 @@ impl FaultLimits {
                 of: check("recovery", &limits.of)?,
                 within: Some(limit("recovery.within", &limits.within)?),
                 hold: limit("recovery.hold", &limits.hold)?.time,
-                alert: limits.alert.clone(),
+                alert: limits.alert.clone().map(|name| AlertPlan { name, namespace: namespace.clone() }),
             })
         };
         let budget = |limits: &Budget| {

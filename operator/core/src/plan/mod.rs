@@ -18,7 +18,7 @@ use crate::{
 pub mod fault;
 pub mod objective;
 
-pub use fault::{Action, BudgetPlan, FaultLimits, FaultPlan, PickPlan, RecoveryPlan, TimeLimit};
+pub use fault::{Action, AlertPlan, BudgetPlan, FaultLimits, FaultPlan, PickPlan, RecoveryPlan, TimeLimit};
 pub use objective::{ObjectiveError, ObjectivePlan};
 
 /// A run as it will be carried out.

@@ -47,7 +47,8 @@ fn every_witness_is_named_once() {
     });
     let plan = plan(fault).unwrap();
     assert_eq!(plan.witnesses(), ["ok", "p95"]);
-    assert_eq!(plan.limits.recovery.unwrap().alert.as_deref(), Some("DbmanDown"));
+    let alert = AlertPlan { name: "DbmanDown".to_owned(), namespace: "loadtests".to_owned() };
+    assert_eq!(plan.limits.recovery.unwrap().alert, Some(alert));
 }
 
 #[rstest]

@@ -1,0 +1,205 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{K6Figure, LoadStatus, Objective, ScenarioStatus, VerdictPolicy};
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    ask::AlertRule,
+    evaluate::{
+        Evaluation, Judgement, Settings, Step,
+        fake::{Event, Fake},
+    },
+    plan::{AlertPlan, BudgetPlan, RecoveryPlan, TimeLimit},
+};
+
+const START: f64 = 1_700_000_000.0;
+
+fn time(second: f64) -> Option<MicroTime> {
+    Some(MicroTime(Timestamp::from_millisecond(((START + second) * 1000.0).round() as i64).unwrap()))
+}
+
+fn objective(name: &str, metric: &str, percentile: Option<f64>, limit: &str) -> ObjectivePlan {
+    let objective = Objective {
+        name: name.to_owned(),
+        k6: Some(K6Figure { metric: metric.to_owned(), percentile, ..K6Figure::default() }),
+        at_most: Some(limit.into()),
+        ..Objective::default()
+    };
+    ObjectivePlan::parse(&objective, &VerdictPolicy::default()).unwrap()
+}
+
+fn fault(name: &str, injected: f64, replaced: f64) -> FaultStatus {
+    FaultStatus {
+        name: name.to_owned(),
+        state: FaultState::Injected,
+        injected_at: time(injected),
+        replaced_at: time(replaced),
+        ..FaultStatus::default()
+    }
+}
+
+fn limits(of: &str, alert: bool) -> FaultLimits {
+    let of = vec![of.to_owned()];
+    let time = |s| TimeLimit { time: Duration::from_secs(s), text: format!("{s}s") };
+    let alert = alert.then(|| AlertPlan { name: "DbmanDown".to_owned(), namespace: "msg-server".to_owned() });
+    FaultLimits {
+        recovery: Some(RecoveryPlan {
+            of: of.clone(),
+            within: Some(time(20)),
+            hold: Duration::from_secs(5),
+            alert,
+        }),
+        budget: Some(BudgetPlan { of, bad_requests: Some(70), downtime: Some(time(5)), worst_second: None }),
+    }
+}
+
+/// A minute of 20 requests a second from two runners, by what comes of each.
+fn load(outcome: impl Fn(f64) -> Option<(f64, bool)>) -> Fake {
+    let events: Vec<Event> = (0..1200)
+        .filter_map(|n| {
+            let second = f64::from(n) * 0.05 + 0.025;
+            let (took, answered) = outcome(second)?;
+            Some(Event { at: START + second, took, answered })
+        })
+        .collect();
+    let mut fake = Fake::default();
+    for (runner, phase, odd) in [("chat-0", 0.3, 0), ("chat-1", 0.8, 1)] {
+        let own = events.iter().enumerate().filter(|(n, _)| n % 2 == odd).map(|(_, e)| *e);
+        fake.push(runner, phase, &own.collect::<Vec<_>>());
+    }
+    fake
+}
+
+fn judge(fake: &Fake, faults: Vec<FaultStatus>, limits: &FaultLimits) -> Judgement {
+    let status = LoadTestStatus {
+        accepted_at: time(-20.0),
+        load: Some(LoadStatus {
+            start_intended_at: time(-0.05),
+            started_at: time(0.0),
+            planned_end_at: time(60.0),
+            ended_at: time(60.4),
+            ..LoadStatus::default()
+        }),
+        scenarios: vec![ScenarioStatus {
+            name: "chat".to_owned(),
+            plateaus: vec![Plateau { from: 0, to: 60_000 }],
+            ..ScenarioStatus::default()
+        }],
+        faults,
+        ..LoadTestStatus::default()
+    };
+    let objectives = [
+        objective("ok", "http_req_failed", None, "1%"),
+        objective("p95", "http_req_duration", Some(95.0), "300ms"),
+    ];
+    let asked = status.faults.iter().map(|f| (f.name.clone(), limits.clone())).collect();
+    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
+    let mut evaluation = Evaluation::new(&objectives, asked, &status, settings);
+    let mut answers = Vec::new();
+    loop {
+        match evaluation.step(answers) {
+            Step::Ask(requests) => answers = requests.iter().map(|r| (r.id, fake.answer(r))).collect(),
+            Step::Done(judgement) => return *judgement,
+        }
+    }
+}
+
+const GOOD: Option<(f64, bool)> = Some((0.1, true));
+const REFUSED: Option<(f64, bool)> = Some((0.001, false));
+const SLOW: Option<(f64, bool)> = Some((0.5, true));
+
+/// 3 s of a minute, in which every request is refused, slow, or never comes back: 60 requests.
+#[rstest]
+#[case::refused("ok", REFUSED, Some(60), Outcome::Met)]
+#[case::refused_counts_as_slow("p95", REFUSED, Some(60), Outcome::Met)]
+#[case::slow("p95", SLOW, Some(60), Outcome::Met)]
+#[case::hanging("ok", None, Some(0), Outcome::Met)]
+fn an_outage_of_three_seconds(
+    #[case] of: &str,
+    #[case] during: Option<(f64, bool)>,
+    #[case] bad: Option<i64>,
+    #[case] outcome: Outcome,
+) {
+    let fake = load(|second| if (30.0..33.0).contains(&second) { during } else { GOOD });
+    let judgement = judge(&fake, vec![fault("kill", 30.0, 34.0)], &limits(of, false));
+    let budget = &judgement.budgets[0].1;
+    assert_eq!((budget.outcome, budget.bad_requests), (outcome, bad), "{budget:?}");
+    let down = budget.downtime_milliseconds.unwrap();
+    assert!((2000..=4000).contains(&down), "{budget:?}");
+    let recovery = &judgement.recoveries[0].1;
+    assert_eq!(recovery.effect, FaultEffect::Recovered, "{recovery:?}");
+    assert!(recovery.recover_milliseconds.is_some_and(|ms| (3000..=5000).contains(&ms)), "{recovery:?}");
+}
+
+#[test]
+fn without_an_outage_nothing_is_missing() {
+    let judgement = judge(&load(|_| GOOD), vec![fault("kill", 30.0, 34.0)], &limits("ok", false));
+    let budget = &judgement.budgets[0].1;
+    assert_eq!((budget.outcome, budget.bad_requests), (Outcome::Met, Some(0)));
+    assert!(budget.downtime_milliseconds.unwrap() < 500, "{budget:?}");
+    assert_eq!(judgement.recoveries[0].1.effect, FaultEffect::NoEffect);
+}
+
+/// Refused from 8 s to 20 s. The second fault comes at 14 s, and the 6 s before it were no usual ones.
+#[test]
+fn faults_that_overlap_are_one_incident() {
+    let fake = load(|second| if (8.0..20.0).contains(&second) { REFUSED } else { GOOD });
+    let faults = vec![fault("second", 14.0, 15.0), fault("first", 8.0, 10.0)];
+    let judgement = judge(&fake, faults, &limits("ok", false));
+    let [second, first] = [0, 1].map(|n| (judgement.recoveries[n].1.clone(), judgement.budgets[n].1.clone()));
+    for message in [second.0.message.unwrap(), second.1.message.clone().unwrap()] {
+        assert!(message.ends_with("with first still felt"), "{message}");
+    }
+    for message in [first.0.message.unwrap(), first.1.message.clone().unwrap()] {
+        assert!(message.ends_with("with second injected meanwhile"), "{message}");
+    }
+    for (found, bad, down) in [(second.1, 120, 6000), (first.1, 240, 12_000)] {
+        let counted = found.bad_requests.unwrap();
+        assert!((bad..=bad + 20).contains(&counted), "{counted} of {bad}");
+        let found = found.downtime_milliseconds.unwrap();
+        assert!((down - 1000..=down + 1000).contains(&found), "{found} of {down}");
+    }
+}
+
+#[test]
+fn faults_apart_from_each_other_are_two() {
+    let fake = load(|second| if (8.0..11.0).contains(&second) { REFUSED } else { GOOD });
+    let judgement =
+        judge(&fake, vec![fault("first", 8.0, 10.0), fault("second", 30.0, 32.0)], &limits("ok", false));
+    for (_, recovery) in &judgement.recoveries {
+        let message = recovery.message.as_deref().unwrap();
+        assert!(!message.contains(", with "), "{message}");
+    }
+    assert_eq!(judgement.recoveries[1].1.effect, FaultEffect::NoEffect);
+    assert_eq!(judgement.budgets[1].1.bad_requests, Some(0));
+}
+
+#[test]
+fn a_target_that_served_nothing_before() {
+    let fake = load(|second| if second < 30.0 { None } else { GOOD });
+    let judgement = judge(&fake, vec![fault("kill", 30.0, 34.0)], &limits("ok", false));
+    assert_eq!(judgement.recoveries[0].1.effect, FaultEffect::NotExercised);
+    assert_eq!(judgement.budgets[0].1.outcome, Outcome::NoData);
+}
+
+#[test]
+fn the_alert_of_the_targets_namespace_is_the_one() {
+    let mut fake = load(|second| if (30.0..33.0).contains(&second) { REFUSED } else { GOOD });
+    let alert = |namespace| [("alertname", "DbmanDown"), ("alertstate", "firing"), ("namespace", namespace)];
+    let samples = |from: i32| (from..50).step_by(5).map(|s| (START + f64::from(s), 1.0)).collect::<Vec<_>>();
+    fake.add("ALERTS", &alert("another"), samples(5));
+    fake.add("ALERTS", &alert("msg-server"), samples(35));
+    fake.rules = vec![AlertRule { holds_for: 0.0, every: 5.0 }];
+    let judgement = judge(&fake, vec![fault("kill", 30.5, 34.0)], &limits("ok", true));
+    let found = &judgement.recoveries[0].1;
+    let times =
+        (found.detect_milliseconds, found.detect_resolution_milliseconds, found.detect_floor_milliseconds);
+    assert_eq!(times, (Some(4500), Some(5000), Some(5000)), "{found:?}");
+    assert!(
+        found
+            .message
+            .as_deref()
+            .unwrap()
+            .ends_with("DbmanDown fired 4.5s after the fault, measured to 5s, at the soonest 5s")
+    );
+}

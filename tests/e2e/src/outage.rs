@@ -1,0 +1,123 @@
+//! The harm of an outage is right: what the operator finds in k6's cells, against the clock and the servers' ledger.
+
+use std::time::{Duration, Instant};
+
+use loadtest_crds::{FaultEffect, FaultState, LoadTestStatus, Outcome, Phase, Verdict};
+use serde_json::{Value, json};
+use test_support::{
+    runs::{Run, expect, fault},
+    stage::{BREAKER, Setup, Stage},
+};
+
+use crate::figures::{CHAT, PUSH, SEND, chat, counted, whole};
+
+/// A load of a minute in which a pod dies that nobody needs: what happens then is the test's doing.
+fn spec(stage: &Stage, run: &str, more: Value) -> Value {
+    let mut kill = json!({
+        "name": "kill",
+        "at": "20s",
+        "target": {"namespace": stage.targets, "selector": {"matchLabels": {"app": "victim"}}},
+        "podKill": {},
+        "recovery": {"of": ["send"], "within": "20s", "hold": "5s", "alert": "DbmanDown"},
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        kill[key] = value.clone();
+    }
+    chat(stage, run, "60s", json!({"serviceAccountName": BREAKER, "faults": [kill]}))
+}
+
+async fn injected(run: &Run<'_>) -> LoadTestStatus {
+    let killed = |s: &LoadTestStatus| s.faults.iter().any(|f| f.state == FaultState::Injected);
+    let limit = Duration::from_secs(90);
+    run.until("hit by its fault", limit, |t| t.status.as_ref().is_some_and(killed)).await
+}
+
+#[tokio::test]
+async fn three_seconds_of_outage_are_found_as_such() {
+    Setup::new("outage")
+        .room(4)
+        .limit(Duration::from_secs(400))
+        .play(async |stage| {
+            stage.install_chat_scripts(&[("figures.js", CHAT)]);
+            stage.install_target_app(&["chat.debugFaults=true"]);
+            stage.deploy_victims("victim", 2).await;
+            an_outage(stage).await;
+            no_outage(stage).await;
+            unhealthy_before(stage).await;
+        })
+        .await;
+}
+
+/// Every request is refused for 3 s.
+async fn an_outage(stage: &Stage) {
+    let budget = json!({"of": ["send"], "badRequests": 20, "downtime": "10s", "worstSecond": "100%"});
+    let run = stage.run("down", spec(stage, "down", json!({"budget": budget}))).await;
+    let status = injected(&run).await;
+    let at = fault(&status, "kill").injected_at.clone().expect("not injected").0.as_millisecond();
+    let before = stage.ledger("down-send", at - 10_000, at).await;
+    assert!(before.ok > 100 && before.failed == 0, "{before:?}");
+
+    let asked = Instant::now();
+    stage.fail_route(SEND, 1.0).await;
+    let begun = Instant::now();
+    counted(stage, "down-send", |t| t.failed * 10 >= before.ok * 3).await;
+    let least = begun.elapsed().as_secs_f64();
+    stage.fail_route(SEND, 0.0).await;
+    let most = asked.elapsed().as_secs_f64();
+
+    let status = run.finished().await;
+    let kill = fault(&status, "kill");
+    let (budget, recovery) =
+        (kill.budget.clone().unwrap_or_default(), kill.recovery.clone().unwrap_or_default());
+    let down = budget.downtime_milliseconds.unwrap_or(-1) as f64 / 1000.0;
+    println!("down for {least:.2} s to {most:.2} s, found as {down} s: {budget:#?} {recovery:#?}");
+    assert!((2.0..6.0).contains(&least), "the outage itself lasted {least} s");
+    assert!(down >= least - 1.0 && down <= most + 1.0, "{least} s to {most} s, but {budget:#?}");
+    // Nothing failed before or after, so the count is exact.
+    let ledger = whole(stage, &status, "down-send").await;
+    assert_eq!(budget.bad_requests, Some(ledger.failed), "{ledger:?}");
+    assert_eq!(budget.worst_second.as_deref(), Some("100%"));
+    assert_eq!(budget.outcome, Outcome::Missed, "{budget:#?}");
+    assert_eq!((recovery.effect, recovery.outcome), (FaultEffect::Recovered, Outcome::Met), "{recovery:#?}");
+    // The alert knows of no dbman of this namespace that was lost, and its rule says how soon it could have fired.
+    assert_eq!(recovery.detect_milliseconds, None, "{recovery:#?}");
+    assert!(recovery.detect_floor_milliseconds > Some(0), "{recovery:#?}");
+    let grounds = status.grounds.join("\n");
+    assert!(grounds.contains("not met: budget of kill:"), "{grounds}");
+    assert_eq!(status.verdict, Some(Verdict::Fail), "{grounds}");
+}
+
+/// Nothing happens when the pod dies.
+async fn no_outage(stage: &Stage) {
+    let budget = json!({"of": ["send"], "badRequests": 0, "downtime": "2s", "worstSecond": "0%"});
+    let status = stage.run("calm", spec(stage, "calm", json!({"budget": budget}))).await.finished().await;
+    let kill = fault(&status, "kill");
+    let (budget, recovery) =
+        (kill.budget.clone().unwrap_or_default(), kill.recovery.clone().unwrap_or_default());
+    println!("{budget:#?} {recovery:#?}");
+    assert_eq!((budget.outcome, budget.bad_requests), (Outcome::Met, Some(0)), "{budget:#?}");
+    assert!(budget.downtime_milliseconds.is_some_and(|ms| ms <= PUSH), "{budget:#?}");
+    assert_eq!((recovery.effect, recovery.outcome), (FaultEffect::NoEffect, Outcome::Met), "{recovery:#?}");
+    let grounds = status.grounds.join("\n");
+    assert!(grounds.contains("no effect: send never left the limits"), "{grounds}");
+}
+
+/// Everything fails before the fault is due: it is skipped.
+async fn unhealthy_before(stage: &Stage) {
+    let run = stage.run("ill", spec(stage, "ill", json!({}))).await;
+    run.reached(Phase::Running).await;
+    stage.fail_route(SEND, 1.0).await;
+    let status = run.finished().await;
+    stage.fail_route(SEND, 0.0).await;
+    let kill = fault(&status, "kill");
+    assert_eq!(kill.state, FaultState::NotInjected, "{kill:#?}");
+    assert!(
+        kill.message.as_deref().is_some_and(|m| m.starts_with("not steady: send: in the 10s before, ")),
+        "{kill:#?}"
+    );
+    assert!(kill.targets.is_empty(), "{kill:#?}");
+    // That nearly every request failed weighs more.
+    expect(&status, Verdict::Fail, "ObjectivesMissed", &["failed"]);
+    let grounds = status.grounds.join("\n");
+    assert!(grounds.contains("fault kill was skipped: not steady: send"), "{grounds}");
+}
