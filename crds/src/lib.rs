@@ -29,7 +29,7 @@ pub use status::{
     Arrivals, BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus, GuardrailStatus,
     Happening, HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase, Plateau,
     ReadyStep, RecoveryStatus, RunnersStatus, ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause,
-    StepState, TargetState, TargetStatus, Verdict, WatchedStatus, WindowResult,
+    Spike, StepState, TargetState, TargetStatus, Verdict, WatchedStatus, WindowResult,
 };
 pub use system::{Baseline, Expectation, Scaling, Watched};
 pub use text::{DurationText, LimitText};

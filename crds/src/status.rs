@@ -659,6 +659,26 @@ pub struct ObjectiveStatus {
     pub limit: String,
     /// One result per window.
     pub windows: Vec<WindowResult>,
+    /// Stretches of 5 s in steady load that stood out, at most 20. Two within ten minutes make the run a Warn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spikes: Vec<Spike>,
+}
+
+/// A few seconds of steady load in which far more requests were bad than usual, and more than the limit allows.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct Spike {
+    /// When it began.
+    pub at: Option<MicroTime>,
+    /// How long the stretch is.
+    pub seconds: i64,
+    /// The share of bad requests in it, as in `42%`.
+    pub share: String,
+    /// That share in the median of all such stretches.
+    pub usual: String,
+    /// The requests in it.
+    pub samples: i64,
 }
 
 /// One objective in one window.

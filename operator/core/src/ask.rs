@@ -12,6 +12,9 @@ pub type Labels = BTreeMap<String, String>;
 /// One series with its points, in order of time.
 pub type Series = (Labels, Vec<Point>);
 
+/// One value of an instant query, with its time.
+pub type Value = (Labels, f64, f64);
+
 /// One series of histograms, in order of time.
 pub type HistogramSeries = (Labels, Vec<(f64, Histogram)>);
 

@@ -2,14 +2,13 @@
 //!
 //! [`Evaluation::step`] takes answers and gives either further requests or the [`Judgement`]:
 //! 1. the run's totals, and the cells around each fault: when the system was back;
-//! 2. with that, all windows are known: the counts for each objective in each window;
-//! 3. the percentiles to show, now that it is known how many requests failed.
+//! 2. with that, all windows are known: the counts for each objective in each window, and in cells over the load.
 //!
 //! How far a k6 figure may reach beyond its window: the last sample before a time is up to one push old. A Fault
 //! window is therefore read up to one push after its end, so that no failure of the fault is missed, and a
 //! Steady stretch from one push after its start, so that none is counted that belongs to a fault or a ramp.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -26,6 +25,9 @@ use crate::{
     plan::{FaultLimits, ObjectivePlan, Plan, objective::K6Samples},
     probe::Probe,
     promql::{self, K6Metrics, Split},
+    shares::Cells,
+    spikes::SpikeProbe,
+    template::FaultValues,
     thresholds::{self, RateProbe},
     track::{self, FaultProbe, Findings},
     windows::{self, Extent, Interval, Window, windows},
@@ -109,9 +111,15 @@ pub struct Evaluation {
 #[derive(Clone, Debug)]
 pub struct Context {
     pub settings: Settings,
+    /// The LoadTest's namespace.
+    pub namespace: String,
     pub metrics: K6Metrics,
     /// The whole load; `None` where it never ran.
     pub load: Option<Interval>,
+    /// The load in stretches of 5 s; `None` where it was shorter.
+    pub cells: Option<Cells>,
+    /// What templates may ask about the faults that were injected.
+    pub faults: BTreeMap<String, FaultValues>,
     /// How far back raw samples are read for a value before a window.
     pub lookback: Duration,
 }
@@ -128,11 +136,7 @@ enum Stage {
     Figures {
         judgement: Judgement,
         rows: Vec<Row>,
-    },
-    /// The percentiles to show are asked.
-    Percentiles {
-        judgement: Judgement,
-        rows: Vec<Row>,
+        spikes: Vec<SpikeProbe>,
     },
 }
 
@@ -156,7 +160,8 @@ impl Evaluation {
     #[must_use]
     pub fn of(plan: &Plan, status: &LoadTestStatus, settings: Settings) -> Self {
         let faults = plan.faults.iter().map(|f| (f.name.clone(), f.limits.clone())).collect();
-        let evaluation = Self::new(&plan.judged(status), faults, status, settings);
+        let mut evaluation = Self::new(&plan.judged(status), faults, status, settings);
+        evaluation.context.namespace.clone_from(&plan.names.namespace);
         Self { expect: plan.expect.clone(), ..evaluation }
     }
 
@@ -192,9 +197,8 @@ impl Evaluation {
             let requests = match std::mem::replace(&mut self.stage, Stage::New) {
                 Stage::New => self.ask_about_faults(),
                 Stage::Faults { totals, faults } => self.ask_for_figures(totals, &faults),
-                Stage::Figures { judgement, rows } => self.ask_for_percentiles(judgement, rows),
-                Stage::Percentiles { judgement, rows } => {
-                    return Step::Done(Box::new(self.judge(judgement, &rows)));
+                Stage::Figures { judgement, rows, spikes } => {
+                    return Step::Done(Box::new(self.judge(judgement, &rows, &spikes)));
                 }
             };
             if !requests.is_empty() {
@@ -263,34 +267,29 @@ impl Evaluation {
         let mut asks = Asks::from(self.next_id);
         let windows = windows(&self.status);
         let steady = windows.iter().find(|window| window.kind == WindowKind::Steady);
-        let steady = steady.map(|window| self.context.reads(window)).unwrap_or_default();
-        self.load = LoadProbe::new(&self.context, &steady, &mut asks);
+        let stretches = steady.map(|window| self.context.reads(window)).unwrap_or_default();
+        self.load = LoadProbe::new(&self.context, &stretches, &mut asks);
         for rate in &mut self.rates {
             rate.ask(&self.context.metrics, self.context.load, &mut asks);
         }
         let mut rows = Vec::new();
+        let mut spikes = Vec::new();
         for (index, objective) in self.objectives.iter().enumerate() {
-            for window in of_objective(objective, &windows) {
+            if let Some(steady) = steady {
+                spikes.extend(SpikeProbe::ask(index, objective, steady, &self.context, &mut asks));
+            }
+            for window in of_objective(objective, &windows, &self.status) {
                 let probe = Probe::new(objective, &window, &self.context, &mut asks);
                 rows.push(Row { objective: index, window, probe });
             }
         }
         self.next_id = asks.next_id();
-        self.stage = Stage::Figures { judgement, rows };
+        self.stage = Stage::Figures { judgement, rows, spikes };
         asks.into_requests()
     }
 
-    fn ask_for_percentiles(&mut self, judgement: Judgement, mut rows: Vec<Row>) -> Vec<Request> {
-        let mut asks = Asks::from(self.next_id);
-        for row in &mut rows {
-            row.probe.ask_for_percentile(&self.answers, &mut asks);
-        }
-        self.next_id = asks.next_id();
-        self.stage = Stage::Percentiles { judgement, rows };
-        asks.into_requests()
-    }
-
-    fn judge(&self, mut judgement: Judgement, rows: &[Row]) -> Judgement {
+    fn judge(&self, mut judgement: Judgement, rows: &[Row], spikes: &[SpikeProbe]) -> Judgement {
+        let holes = self.context.holes(&self.status);
         judgement.objectives = self
             .objectives
             .iter()
@@ -300,11 +299,16 @@ impl Evaluation {
                     .iter()
                     .filter(|row| row.objective == index)
                     .map(|row| {
-                        let (finding, query) = row.probe.judge(objective, &self.answers);
+                        let (finding, query) =
+                            row.probe.judge(objective, &self.context, &self.answers, &holes);
                         result(&row.window, finding, query)
                     })
                     .collect();
-                objective_status(objective, windows)
+                let spikes = spikes.iter().find(|spikes| spikes.objective == index);
+                ObjectiveStatus {
+                    spikes: spikes.map(|s| s.find(objective, &self.answers)).unwrap_or_default(),
+                    ..objective_status(objective, windows)
+                }
             })
             .collect();
         judgement.objectives.extend(self.rates.iter().map(|rate| rate.judge(&self.answers)));
@@ -320,7 +324,10 @@ impl Evaluation {
 }
 
 /// The windows in which an objective is judged; where a kind has none, one that says so.
-fn of_objective(objective: &ObjectivePlan, all: &[Window]) -> Vec<Window> {
+fn of_objective(objective: &ObjectivePlan, all: &[Window], status: &LoadTestStatus) -> Vec<Window> {
+    if let Some(stretch) = objective.between {
+        return vec![windows::between(status, stretch)];
+    }
     let mut judged = Vec::new();
     for kind in &objective.windows {
         let before = judged.len();
@@ -344,7 +351,7 @@ fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowRes
         value: finding.value,
         samples: finding.samples,
         bad: finding.bad,
-        effective_samples: None,
+        effective_samples: finding.effective,
         query,
         message: Some(finding.message),
     }
@@ -377,6 +384,7 @@ fn objective_status(objective: &ObjectivePlan, windows: Vec<WindowResult>) -> Ob
         key: objective.key,
         limit: objective.bound.words(),
         windows,
+        spikes: Vec::new(),
     }
 }
 
@@ -394,11 +402,26 @@ impl Context {
     pub fn of(status: &LoadTestStatus, settings: &Settings) -> Self {
         let load = windows::load(status);
         Self {
+            cells: load.and_then(|load| Cells::over(load, settings.push)),
+            faults: status
+                .faults
+                .iter()
+                .filter_map(|f| Some((f.name.clone(), FaultValues::of(f)?)))
+                .collect(),
+            namespace: String::new(),
             metrics: K6Metrics::new(&settings.run_id, reach(status, load, settings.push)),
             load,
             lookback: Duration::from_secs(300),
             settings: settings.clone(),
         }
+    }
+
+    /// The faults with what they left behind, up to the push that shows the last of it.
+    fn holes(&self, status: &LoadTestStatus) -> Vec<Interval> {
+        let Some(load) = self.load else { return Vec::new() };
+        let push = SignedDuration::try_from(self.settings.push).unwrap_or(SignedDuration::ZERO);
+        let holes = status.faults.iter().filter_map(|fault| windows::disturbance(fault, load));
+        holes.map(|hole| Interval { to: hole.to.saturating_add(push).unwrap_or(hole.to), ..hole }).collect()
     }
 
     /// What of a window is read from k6's metrics: see the top of this module.

@@ -1,20 +1,24 @@
-//! A figure against its limit: Met, Warn, Missed or NoData, with the result in words.
+//! A figure against its limit: Met, Warn, Missed, or why it cannot be said, with the result in words.
 //!
-//! No data is never a pass. A figure that is not a number, or that stands on too little, is NoData, and the
-//! message says what to do about it.
+//! No data is never a pass. A figure that is not a number is NoData; one that stands on too few scrapes is
+//! Unmeasurable; a share of too few requests is TooFew or Unclear (see [`crate::confidence`]). The message says what
+//! to do about it.
 
-use loadtest_crds::Outcome;
+use loadtest_crds::{Outcome, TooFewPolicy};
 
 use crate::{
-    ask::{Labels, Series},
+    ask::Labels,
+    confidence::{Block, Count, Sample, Standing},
     limit::{Limit, count, percent},
-    plan::objective::{Bound, ObjectivePlan},
+    plan::objective::{Bound, Figure, ObjectivePlan},
     promql,
     series::Increase,
+    shares::Tally,
 };
 
-/// Fewer scrapes, or points of a query, say too little about a window.
-pub const MIN_SCRAPES: usize = 4;
+mod points;
+
+pub use points::{MIN_POINTS, MIN_SCRAPES, query, scraped, slope, template};
 
 /// One figure, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +28,8 @@ pub struct Finding {
     pub value: Option<String>,
     pub samples: Option<i64>,
     pub bad: Option<i64>,
+    /// How many independent samples it is worth, for a share of an ongoing process.
+    pub effective: Option<i64>,
     pub message: String,
 }
 
@@ -36,32 +42,37 @@ pub struct Outcomes {
     pub untold: f64,
 }
 
-/// What a percentile is judged on.
+/// What a window is of its figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    pub total: f64,
-    /// Those that were answered within the limit.
-    pub within: f64,
-    /// The percentile in seconds, failed requests counted as the slowest; `None` where it falls among them.
-    pub value: Option<f64>,
+pub enum Scope {
+    /// One event, and all of its requests were counted.
+    Census,
+    /// A part of an ongoing process, with the design effect of its requests, and what of them belongs to faults.
+    Sample { design_effect: f64, faults: Block },
 }
+
+pub const NO_SAMPLE: &str = "k6 sent no such sample in the whole run: check the metric, the tags and the scenario of this \
+                             objective against the script";
 
 impl Finding {
     #[must_use]
     pub fn no_data(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::NoData, value: None, samples: None, bad: None, message: message.into() }
+        Self::without_value(Outcome::NoData, message)
+    }
+
+    #[must_use]
+    pub fn unmeasurable(message: impl Into<String>) -> Self {
+        Self::without_value(Outcome::Unmeasurable, message)
     }
 
     /// A window that is rightly empty.
     #[must_use]
     pub fn nothing_to_judge(why: &str) -> Self {
-        Self {
-            outcome: Outcome::Met,
-            value: None,
-            samples: Some(0),
-            bad: None,
-            message: format!("nothing to judge: {why}"),
-        }
+        Self { samples: Some(0), ..Self::without_value(Outcome::Met, format!("nothing to judge: {why}")) }
+    }
+
+    fn without_value(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, value: None, samples: None, bad: None, effective: None, message: message.into() }
     }
 }
 
@@ -90,20 +101,13 @@ impl Outcomes {
     }
 }
 
-/// The counts, where failed requests can be told from answered ones.
+/// The counts of requests, where failed ones can be told from answered ones.
 ///
 /// # Errors
 /// Why they cannot, and what to do, in words for the user.
-pub fn told(outcomes: Option<Outcomes>) -> Result<Outcomes, String> {
-    let Some(outcomes) = outcomes else {
-        return Err(
-            "k6 sent no such sample in the whole run: check the metric, the tags and the scenario of this \
-                    objective against the script"
-                .to_owned(),
-        );
-    };
+pub fn told(outcomes: Outcomes) -> Result<Outcomes, String> {
     if !outcomes.total().is_finite() {
-        return Err("Prometheus gave a count that is not a number".to_owned());
+        return Err(NOT_A_NUMBER.to_owned());
     }
     if outcomes.untold > 0.0 {
         return Err(format!(
@@ -117,85 +121,78 @@ pub fn told(outcomes: Option<Outcomes>) -> Result<Outcomes, String> {
     Ok(outcomes)
 }
 
-/// The share of requests that failed.
-#[must_use]
-pub fn failed(plan: &ObjectivePlan, outcomes: Option<Outcomes>) -> Finding {
-    let outcomes = match told(outcomes) {
-        Ok(outcomes) => outcomes,
-        Err(why) => return Finding::no_data(why),
-    };
-    let (total, bad) = (outcomes.total(), outcomes.failed);
-    let share = bad / total;
-    let shown = plan.bound.limit().show(share);
-    Finding {
-        outcome: outcome(plan, share),
-        message: warning(plan, share).unwrap_or_else(|| {
-            format!("{shown} of {} requests failed, {}", count(whole(total)), limit_words(&plan.bound))
-        }),
-        value: Some(shown),
-        samples: Some(whole(total)),
-        bad: Some(whole(bad)),
+/// The counts of a script's own samples, if there are any. They do not say whether anything failed.
+///
+/// # Errors
+/// Why they say nothing, in words for the user.
+pub fn counted(outcomes: Outcomes) -> Result<Outcomes, String> {
+    if !outcomes.total().is_finite() {
+        return Err(NOT_A_NUMBER.to_owned());
     }
+    if outcomes.total() < 0.5 {
+        return Err("the script added no sample in this window".to_owned());
+    }
+    Ok(Outcomes { untold: outcomes.total(), ..Outcomes::default() })
 }
 
-/// A percentile, judged as a share: p95 within the limit means that at most 5% failed or took longer. So an
-/// outage, whose refused requests are fast, cannot improve it.
+const NOT_A_NUMBER: &str = "Prometheus gave a count that is not a number";
+
+/// A share of k6's requests: of those that failed, or of those that took too long. A percentile is judged as a share:
+/// p95 within the limit means that at most 5% failed or took longer. So an outage, whose refused requests are fast,
+/// cannot improve it.
 #[must_use]
-pub fn percentile(plan: &ObjectivePlan, p: f64, of_requests: bool, spread: Spread) -> Finding {
-    let Spread { total, within, value } = spread;
-    if !(total.is_finite() && within.is_finite()) {
-        return Finding::no_data("Prometheus gave a count that is not a number");
-    }
-    if total < 0.5 {
-        return Finding::no_data(if of_requests {
-            "no request ended in this window"
-        } else {
-            "the script added no sample in this window"
-        });
-    }
+pub fn share(plan: &ObjectivePlan, of_requests: bool, scope: Scope, tally: &Tally) -> Finding {
+    let ruled = Ruled::of(plan, tally.total, tally.bad, scope);
+    let bad = tally.bad.likely / tally.total;
     let limit = plan.bound.limit();
-    let bad = (total - within).max(0.0);
-    let allowed = percent(1.0 - p / 100.0);
-    let share =
-        Limit::parse(&allowed).map_or_else(|| percent(bad / total), |allowed| allowed.show(bad / total));
-    let outcome = if !share_holds(bad, total, 1.0 - p / 100.0) {
-        Outcome::Missed
-    } else if value.is_some_and(|value| plan.warns(value)) {
-        Outcome::Warn
-    } else {
-        Outcome::Met
+    let total = count(whole(tally.total));
+    let who = if of_requests { "requests" } else { "samples" };
+    let (value, shown, base) = match &plan.figure {
+        Figure::K6Percentile { percentile, .. } => {
+            let allowed = percent(1.0 - percentile / 100.0);
+            let share = Limit::parse(&allowed).map_or_else(|| percent(bad), |allowed| allowed.show(bad));
+            let value = tally.percentile(*percentile);
+            let shown = value.map_or_else(|| format!("over {allowed} failed"), |value| limit.show(value));
+            let were = if of_requests { "failed or took" } else { "were" };
+            (value, shown, format!("{share} of {total} {who} {were} over {limit}, limit {allowed}"))
+        }
+        Figure::K6Under { under, .. } => {
+            let shown = limit.show(1.0 - bad);
+            let were = if of_requests { "were answered within" } else { "were up to" };
+            let base = format!("{shown} of {total} {who} {were} {under}, {}", limit_words(&plan.bound));
+            (Some(1.0 - bad), shown, base)
+        }
+        _ => {
+            let shown = limit.show(bad);
+            let base = format!("{shown} of {total} {who} failed, {}", limit_words(&plan.bound));
+            (Some(bad), shown, base)
+        }
     };
-    let who = if of_requests { "requests failed or took" } else { "samples were" };
-    Finding {
-        outcome,
-        value: Some(value.map_or_else(|| format!("over {allowed} failed"), |value| limit.show(value))),
-        samples: Some(whole(total)),
-        bad: Some(whole(bad)),
-        message: value
-            .filter(|_| outcome == Outcome::Warn)
-            .and_then(|value| warning(plan, value))
-            .unwrap_or_else(|| {
-                format!("{share} of {} {who} over {limit}, limit {allowed}", count(whole(total)))
-            }),
-    }
+    ruled.finding(plan, value, shown, base, tally.total, tally.bad.likely)
 }
 
-/// True when `bad` of `total` is at most the allowed share, up to what interpolation and rounding leave open.
-#[must_use]
-pub fn share_holds(bad: f64, total: f64, allowed: f64) -> bool {
-    bad <= total.mul_add(allowed, total * 1e-9)
+impl Tally {
+    /// The percentile of all requests, in seconds, the failed ones counted as the slowest; `None` where it falls among
+    /// those.
+    #[must_use]
+    pub fn percentile(&self, percentile: f64) -> Option<f64> {
+        let of_measured = percentile / 100.0 * self.total / self.took.count;
+        let value =
+            self.took.quantile(if of_measured <= 1.0 + 1e-9 { of_measured.min(1.0) } else { of_measured })?;
+        Some(value * self.seconds_per_unit)
+    }
 }
 
 /// Good over total of server-side counters.
 #[must_use]
-pub fn ratio(plan: &ObjectivePlan, good: Option<Increase>, total: Option<Increase>) -> Finding {
+pub fn ratio(plan: &ObjectivePlan, scope: Scope, good: Option<Increase>, total: Option<Increase>) -> Finding {
     let Some(total) = total else {
         return Finding::no_data(
             "no series matches ratio.total around this window: check the selector, and that Prometheus scrapes the pods",
         );
     };
     if total.scrapes < MIN_SCRAPES {
-        return Finding::no_data(format!(
+        return Finding::unmeasurable(format!(
             "this window holds {} of the {MIN_SCRAPES} scrapes needed: scrape more often, or judge a k6 figure here",
             total.scrapes
         ));
@@ -213,60 +210,166 @@ pub fn ratio(plan: &ObjectivePlan, good: Option<Increase>, total: Option<Increas
         ));
     }
     let share = share.min(1.0);
+    let bad = total.events * (1.0 - share);
+    let ruled = Ruled::of(plan, total.events, Count::exactly(bad), scope);
     let shown = plan.bound.limit().show(share);
     let nothing_good = if good.is_none() { " (no series matches ratio.good)" } else { "" };
+    let events = count(whole(total.events));
+    let base = format!("{shown} of {events} events were good{nothing_good}, {}", limit_words(&plan.bound));
+    ruled.finding(plan, Some(share), shown, base, total.events, bad)
+}
+
+/// The events of a k6 Counter, or events a second.
+#[must_use]
+pub fn counter(plan: &ObjectivePlan, events: Option<f64>, seconds: f64) -> Finding {
+    let Some(events) = events else { return Finding::no_data(NO_SAMPLE) };
+    let rate = matches!(plan.figure, Figure::K6Rate { .. });
+    let value = if rate { events / seconds } else { events };
+    if !value.is_finite() {
+        return Finding::no_data(NOT_A_NUMBER);
+    }
+    let shown = plan.bound.limit().show(value);
+    let (events, limit) = (whole(events), limit_words(&plan.bound));
+    let base = if rate {
+        format!("{shown} a second ({} in {seconds:.1}s), {limit}", count(events))
+    } else {
+        format!("{shown} were counted, {limit}")
+    };
     Finding {
-        outcome: outcome(plan, share),
-        message: warning(plan, share).unwrap_or_else(|| {
-            let total = count(whole(total.events));
-            format!("{shown} of {total} events were good{nothing_good}, {}", limit_words(&plan.bound))
-        }),
+        outcome: outcome(plan, value),
+        message: warning(plan, value).unwrap_or(base),
         value: Some(shown),
-        samples: Some(whole(total.events)),
-        bad: Some(whole(total.events * (1.0 - share))),
+        samples: Some(events),
+        bad: None,
+        effective: None,
     }
 }
 
-/// The worst point of an opaque query, over all stretches of a window.
+/// How a share stands, and what there is to say about it.
+struct Ruled {
+    outcome: Outcome,
+    effective: Option<i64>,
+    note: String,
+}
+
+impl Ruled {
+    fn of(plan: &ObjectivePlan, total: f64, bad: Count, scope: Scope) -> Self {
+        let against = Against::of(plan);
+        let (design_effect, faults) = match scope {
+            Scope::Census => (1.0, Block::default()),
+            Scope::Sample { design_effect, faults } => (design_effect, faults),
+        };
+        let sample = Sample {
+            total,
+            bad: if against.good { bad.rest_of(total) } else { bad },
+            allowed: against.allowed,
+            design_effect,
+            faults: if against.good { Block { bad: faults.total - faults.bad, ..faults } } else { faults },
+        };
+        let effective = sample.effective().round();
+        let bracket = if whole(bad.least) == whole(bad.most) {
+            String::new()
+        } else {
+            let (least, most) = (count(whole(bad.least)), count(whole(bad.most)));
+            format!(" ({least} to {most} of them bad: the limit lies inside a bucket of k6's histogram)")
+        };
+        let worth = if effective < (total * 0.95).round() {
+            format!(" (bad ones came in bursts, so these are worth {})", count(whole(effective)))
+        } else {
+            String::new()
+        };
+        let advice = "lengthen the window or raise the load";
+        let standing = match scope {
+            Scope::Census => sample.counted(),
+            Scope::Sample { .. } => sample.estimated(),
+        };
+        let (outcome, note) = match standing {
+            Standing::TooFew { needed } if plan.on_too_few == TooFewPolicy::Judge => {
+                let outcome = of_standing(sample.counted());
+                (outcome, format!("{bracket}; judged as counted, with fewer than {}{worth}", count(needed)))
+            }
+            Standing::TooFew { needed } => {
+                let needed = count(needed);
+                (Outcome::TooFew, format!("{bracket}; too few to tell, {needed} are needed{worth}: {advice}"))
+            }
+            Standing::Unclear { from, to } => {
+                let (from, to) = if against.shown { (from, to) } else { (1.0 - to, 1.0 - from) };
+                let range = format!("{} and {}", percent(from), percent(to));
+                let unclear = "the sample cannot tell, the share behind it lies between";
+                (Outcome::Unclear, format!("{bracket}; {unclear} {range}{worth}: {advice}"))
+            }
+            Standing::Bucket => {
+                (Outcome::Unclear, format!("{bracket}; that decides: set the limit to another value"))
+            }
+            standing => (of_standing(standing), bracket),
+        };
+        let effective = matches!(scope, Scope::Sample { .. }).then_some(whole(effective));
+        Self { outcome, effective, note }
+    }
+
+    fn finding(
+        self,
+        plan: &ObjectivePlan,
+        value: Option<f64>,
+        shown: String,
+        base: String,
+        total: f64,
+        bad: f64,
+    ) -> Finding {
+        let warned = value.filter(|value| self.outcome == Outcome::Met && plan.warns(*value));
+        Finding {
+            outcome: if warned.is_some() { Outcome::Warn } else { self.outcome },
+            message: format!("{}{}", warned.and_then(|v| warned_words(plan, v)).unwrap_or(base), self.note),
+            value: Some(shown),
+            samples: Some(whole(total)),
+            bad: Some(whole(bad)),
+            effective: self.effective,
+        }
+    }
+}
+
+fn of_standing(standing: Standing) -> Outcome {
+    match standing {
+        Standing::Within => Outcome::Met,
+        Standing::Beyond => Outcome::Missed,
+        Standing::TooFew { .. } => Outcome::TooFew,
+        Standing::Bucket | Standing::Unclear { .. } => Outcome::Unclear,
+    }
+}
+
+/// What a share is held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Against {
+    /// The share that the limit allows, of bad requests, or of good ones.
+    pub allowed: f64,
+    /// Good ones count against the limit: a share of good ones that must stay low, or of bad ones that must not.
+    pub good: bool,
+    /// The share that counts against the limit is the one that is shown.
+    shown: bool,
+}
+
+impl Against {
+    #[must_use]
+    pub fn of(plan: &ObjectivePlan) -> Self {
+        let limit = plan.bound.limit().base();
+        match (&plan.figure, &plan.bound) {
+            (Figure::K6Percentile { percentile, .. }, _) => {
+                Self { allowed: 1.0 - percentile / 100.0, good: false, shown: true }
+            }
+            (Figure::K6Failed { .. }, Bound::AtMost(_)) => Self { allowed: limit, good: false, shown: true },
+            (Figure::K6Failed { .. }, Bound::AtLeast(_)) => {
+                Self { allowed: 1.0 - limit, good: true, shown: false }
+            }
+            (_, Bound::AtLeast(_)) => Self { allowed: 1.0 - limit, good: false, shown: false },
+            (_, Bound::AtMost(_)) => Self { allowed: limit, good: true, shown: true },
+        }
+    }
+}
+
+/// True when `bad` of `total` is at most the allowed share, up to what interpolation and rounding leave open.
 #[must_use]
-pub fn query(plan: &ObjectivePlan, stretches: &[&[Series]]) -> Finding {
-    if let Some(many) = stretches.iter().map(|series| series.len()).find(|n| *n > 1) {
-        return Finding::no_data(format!(
-            "the query gives {many} series and must give one: wrap it in sum(), max() or min()"
-        ));
-    }
-    let points = || stretches.iter().flat_map(|series| series.iter()).flat_map(|(_, points)| points.iter());
-    let all = points().count();
-    let broken = points().filter(|(_, value)| !value.is_finite()).count();
-    if all == 0 {
-        return Finding::no_data("the query has no data in this window: try it in Prometheus");
-    }
-    if broken > 0 {
-        return Finding::no_data(format!(
-            "{broken} of {all} points are not a number, as after a division by zero: guard the query, as in (a / b > 0) \
-             or vector(0)"
-        ));
-    }
-    if all < MIN_SCRAPES {
-        return Finding::no_data(format!(
-            "this window holds {all} of the {MIN_SCRAPES} points needed: judge a longer window"
-        ));
-    }
-    let values = points().map(|(_, value)| *value);
-    let (which, worst) = match plan.bound {
-        Bound::AtMost(_) => ("highest", values.fold(f64::NEG_INFINITY, f64::max)),
-        Bound::AtLeast(_) => ("lowest", values.fold(f64::INFINITY, f64::min)),
-    };
-    let shown = plan.bound.limit().show(worst);
-    Finding {
-        outcome: outcome(plan, worst),
-        message: warning(plan, worst).unwrap_or_else(|| {
-            format!("the {which} of {all} points was {shown}, {}", limit_words(&plan.bound))
-        }),
-        value: Some(shown),
-        samples: i64::try_from(all).ok(),
-        bad: None,
-    }
+pub fn share_holds(bad: f64, total: f64, allowed: f64) -> bool {
+    bad <= total.mul_add(allowed, total * 1e-9)
 }
 
 fn outcome(plan: &ObjectivePlan, value: f64) -> Outcome {
@@ -281,7 +384,11 @@ fn outcome(plan: &ObjectivePlan, value: f64) -> Outcome {
 
 /// The sentence for a value in the warning band.
 fn warning(plan: &ObjectivePlan, value: f64) -> Option<String> {
-    let warn = plan.warn.as_ref().filter(|_| outcome(plan, value) == Outcome::Warn)?;
+    (outcome(plan, value) == Outcome::Warn).then(|| warned_words(plan, value))?
+}
+
+fn warned_words(plan: &ObjectivePlan, value: f64) -> Option<String> {
+    let warn = plan.warn.as_ref()?;
     let limit = plan.bound.limit();
     let side = match plan.bound {
         Bound::AtMost(_) => "above",

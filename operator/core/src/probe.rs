@@ -2,18 +2,24 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use loadtest_crds::WindowKind;
 
 use crate::{
-    ask::{Answers, Asks, RequestKind, Series},
+    ask::{Answers, Asks, RequestKind, Series, Value},
+    confidence::{Block, design_effect},
     evaluate::Context,
-    judge::{self, Finding, Outcomes, Spread},
-    plan::objective::{Figure, K6Samples, ObjectivePlan, is_built_in_trend},
+    judge::{self, Finding, Scope},
+    plan::objective::{Figure, K6Samples, ObjectivePlan},
     promql::{self, Split},
-    series::{Coverage, Increase, increase_of_all},
-    windows::{Extent, Interval, Window},
+    settle::selectors_of,
+    shares::ShareProbe,
+    template::{Template, Values},
+    windows::{Extent, Interval, Window, is_of_fault},
 };
+
+mod ratio;
+
+use ratio::RatioProbe;
 
 /// More points of an opaque query than this are never asked for.
 const MOST_POINTS: u64 = 500;
@@ -23,50 +29,66 @@ const MOST_POINTS: u64 = 500;
 pub enum Probe {
     /// Decided without asking.
     Known(Finding),
-    Failed {
+    Share {
+        share: ShareProbe,
+        scope: Wanted,
+        window: Window,
+    },
+    Counter {
         query: String,
-        counts: usize,
+        events: usize,
+        seconds: f64,
     },
-    Percentile {
-        percentile: f64,
-        of_requests: bool,
-        candidates: Vec<Trend>,
-        shown: Shown,
-    },
-    Ratio {
-        query: String,
-        reads: Vec<(Interval, usize, usize)>,
-        coverage: Coverage,
-    },
+    Ratio(RatioProbe),
     Query {
         query: String,
         stretches: Vec<usize>,
+        scrapes: Scrapes,
     },
-}
-
-/// A k6 Trend under one of the names that it may have: times arrive in seconds, and in milliseconds where the
-/// script did not say that its Trend is a time.
-#[derive(Debug)]
-pub struct Trend {
-    seconds_per_unit: f64,
-    /// The histograms whose quantile is shown.
-    answered: String,
-    counts: usize,
-    fractions: usize,
-    counts_query: String,
-}
-
-/// The percentile to show.
-#[derive(Debug)]
-pub enum Shown {
-    NotAsked,
-    /// More requests failed than the percentile leaves out.
-    AmongFailed,
-    Asked {
+    Template {
         query: String,
-        id: usize,
-        trend: usize,
+        stretches: Vec<usize>,
+        scrapes: Scrapes,
     },
+    Slope {
+        query: String,
+        per: Duration,
+        per_text: String,
+        stretches: Vec<usize>,
+        scrapes: Scrapes,
+    },
+}
+
+/// Whether a window is a sample of an ongoing process, or one event and all that there is of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Census,
+    Sample,
+}
+
+/// How many scrapes the window holds, by selector, one question for each stretch.
+#[derive(Debug, Default)]
+pub struct Scrapes(Vec<(String, Vec<usize>)>);
+
+impl Wanted {
+    #[must_use]
+    pub fn of(kind: WindowKind) -> Self {
+        if is_of_fault(kind) { Self::Census } else { Self::Sample }
+    }
+
+    /// `blocks` says of each stretch of 5 s what was counted in it, and whether it lay in a fault.
+    fn scope(self, blocks: impl FnOnce() -> Result<Vec<(Block, bool)>, String>) -> Result<Scope, String> {
+        if self == Self::Census {
+            return Ok(Scope::Census);
+        }
+        let (faults, steady): (Vec<_>, Vec<_>) = blocks()?.into_iter().partition(|(_, in_fault)| *in_fault);
+        let steady: Vec<Block> = steady.into_iter().map(|(block, _)| block).collect();
+        let faults = faults.into_iter().fold(Block::default(), |sum, (block, _)| Block {
+            total: sum.total + block.total,
+            bad: sum.bad + block.bad,
+        });
+        Ok(Scope::Sample { design_effect: design_effect(&steady), faults })
+    }
 }
 
 impl Probe {
@@ -85,272 +107,210 @@ impl Probe {
                 "the window is shorter than k6's push interval of {shortest}: lengthen the load"
             )));
         };
-        let now = RequestKind::Instant { at: last.to };
-        match &objective.figure {
-            Figure::K6Failed { samples } => {
-                let selector = context.metrics.selector(promql::HTTP_REQS, samples);
-                let query = context.metrics.increase(&selector, Split::Outcome, &reads);
-                Self::Failed { counts: asks.ask(query.clone(), now), query }
-            }
-            Figure::K6Percentile { metric, percentile, samples } => {
-                let of_requests = objective.figure.is_of_requests();
-                let limit = objective.bound.limit().base();
-                let candidates = trends(metric)
-                    .map(|(name, seconds_per_unit)| {
-                        Trend::ask(
-                            &name,
-                            seconds_per_unit,
-                            limit,
-                            of_requests,
-                            samples,
-                            &reads,
-                            context,
-                            asks,
-                            now,
-                        )
-                    })
-                    .collect();
-                Self::Percentile { percentile: *percentile, of_requests, candidates, shown: Shown::NotAsked }
-            }
-            Figure::Ratio { good, total } => ratio(good, total, window, context, asks),
-            Figure::Query(query) => Self::Query {
-                query: query.clone(),
-                stretches: window
-                    .stretches()
-                    .iter()
-                    .map(|s| {
-                        let kind = RequestKind::Range { from: s.from, to: s.to, step: step(s.length()) };
-                        asks.ask(query.clone(), kind)
-                    })
-                    .collect(),
-            },
-        }
-    }
-
-    /// Asks for the percentile to show: that of all requests, the failed ones counted as the slowest. So the
-    /// value is within the limit exactly when the share is.
-    pub fn ask_for_percentile(&mut self, answers: &Answers, asks: &mut Asks) {
-        let Self::Percentile { percentile, of_requests, candidates, shown } = self else { return };
-        let Ok((trend, counts)) = measured(candidates, *of_requests, answers) else { return };
-        let slowest = if *of_requests { counts.answered } else { counts.total() };
-        let quantile = *percentile / 100.0 * counts.total() / slowest;
-        if !quantile.is_finite() || quantile > 1.0 {
-            *shown = Shown::AmongFailed;
-            return;
-        }
-        let query = promql::histogram_quantile(quantile, &candidates[trend].answered);
-        // The time is in the query itself; any will do.
-        let id = asks.ask(query.clone(), RequestKind::Instant { at: jiff::Timestamp::UNIX_EPOCH });
-        *shown = Shown::Asked { query, id, trend };
-    }
-
-    /// The finding, and the query that shows it.
-    #[must_use]
-    pub fn judge(&self, objective: &ObjectivePlan, answers: &Answers) -> (Finding, Option<String>) {
-        match self {
-            Self::Known(finding) => (finding.clone(), None),
-            Self::Failed { query, counts } => {
-                let finding = match answers.vector(*counts) {
-                    Ok(series) => judge::failed(objective, Outcomes::of(series)),
-                    Err(why) => Finding::no_data(why),
-                };
-                (finding, Some(query.clone()))
-            }
-            Self::Percentile { percentile, of_requests, candidates, shown } => {
-                judge_percentile(objective, *percentile, *of_requests, candidates, shown, answers)
-            }
-            Self::Ratio { query, reads, coverage } => {
-                let finding = match (
-                    gains(reads, *coverage, answers, |r| r.1),
-                    gains(reads, *coverage, answers, |r| r.2),
-                ) {
-                    (Ok(good), Ok(total)) => judge::ratio(objective, good, total),
-                    (Err(why), _) | (_, Err(why)) => Finding::no_data(why),
-                };
-                (finding, Some(query.clone()))
-            }
-            Self::Query { query, stretches } => {
-                let series: Result<Vec<&[Series]>, String> =
-                    stretches.iter().map(|id| answers.matrix(*id)).collect();
-                let finding = match series {
-                    Ok(series) => judge::query(objective, &series),
-                    Err(why) => Finding::no_data(why),
-                };
-                (finding, Some(query.clone()))
-            }
-        }
-    }
-}
-
-impl Trend {
-    #[expect(clippy::too_many_arguments, reason = "one caller, and a struct of these would say nothing more")]
-    fn ask(
-        metric: &str,
-        seconds_per_unit: f64,
-        limit: f64,
-        of_requests: bool,
-        samples: &K6Samples,
-        reads: &[Interval],
-        context: &Context,
-        asks: &mut Asks,
-        now: RequestKind,
-    ) -> Self {
-        let selector = context.metrics.selector(metric, samples);
-        let split = if of_requests { Split::Outcome } else { Split::Whole };
-        let increase = context.metrics.increase(&selector, split, reads);
-        let counts_query = promql::histogram_count(&increase);
-        let answered = if of_requests {
-            context.metrics.increase(&promql::answered(&selector), Split::Whole, reads)
-        } else {
-            increase.clone()
+        let mut counter = |metric: &str, samples: &K6Samples| {
+            let selector = context.metrics.selector(&format!("k6_{metric}_total"), samples);
+            let query = context.metrics.increase(&selector, Split::Whole, &reads);
+            let events = asks.ask(query.clone(), RequestKind::Instant { at: last.to });
+            let seconds = reads.iter().map(|read| read.length().as_secs_f64()).sum();
+            Self::Counter { query, events, seconds }
         };
-        Self {
-            seconds_per_unit,
-            answered,
-            counts: asks.ask(counts_query.clone(), now),
-            fractions: asks.ask(promql::histogram_fraction(limit / seconds_per_unit, &increase), now),
-            counts_query,
-        }
-    }
-
-    /// How many samples were within the limit.
-    fn within(&self, counts: Outcomes, of_requests: bool, answers: &Answers) -> Result<f64, String> {
-        let mut within = 0.0;
-        for (labels, _, fraction) in answers.vector(self.fractions)? {
-            let mut class = Outcomes::default();
-            class.add(labels, 1.0);
-            let count = if of_requests { class.answered * counts.answered } else { counts.total() };
-            if count > 0.0 {
-                within += count * fraction;
+        match &objective.figure {
+            Figure::K6Count { metric, samples } | Figure::K6Rate { metric, samples } => {
+                counter(metric, samples)
             }
-        }
-        Ok(within)
-    }
-}
-
-/// The names that a Trend may have in Prometheus, each with the seconds that one of its units is.
-pub fn trends(metric: &str) -> impl Iterator<Item = (String, f64)> {
-    let in_seconds = (format!("k6_{metric}_seconds"), 1.0);
-    let raw = (!is_built_in_trend(metric)).then(|| (format!("k6_{metric}"), 0.001));
-    std::iter::once(in_seconds).chain(raw)
-}
-
-/// The Trend that has data, and its counts.
-fn measured(candidates: &[Trend], of_requests: bool, answers: &Answers) -> Result<(usize, Outcomes), String> {
-    let mut found = None;
-    for (index, trend) in candidates.iter().enumerate() {
-        let Some(counts) = Outcomes::of(answers.vector(trend.counts)?) else { continue };
-        if found.is_some() {
-            return Err(
-                "two scripts use this Trend with different units: give one of them another name".to_owned()
-            );
-        }
-        found = Some((index, counts));
-    }
-    let (index, counts) = found.unzip();
-    let counts = if of_requests {
-        judge::told(counts)?
-    } else {
-        counts.ok_or(
-            "k6 sent no such sample in the whole run: check the metric, the tags and the scenario of this \
-                      objective against the script",
-        )?
-    };
-    Ok((index.unwrap_or(0), counts))
-}
-
-fn judge_percentile(
-    objective: &ObjectivePlan,
-    percentile: f64,
-    of_requests: bool,
-    candidates: &[Trend],
-    shown: &Shown,
-    answers: &Answers,
-) -> (Finding, Option<String>) {
-    let counts_query = candidates.first().map(|t| t.counts_query.clone());
-    let (trend, counts) = match measured(candidates, of_requests, answers) {
-        Ok(measured) => measured,
-        Err(why) => return (Finding::no_data(why), counts_query),
-    };
-    let (value, query) = match shown {
-        Shown::Asked { query, id, trend } => match answers.sum(*id) {
-            Ok(Some(value)) if value.is_finite() => {
-                (Some(value * candidates[*trend].seconds_per_unit), Some(query.clone()))
+            Figure::Ratio { good, total } => Self::Ratio(RatioProbe::ask(good, total, window, context, asks)),
+            Figure::Query(query) => {
+                let scrapes = Scrapes::ask(query, window, asks);
+                Self::Query { query: query.clone(), stretches: points(query, window, asks), scrapes }
             }
-            Ok(_) => {
-                let why = "Prometheus gave no percentile, though there are samples: is its feature native-histograms on?";
-                return (Finding::no_data(why), Some(query.clone()));
-            }
-            Err(why) => return (Finding::no_data(why), Some(query.clone())),
-        },
-        Shown::AmongFailed | Shown::NotAsked => (None, counts_query),
-    };
-    let finding = match candidates[trend].within(counts, of_requests, answers) {
-        Ok(within) => judge::percentile(
-            objective,
-            percentile,
-            of_requests,
-            Spread { total: counts.total(), within, value },
-        ),
-        Err(why) => Finding::no_data(why),
-    };
-    (finding, query)
-}
-
-fn ratio(good: &str, total: &str, window: &Window, context: &Context, asks: &mut Asks) -> Probe {
-    let coverage = match window.kind {
-        WindowKind::Steady => Coverage::Inside,
-        WindowKind::Run | WindowKind::Fault | WindowKind::Recovery | WindowKind::Between => Coverage::Whole,
-    };
-    let run = &context.settings.run_id;
-    let (good, total) = (promql::of_run(good, run), promql::of_run(total, run));
-    let mut queries = String::new();
-    let reads = window
-        .stretches()
-        .iter()
-        .map(|stretch| {
-            // The first scrape after the window closes it, so samples are read beyond its end as well.
-            let ahead = AFTER;
-            let to = stretch.to.saturating_add(ahead).unwrap_or(stretch.to);
-            let reach =
-                stretch.length() + context.lookback + Duration::from_secs(AFTER.as_secs().unsigned_abs());
-            let reach = i64::try_from(reach.as_secs()).unwrap_or(i64::MAX);
-            let now = RequestKind::Instant { at: to };
-            let mut raw = |selector: &str| {
-                let query = promql::raw(selector, reach, to);
-                if queries.is_empty() || !queries.contains(&query) {
-                    queries = if queries.is_empty() { query.clone() } else { format!("{queries}\n{query}") };
+            Figure::Slope { query, per, per_text } => {
+                let scrapes = Scrapes::ask(query, window, asks);
+                let stretches = points(query, window, asks);
+                Self::Slope {
+                    query: query.clone(),
+                    per: *per,
+                    per_text: per_text.clone(),
+                    stretches,
+                    scrapes,
                 }
-                asks.ask(query, now)
-            };
-            (*stretch, raw(&good), raw(&total))
-        })
-        .collect();
-    Probe::Ratio { query: queries, reads, coverage }
+            }
+            Figure::Template(template) => ask_template(template, window, context, asks),
+            figure => {
+                let scope = Wanted::of(window.kind);
+                let cells = context.cells.filter(|_| scope == Wanted::Sample);
+                let limit = objective.bound.limit().base();
+                ShareProbe::ask(figure, limit, &reads, cells, context, asks).map_or_else(
+                    || Self::Known(Finding::no_data("this figure cannot be measured")),
+                    |share| Self::Share { share, scope, window: window.clone() },
+                )
+            }
+        }
+    }
+
+    /// The finding, and the query that shows it. `holes` are the faults with what they left behind.
+    #[must_use]
+    pub fn judge(
+        &self,
+        objective: &ObjectivePlan,
+        context: &Context,
+        answers: &Answers,
+        holes: &[Interval],
+    ) -> (Finding, Option<String>) {
+        let finding = match self {
+            Self::Known(finding) => return (finding.clone(), None),
+            Self::Share { share, scope, window } => share.tally(answers).and_then(|tally| {
+                let scope = scope.scope(|| blocks(share, window, context, answers, holes))?;
+                Ok(judge::share(objective, share.of_requests, scope, &tally))
+            }),
+            Self::Counter { events, seconds, .. } => {
+                answers.sum(*events).map(|events| judge::counter(objective, events, *seconds))
+            }
+            Self::Ratio(ratio) => ratio.judge(objective, answers, holes),
+            Self::Query { stretches, scrapes, .. } => scrapes.or_else(answers, judge::MIN_SCRAPES, || {
+                Ok(judge::query(objective, &all_series(stretches, answers)?))
+            }),
+            Self::Slope { stretches, scrapes, per, per_text, .. } => {
+                scrapes.or_else(answers, judge::MIN_POINTS, || {
+                    let series = all_series(stretches, answers)?;
+                    let fewest = scrapes.fewest(answers)?;
+                    Ok(judge::slope(objective, per.as_secs_f64(), per_text, fewest, &series))
+                })
+            }
+            Self::Template { stretches, scrapes, .. } => scrapes.or_else(answers, judge::MIN_SCRAPES, || {
+                let values: Result<Vec<&[Value]>, String> =
+                    stretches.iter().map(|id| answers.vector(*id)).collect();
+                Ok(judge::template(objective, &values?))
+            }),
+        };
+        (finding.unwrap_or_else(Finding::no_data), self.query(answers))
+    }
+
+    fn query(&self, answers: &Answers) -> Option<String> {
+        match self {
+            Self::Known(_) => None,
+            Self::Share { share, .. } => share.query(answers),
+            Self::Ratio(ratio) => Some(ratio.query.clone()),
+            Self::Counter { query, .. }
+            | Self::Query { query, .. }
+            | Self::Template { query, .. }
+            | Self::Slope { query, .. } => Some(query.clone()),
+        }
+    }
 }
 
-/// How far behind a window its closing scrape is looked for.
-const AFTER: SignedDuration = SignedDuration::from_secs(60);
-
-/// What all series gained over all stretches; `None` without any series.
-fn gains(
-    reads: &[(Interval, usize, usize)],
-    coverage: Coverage,
+/// The cells of a window, as far as they lie in what is read of it.
+fn blocks(
+    share: &ShareProbe,
+    window: &Window,
+    context: &Context,
     answers: &Answers,
-    which: impl Fn(&(Interval, usize, usize)) -> usize,
-) -> Result<Option<Increase>, String> {
-    let mut all: Option<Increase> = None;
-    for read in reads {
-        let series = answers.matrix(which(read))?;
-        if series.is_empty() {
-            continue;
+    holes: &[Interval],
+) -> Result<Vec<(Block, bool)>, String> {
+    let Some(cells) = context.cells else { return Ok(Vec::new()) };
+    let all = share.cells(cells, answers)?;
+    let reads = context.reads(window);
+    let block = |number: usize| {
+        let cell = Interval { from: cells.start(number), to: cells.start(number + 1) };
+        Some((*all.get(number)?, holes.iter().any(|hole| hole.overlaps(cell))))
+    };
+    Ok(cells.within(&reads).filter_map(block).collect())
+}
+
+fn ask_template(template: &Template, window: &Window, context: &Context, asks: &mut Asks) -> Probe {
+    let fault = window.fault.as_ref().and_then(|name| context.faults.get(name)).cloned();
+    let mut rendered = Vec::new();
+    for stretch in window.stretches() {
+        let values = Values {
+            start: stretch.from,
+            end: stretch.to,
+            run: context.settings.run_id.clone(),
+            namespace: context.namespace.clone(),
+            fault: fault.clone(),
+        };
+        match template.render(&values) {
+            Ok(query) => rendered.push((query, *stretch)),
+            Err(why) => return Probe::Known(Finding::no_data(why.to_string())),
         }
-        let points = series.iter().map(|(_, points)| points.as_slice());
-        let one = increase_of_all(points, seconds(read.0.from), seconds(read.0.to), coverage);
-        let so_far = all.unwrap_or_default();
-        all = Some(Increase { events: so_far.events + one.events, scrapes: so_far.scrapes + one.scrapes });
     }
-    Ok(all)
+    let mut scrapes = Scrapes::default();
+    for (query, stretch) in &rendered {
+        scrapes.add(query, *stretch, asks);
+    }
+    let stretches = rendered
+        .iter()
+        .map(|(query, stretch)| asks.ask(query.clone(), RequestKind::Instant { at: stretch.to }))
+        .collect();
+    let query = rendered.into_iter().map(|(query, _)| query).collect::<Vec<_>>().join("\n");
+    Probe::Template { query, stretches, scrapes }
+}
+
+/// Asks for the points of a query in each stretch.
+fn points(query: &str, window: &Window, asks: &mut Asks) -> Vec<usize> {
+    let stretches = window.stretches().iter();
+    stretches
+        .map(|s| {
+            let kind = RequestKind::Range { from: s.from, to: s.to, step: step(s.length()) };
+            asks.ask(query.to_owned(), kind)
+        })
+        .collect()
+}
+
+fn all_series<'a>(ids: &[usize], answers: &'a Answers) -> Result<Vec<&'a [Series]>, String> {
+    ids.iter().map(|id| answers.matrix(*id)).collect()
+}
+
+impl Scrapes {
+    fn ask(query: &str, window: &Window, asks: &mut Asks) -> Self {
+        let mut scrapes = Self::default();
+        for stretch in window.stretches() {
+            scrapes.add(query, *stretch, asks);
+        }
+        scrapes
+    }
+
+    fn add(&mut self, query: &str, stretch: Interval, asks: &mut Asks) {
+        for selector in selectors_of(query) {
+            let id = asks.ask(promql::scrapes(&selector, stretch), RequestKind::Instant { at: stretch.to });
+            match self.0.iter_mut().find(|(known, _)| *known == selector) {
+                Some((_, ids)) => ids.push(id),
+                None => self.0.push((selector, vec![id])),
+            }
+        }
+    }
+
+    fn counted(&self, answers: &Answers) -> Result<Vec<(String, Option<f64>)>, String> {
+        self.0
+            .iter()
+            .map(|(selector, ids)| {
+                let mut all = None;
+                for id in ids {
+                    if let Some(scrapes) = answers.sum(*id)? {
+                        all = Some(all.unwrap_or(0.0) + scrapes);
+                    }
+                }
+                Ok((selector.clone(), all))
+            })
+            .collect()
+    }
+
+    fn fewest(&self, answers: &Answers) -> Result<Option<f64>, String> {
+        let counted = self.counted(answers)?;
+        Ok(counted.into_iter().filter_map(|(_, scrapes)| scrapes).min_by(f64::total_cmp))
+    }
+
+    /// The finding, unless the window holds too few scrapes for it. What the query itself has not, comes first.
+    fn or_else(
+        &self,
+        answers: &Answers,
+        needed: usize,
+        finding: impl FnOnce() -> Result<Finding, String>,
+    ) -> Result<Finding, String> {
+        let finding = finding()?;
+        if finding.outcome == loadtest_crds::Outcome::NoData {
+            return Ok(finding);
+        }
+        Ok(judge::scraped(&self.counted(answers)?, needed).unwrap_or(finding))
+    }
 }
 
 /// Seconds since the epoch.

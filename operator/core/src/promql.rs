@@ -121,18 +121,6 @@ impl K6Metrics {
     }
 }
 
-/// The number of samples in histograms.
-#[must_use]
-pub fn histogram_count(histograms: &str) -> String {
-    format!("histogram_count({histograms})")
-}
-
-/// The share of samples in histograms up to a limit.
-#[must_use]
-pub fn histogram_fraction(limit: f64, histograms: &str) -> String {
-    format!("histogram_fraction(-Inf, {limit}, {histograms})")
-}
-
 /// A quantile, from 0 to 1, of histograms.
 #[must_use]
 pub fn histogram_quantile(quantile: f64, histograms: &str) -> String {
@@ -164,6 +152,19 @@ pub fn firing(alert: &str, namespace: &str) -> String {
         quoted(&format!("|{namespace}"))
     )
 }
+
+/// How many scrapes of the selected series, the one that has the most, a stretch holds; 0 where there were some only
+/// before it, and nothing where there never were any.
+#[must_use]
+pub fn scrapes(selector: &str, stretch: Interval) -> String {
+    let length = stretch.length().as_millis().max(1);
+    let at = seconds(stretch.to);
+    let counted = |millis: u128| format!("count_over_time({selector}[{millis}ms] @ {at})");
+    format!("max({} or 0 * {})", counted(length), counted(length + BEFORE_MILLIS))
+}
+
+/// As far back as Prometheus looks for the value of a series.
+const BEFORE_MILLIS: u128 = 300_000;
 
 /// When the selected series were last written, the one that is furthest behind.
 #[must_use]
@@ -249,9 +250,9 @@ mod tests {
             metrics.cumulative(&selector, Split::Outcome, None),
             metrics.increase(&selector, Split::Whole, &one),
             metrics.increase(&selector, Split::Outcome, &two),
-            histogram_count(&metrics.increase(&selector, Split::Outcome, &two)),
-            histogram_fraction(0.3, &metrics.increase(&selector, Split::Outcome, &one)),
-            histogram_quantile(0.95, &metrics.increase(&answered(&selector), Split::Whole, &one)),
+            metrics.cumulative(&answered(&selector), Split::Whole, None),
+            histogram_quantile(0.95, &metrics.cumulative(&selector, Split::Whole, None)),
+            scrapes("requests_total{code=\"200\"}", one[0]),
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),
             push_age(&metrics),

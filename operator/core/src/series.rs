@@ -76,6 +76,49 @@ pub fn increase_of_all<'a>(
     })
 }
 
+/// What all series together gained in each of the stretches from one time to the next, a gain at the scrape that shows
+/// it. So the good and all events of one scrape fall into the same stretch.
+#[must_use]
+pub fn gained_between<'a>(series: impl Iterator<Item = &'a [Point]>, times: &[f64]) -> Vec<f64> {
+    let mut gained = vec![0.0; times.len().saturating_sub(1)];
+    for samples in series {
+        let finite: Vec<Point> = samples.iter().copied().filter(|(_, value)| value.is_finite()).collect();
+        for pair in finite.windows(2) {
+            let (at, value) = pair[1];
+            let gain = if value >= pair[0].1 { value - pair[0].1 } else { value };
+            let after = times.partition_point(|time| *time < at);
+            if let Some(stretch) = after.checked_sub(1).and_then(|number| gained.get_mut(number)) {
+                *stretch += gain;
+            }
+        }
+    }
+    gained
+}
+
+/// The median of the slopes between all pairs of points, a second (Theil 1950, Sen 1968); `None` for less than two
+/// moments. Single peaks do not move it.
+#[must_use]
+pub fn theil_sen(points: &[Point]) -> Option<f64> {
+    // Of more points, each so many-th: the pairs grow with the square.
+    let every = points.len().div_ceil(MOST_POINTS).max(1);
+    let points: Vec<Point> = points.iter().copied().step_by(every).collect();
+    let mut slopes: Vec<f64> = points
+        .iter()
+        .enumerate()
+        .flat_map(|(i, a)| points[i + 1..].iter().map(move |b| (b.1 - a.1) / (b.0 - a.0)))
+        .filter(|slope| slope.is_finite())
+        .collect();
+    slopes.sort_unstable_by(f64::total_cmp);
+    let middle = slopes.len() / 2;
+    match slopes.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(slopes[middle]),
+        _ => Some(f64::midpoint(slopes[middle - 1], slopes[middle])),
+    }
+}
+
+const MOST_POINTS: usize = 500;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +161,30 @@ mod tests {
     /// scrape before, losing nothing.
     fn histories() -> impl Strategy<Value = Vec<(u32, bool)>> {
         prop::collection::vec((0u32..50, prop::bool::weighted(0.2)), 1..40)
+    }
+
+    #[rstest]
+    #[case::a_line(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (3.0, 7.0)], Some(2.0))]
+    #[case::flat(&[(0.0, 5.0), (1.0, 5.0), (2.0, 5.0)], Some(0.0))]
+    // Slopes -96, 1, 1, 1, 49.5 and 98: the peak does not count.
+    #[case::a_peak(&[(0.0, 1.0), (1.0, 2.0), (2.0, 100.0), (3.0, 4.0)], Some(1.0))]
+    #[case::a_peak_among_many(&[(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (3.0, 90.0), (4.0, 4.0), (5.0, 5.0), (6.0, 6.0)], Some(1.0))]
+    #[case::falling(&[(0.0, 6.0), (2.0, 2.0)], Some(-2.0))]
+    #[case::one_point(&[(0.0, 6.0)], None)]
+    #[case::one_moment(&[(1.0, 6.0), (1.0, 7.0)], None)]
+    fn slopes(#[case] points: &[Point], #[case] expected: Option<f64>) {
+        assert_eq!(theil_sen(points), expected);
+    }
+
+    #[test]
+    fn a_gain_belongs_to_the_scrape_that_shows_it() {
+        let times = [1.0, 4.0, 7.0, 10.0];
+        let gained = |samples: &[Point]| gained_between(std::iter::once(samples), &times);
+        // Scrapes at 2 and 4, at 6, and at 8 and 10.
+        assert_eq!(gained(&STEADY), [20.0, 10.0, 20.0]);
+        assert_eq!(gained(&RESTART), [20.0, 3.0, 20.0]);
+        assert_eq!(gained(&BORN), [0.0, 0.0, 20.0]);
+        assert_eq!(gained_between(std::iter::empty(), &[]), Vec::<f64>::new());
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use crate::{
     limit::count,
     plan::objective::{Figure, K6Samples, ObjectivePlan},
     promql::{self, K6Metrics, Split},
+    template::Values,
     windows,
 };
 
@@ -118,16 +119,28 @@ impl Settling {
 /// by its own count.
 #[must_use]
 pub fn selectors(figure: &Figure) -> Vec<String> {
-    let mut found = Selectors::default();
-    let texts = match figure {
-        Figure::K6Failed { .. } | Figure::K6Percentile { .. } => vec![],
-        Figure::Ratio { total, .. } => vec![total],
-        Figure::Query(query) => vec![query],
-    };
-    for text in texts {
-        if let Ok(expression) = parser::parse(text) {
-            let _ = walk_expr(&mut found, &expression);
+    match figure {
+        Figure::K6Failed { .. }
+        | Figure::K6Percentile { .. }
+        | Figure::K6Under { .. }
+        | Figure::K6Count { .. }
+        | Figure::K6Rate { .. } => vec![],
+        Figure::Ratio { total: query, .. } | Figure::Query(query) | Figure::Slope { query, .. } => {
+            selectors_of(query)
         }
+        // Those that name a window or a fault are not there before or after it.
+        Figure::Template(template) => {
+            template.render(&Values::example()).map_or_else(|_| vec![], |query| selectors_of(&query))
+        }
+    }
+}
+
+/// The series of the system under test that a query reads, as it stands at the time of the query.
+#[must_use]
+pub fn selectors_of(query: &str) -> Vec<String> {
+    let mut found = Selectors::default();
+    if let Ok(expression) = parser::parse(query) {
+        let _ = walk_expr(&mut found, &expression);
     }
     found.0
 }

@@ -2,8 +2,8 @@
 //! nothing about the fault.
 //!
 //! The objectives that tell how the system takes the fault are judged over the last 10 s, by the same questions as in
-//! any window. Only a miss keeps the fault from being injected: too few requests, or no answer, do not. One bad
-//! request is always allowed.
+//! any window. Only a miss keeps the fault from being injected: too few requests to be sure of one, or no answer, do
+//! not. One bad request is always allowed.
 
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ pub struct Steady {
     probes: Vec<(ObjectivePlan, Probe)>,
     requests: Vec<Request>,
     length: Duration,
+    context: Context,
 }
 
 impl Steady {
@@ -51,14 +52,15 @@ impl Steady {
         now: Timestamp,
     ) -> Option<Self> {
         let witnesses = plan.fault(fault)?.witnesses();
-        let context = Context::of(status, settings);
+        // Ten seconds are too short to tell bursts from independent requests.
+        let context = Context { cells: None, ..Context::of(status, settings) };
         let earliest = now.saturating_sub(SignedDuration::try_from(BEFORE).ok()?).unwrap_or(now);
         let interval = Interval::new(context.load?.from.max(earliest), now)?;
         let window = Window { kind: WindowKind::Run, fault: None, extent: Extent::Stretches(vec![interval]) };
         let mut asks = Asks::default();
         let named = plan.objectives.iter().filter(|o| witnesses.contains(&o.name));
         let probes = named.map(|o| (o.clone(), Probe::new(o, &window, &context, &mut asks))).collect();
-        Some(Self { probes, requests: asks.into_requests(), length: interval.length() })
+        Some(Self { probes, requests: asks.into_requests(), length: interval.length(), context })
     }
 
     #[must_use]
@@ -76,7 +78,7 @@ impl Steady {
         let mut all = Answers::default();
         all.add(answers);
         for (objective, probe) in &self.probes {
-            let (finding, _) = probe.judge(objective, &all);
+            let (finding, _) = probe.judge(objective, &self.context, &all, &[]);
             let more_than_one = finding.bad.is_none_or(|bad| bad > 1);
             if finding.outcome == Outcome::Missed && more_than_one {
                 return Health::NotHeld(format!(

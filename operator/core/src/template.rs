@@ -189,13 +189,13 @@ impl Values {
 }
 
 impl FaultValues {
-    /// Of a fault that was injected. `namespace` is that of its targets.
+    /// Of a fault that was injected.
     #[must_use]
-    pub fn of(fault: &FaultStatus, namespace: &str) -> Option<Self> {
+    pub fn of(fault: &FaultStatus) -> Option<Self> {
         let hit = fault.targets.iter().filter(|target| target.state == TargetState::Injected);
         Some(Self {
             name: fault.name.clone(),
-            namespace: namespace.to_owned(),
+            namespace: fault.targets.first()?.namespace.clone(),
             at: fault.injected_at.as_ref()?.0,
             targets: hit.map(|target| target.name.clone()).collect(),
         })

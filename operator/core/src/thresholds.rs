@@ -9,7 +9,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use loadtest_crds::{
-    GuardrailNoData, K6Figure, LoadTestStatus, Objective, ScenarioStatus, ScriptThreshold, VerdictPolicy,
+    GuardrailNoData, K6Figure, LoadTestStatus, Objective, ScenarioStatus, ScriptThreshold, TooFewPolicy,
+    VerdictPolicy,
 };
 
 use crate::{
@@ -161,7 +162,9 @@ fn meaning(name: &str, scenario: &ScenarioStatus, threshold: &ScriptThreshold) -
     let Some(objective) = parsed.objective(name) else {
         return Meaning::Unjudged(parsed.why_not());
     };
-    match ObjectivePlan::parse(&objective, &VerdictPolicy::default()) {
+    // As k6 does, however few samples there are.
+    let policy = VerdictPolicy { on_too_few: TooFewPolicy::Judge, ..VerdictPolicy::default() };
+    match ObjectivePlan::parse(&objective, &policy) {
         Ok(plan) => Meaning::Objective(Box::new(plan)),
         Err(error) => Meaning::Unjudged(error.to_string()),
     }

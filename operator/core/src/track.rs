@@ -16,11 +16,12 @@ use crate::{
     k6,
     plan::{
         FaultLimits,
-        objective::{Figure, ObjectivePlan},
+        objective::{Bound, Figure, ObjectivePlan},
     },
-    probe::{self, seconds},
+    probe::seconds,
     promql::{self, Split},
     recovery::{self, Allowed, BEFORE, Cell, Incident, Track},
+    shares,
     windows::{self, Interval},
 };
 
@@ -380,10 +381,18 @@ impl TrackProbe {
             }
             Figure::K6Percentile { metric, percentile, samples } => {
                 let limit = objective.bound.limit().base();
-                let metrics = probe::trends(metric).collect();
+                let metrics = shares::trends(metric).collect();
                 (Allowed::AtMost(1.0 - percentile / 100.0), Some(limit), metrics, samples)
             }
-            Figure::Ratio { .. } | Figure::Query(_) => return None,
+            Figure::K6Under { metric, under, samples } => {
+                let slow = 1.0 - objective.bound.limit().base();
+                let allowed = match objective.bound {
+                    Bound::AtLeast(_) => Allowed::AtMost(slow),
+                    Bound::AtMost(_) => Allowed::AtLeast(slow),
+                };
+                (allowed, Some(under.base()), shares::trends(metric).collect(), samples)
+            }
+            _ => return None,
         };
         let queries: Vec<String> = metrics
             .iter()

@@ -12,7 +12,8 @@ mod change;
 use std::{collections::BTreeMap, time::Duration};
 
 use loadtest_crds::{
-    LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, Verdict, VerdictPolicy, WindowResult,
+    LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, TooFewPolicy, Verdict, VerdictPolicy,
+    WindowResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,12 +73,16 @@ pub enum Reason {
     NotExercised,
     Drift,
     NoData,
+    Unmeasurable,
+    TooFew,
     NoObjectives,
     ScriptErrors,
     GuardrailWarned,
     ThresholdNotJudged,
     InWarningBand,
     Regression,
+    Unclear,
+    Unstable,
     AllObjectivesMet,
 }
 
@@ -108,6 +113,10 @@ impl Reason {
             Self::NotExercised => "NotExercised",
             Self::Drift => "Drift",
             Self::NoData => "NoData",
+            Self::Unmeasurable => "Unmeasurable",
+            Self::TooFew => "TooFew",
+            Self::Unclear => "Unclear",
+            Self::Unstable => "Unstable",
             Self::NoObjectives => "NoObjectives",
             Self::ScriptErrors => "ScriptErrors",
             Self::InWarningBand => "InWarningBand",
@@ -178,6 +187,7 @@ pub fn decide(
     of_objectives(policy, plans, status, doubt, facts, &mut grounds);
     faults::of_recoveries(status, doubt, &mut grounds);
     faults::of_budgets(status, doubt, &mut grounds);
+    spikes::of_spikes(status, &mut grounds);
     change::of_change(status, facts, &mut grounds);
     load::of_shortfalls(status, figures_whole, &mut grounds);
     guardrails::of_guardrails(guardrails, status, &mut grounds);
@@ -225,6 +235,11 @@ fn of_objectives(
             NoDataPolicy::Fail => Verdict::Fail,
         };
         let before = facts.history.missed_before(status.fingerprint.as_deref(), &objective.name);
+        let on_too_few = match plan.map_or(policy.on_too_few, |p| p.on_too_few) {
+            TooFewPolicy::Fail => Verdict::Fail,
+            // What was to be judged as it is has another outcome than TooFew.
+            TooFewPolicy::Inconclusive | TooFewPolicy::Judge => Verdict::Inconclusive,
+        };
         let miss = match (objective.key, too_many, misses) {
             (true, ..) => (Verdict::Fail, Reason::KeyObjectiveMissed),
             (false, true, 1) => (Verdict::Fail, Reason::ObjectiveMissed),
@@ -239,9 +254,12 @@ fn of_objectives(
                 Outcome::Warn => (Verdict::Warn, Reason::InWarningBand),
                 // A window that never was says nothing about the system under test, whatever missing data says.
                 Outcome::NoData if window.from.is_none() => (Verdict::Inconclusive, Reason::NoData),
-                Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => (on_no_data, Reason::NoData),
-                Outcome::Unclear => (Verdict::Warn, Reason::InWarningBand),
                 Outcome::Missed => doubt.map_or(miss, |reason| (Verdict::Inconclusive, reason)),
+                Outcome::NoData => (on_no_data, Reason::NoData),
+                Outcome::Unmeasurable => (on_no_data, Reason::Unmeasurable),
+                Outcome::TooFew => (on_too_few, Reason::TooFew),
+                // As a single miss that is not key: perhaps it is one.
+                Outcome::Unclear => (Verdict::Warn, Reason::Unclear),
             };
             let drifted = plan.is_some_and(|p| drift::concerns(&lost, p)) && verdict != Verdict::Pass;
             let (verdict, reason) =
@@ -369,7 +387,7 @@ fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
 /// The sentence of the deciding ground, with the number of others that weigh as much.
 fn sentence(decisive: &Ground, grounds: &[Ground]) -> String {
     let text = decisive.text.split_once(": ").map_or(decisive.text.as_str(), |(mark, rest)| match mark {
-        "not met" | "warning" | "no data" | "unclear" | "too few" | "unmeasurable" => rest,
+        "not met" | "warning" | "no data" | "unclear" | "too few" | "unmeasurable" | "unstable" => rest,
         _ => &decisive.text,
     });
     let others = grounds.iter().filter(|g| g.verdict == decisive.verdict).count() - 1;
@@ -392,5 +410,6 @@ fn all_met(status: &LoadTestStatus) -> String {
 }
 
 mod faults;
+mod spikes;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! - **Steady**: the stretches of constant load, without faults and what they left behind.
 //! - **Fault**: from an injection until as many pods as before are ready.
 //! - **Recovery**: from there until the objectives of the recovery hold again.
+//! - **Between**: a stretch that an objective names, from the measured start of the load.
 //!
 //! A window that should be there and is not (a fault that never happened) is [`Extent::Absent`]; one that is
 //! rightly empty (the objectives held again before the pods were replaced) is [`Extent::Nothing`].
@@ -16,7 +17,7 @@ use loadtest_crds::{
     FaultEffect, FaultState, FaultStatus, LoadTestStatus, Plateau, RecoveryStatus, WindowKind,
 };
 
-use crate::k6;
+use crate::{k6, plan::objective::BetweenPlan};
 
 /// A stretch of time, never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,11 @@ impl Interval {
     #[must_use]
     pub fn length(&self) -> Duration {
         Duration::try_from(self.to.duration_since(self.from)).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn overlaps(&self, other: Self) -> bool {
+        self.from < other.to && other.from < self.to
     }
 
     /// What is left of it without `hole`.
@@ -102,12 +108,39 @@ pub fn load(status: &LoadTestStatus) -> Option<Interval> {
     Interval::new(from, to)
 }
 
+/// True for the windows of one event, whose requests are all there are: no sample of anything.
+#[must_use]
+pub fn is_of_fault(kind: WindowKind) -> bool {
+    matches!(kind, WindowKind::Fault | WindowKind::Recovery)
+}
+
+/// The stretch between two times after the measured start of the load, up to its end.
+#[must_use]
+pub fn between(status: &LoadTestStatus, stretch: BetweenPlan) -> Window {
+    let extent = match (load(status), status.load.as_ref().and_then(|l| l.started_at.as_ref())) {
+        (Some(load), Some(MicroTime(started))) => {
+            let after = |length: Duration| {
+                SignedDuration::try_from(length).ok().and_then(|l| started.checked_add(l).ok())
+            };
+            let from = after(stretch.from).unwrap_or(load.to);
+            let to = after(stretch.to).unwrap_or(load.to).min(load.to);
+            Interval::new(from, to).map_or_else(
+                || Extent::Absent("the load was over before this stretch".to_owned()),
+                |stretch| Extent::Stretches(vec![stretch]),
+            )
+        }
+        _ => Extent::Absent(NEVER_RAN.to_owned()),
+    };
+    Window { kind: WindowKind::Between, fault: None, extent }
+}
+
+const NEVER_RAN: &str = "the load never ran";
+
 /// All windows of a run: Run, Steady, then a Fault and a Recovery for each fault.
 #[must_use]
 pub fn windows(status: &LoadTestStatus) -> Vec<Window> {
     let Some(load) = load(status) else {
-        let absent =
-            |kind| Window { kind, fault: None, extent: Extent::Absent("the load never ran".to_owned()) };
+        let absent = |kind| Window { kind, fault: None, extent: Extent::Absent(NEVER_RAN.to_owned()) };
         return [WindowKind::Run, WindowKind::Steady, WindowKind::Fault, WindowKind::Recovery]
             .map(absent)
             .into();

@@ -179,7 +179,7 @@ async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
     let all = K6Samples::default();
     let counted = metrics.cumulative(&metrics.selector(promql::HTTP_REQS, &all), Split::Outcome, None);
     let durations = promql::answered(&metrics.selector(promql::HTTP_REQ_DURATION, &all));
-    let p95 = promql::histogram_quantile(0.95, &metrics.cumulative(&durations, Split::Whole, None));
+    let p95 = metrics.cumulative(&durations, Split::Whole, None);
     let (counted, p95) = tokio::join!(prometheus.query(&counted), prometheus.query(&p95));
     let Ok(Answer::Vector(sums)) = counted else { return None };
     let failed = |labels: &Labels| labels.get(OUTCOME).is_some_and(|o| o == "false");
@@ -188,7 +188,10 @@ async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
         counted.map(|(.., value)| value).sum::<f64>().round() as i64
     };
     let p95_milliseconds = match p95 {
-        Ok(Answer::Vector(one)) => one.first().map(|(.., seconds)| seconds * 1000.0),
+        Ok(Answer::Histograms(one)) => {
+            let took = one.first().and_then(|(_, points)| points.last());
+            took.and_then(|(_, took)| took.quantile(0.95)).map(|seconds| seconds * 1000.0)
+        }
         _ => None,
     };
     Some(Live {

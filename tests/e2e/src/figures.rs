@@ -62,6 +62,7 @@ pub fn chat(stage: &Stage, run: &str, duration: &str, more: Value) -> Value {
             {"name": "served", "ratio": {
                 "good": format!("{persisted},status!~\"5..\"}}"), "total": format!("{persisted}}}")}, "atLeast": "99%"},
         ],
+        "verdict": {"onTooFew": "Judge"},
     });
     with(spec, more)
 }

@@ -214,6 +214,10 @@ impl Fake {
     fn binary(&self, binary: &BinaryExpr, at: f64) -> Vector {
         let (left, right) = (self.evaluate(&binary.lhs, at), self.evaluate(&binary.rhs, at));
         let operator = binary.op.to_string();
+        if let (Expr::NumberLiteral(literal), "*") = (&*binary.lhs, operator.as_str()) {
+            let times = |(labels, value)| (labels, Value::Number(literal.val * number(&value)));
+            return right.into_iter().map(times).collect();
+        }
         if operator == "or" {
             let new = right.into_iter().filter(|(labels, _)| !left.iter().any(|(own, _)| own == labels));
             let new: Vector = new.collect();
@@ -241,22 +245,9 @@ impl Fake {
     }
 
     fn call(&self, name: &str, arguments: &[Box<Expr>], at: f64) -> Vector {
-        let literal = |index: usize| match &*arguments[index] {
-            Expr::NumberLiteral(literal) => literal.val,
-            Expr::Unary(minus) => -number(&self.evaluate(&minus.expr, at)[0].1),
-            other => panic!("the fake wants a number, not {other}"),
-        };
         let text = |index: usize| match &*arguments[index] {
             Expr::StringLiteral(literal) => literal.val.clone(),
             other => panic!("the fake wants a text, not {other}"),
-        };
-        let of_histograms = |index: usize, figure: &dyn Fn(&[f64]) -> f64| {
-            let vector = self.evaluate(&arguments[index], at);
-            let figures = vector.into_iter().map(|(labels, value)| match value {
-                Value::Histogram(took) => (labels, Value::Number(figure(&took))),
-                Value::Number(_) => panic!("no histogram"),
-            });
-            figures.collect()
         };
         match name {
             "time" => vec![(Labels::new(), Value::Number(at))],
@@ -268,6 +259,19 @@ impl Fake {
                 Expr::MatrixSelector(matrix) => self.last(&matrix.vs, matrix.range.as_secs_f64(), at),
                 other => panic!("the fake wants a range, not {other}"),
             },
+            "count_over_time" => match &*arguments[0] {
+                Expr::MatrixSelector(matrix) => {
+                    let to = time(matrix.vs.at.as_ref()).unwrap_or(at);
+                    let from = to - matrix.range.as_secs_f64();
+                    let counted = self.select(&matrix.vs).map(|(labels, samples)| {
+                        let within = samples.iter().filter(|(at, _)| *at > from && *at <= to).count();
+                        (unnamed(labels), within)
+                    });
+                    let found = counted.filter(|(_, within)| *within > 0);
+                    found.map(|(labels, within)| (labels, Value::Number(within as f64))).collect()
+                }
+                other => panic!("the fake wants a range, not {other}"),
+            },
             "label_replace" => {
                 let replaced = self.evaluate(&arguments[0], at).into_iter().map(|(mut labels, value)| {
                     labels.insert(text(1), text(2));
@@ -275,14 +279,12 @@ impl Fake {
                 });
                 replaced.collect()
             }
-            "histogram_count" => of_histograms(0, &|took| took.len() as f64),
-            "histogram_fraction" => of_histograms(2, &|took| {
-                took.iter().filter(|t| **t <= literal(1)).count() as f64 / took.len() as f64
-            }),
-            "histogram_quantile" => of_histograms(1, &|took| {
-                let rank = (literal(0) * took.len() as f64 - 1e-9).ceil().max(1.0);
-                took.get(rank as usize - 1).copied().unwrap_or(f64::NAN)
-            }),
+            "histogram_quantile" => {
+                let Expr::NumberLiteral(quantile) = &*arguments[0] else { panic!("no quantile") };
+                let vector = self.evaluate(&arguments[1], at).into_iter();
+                let of = |value: Value| histogram(&value).quantile(quantile.val).unwrap_or(f64::NAN);
+                vector.map(|(labels, value)| (labels, Value::Number(of(value)))).collect()
+            }
             other => panic!("the fake does not know {other}"),
         }
     }
@@ -307,7 +309,8 @@ fn number(value: &Value) -> f64 {
 /// A bucket for each observation, which ends there.
 fn histogram(value: &Value) -> Histogram {
     let Value::Histogram(took) = value else { panic!("no histogram") };
-    let buckets = took.iter().map(|took| Bucket { lower: took * 0.999, upper: *took, count: 1.0 }).collect();
+    let buckets =
+        took.iter().map(|took| Bucket { lower: took * (1.0 - 1e-7), upper: *took, count: 1.0 }).collect();
     Histogram { count: took.len() as f64, sum: took.iter().sum(), buckets }
 }
 

@@ -1,5 +1,6 @@
 use loadtest_crds::{
-    FaultState, FaultStatus, K6Figure, LoadStatus, Objective, Plateau, Ratio, ScenarioStatus, VerdictPolicy,
+    FaultState, FaultStatus, K6Figure, LoadStatus, Objective, Plateau, Ratio, ScenarioStatus, TooFewPolicy,
+    VerdictPolicy,
 };
 use proptest::prelude::*;
 
@@ -62,8 +63,8 @@ fn recovery(of: &[&str]) -> FaultLimits {
 }
 
 fn objective(name: &str, objective: Objective) -> ObjectivePlan {
-    ObjectivePlan::parse(&Objective { name: name.to_owned(), ..objective }, &VerdictPolicy::default())
-        .unwrap()
+    let policy = VerdictPolicy { on_too_few: TooFewPolicy::Judge, ..VerdictPolicy::default() };
+    ObjectivePlan::parse(&Objective { name: name.to_owned(), ..objective }, &policy).unwrap()
 }
 
 const ALL: [WindowKind; 4] = [WindowKind::Run, WindowKind::Steady, WindowKind::Fault, WindowKind::Recovery];

@@ -61,8 +61,8 @@ pub enum PlanError {
     #[error("fault {fault}: pick exactly one of count, percent or all")]
     NoPick { fault: String },
     #[error(
-        "fault {fault}: {field}.of names {objective}, which is not a k6 objective of this LoadTest: name objectives \
-         with k6"
+        "fault {fault}: {field}.of names {objective}, which is no share of k6's requests: name objectives over \
+         http_req_failed, or with percentile or under"
     )]
     Witness { fault: String, field: &'static str, objective: String },
     #[error("fault {fault}: budget.worstSecond: `{text}` is no share: write it as in 50%")]

@@ -1,11 +1,22 @@
 //! Objectives, checked: which figure, which limit, in which windows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use loadtest_crds::{K6Figure, NoDataPolicy, Objective, VerdictPolicy, WindowKind, text::LimitText};
-use promql_parser::parser::{self, Expr, value::ValueType};
+use loadtest_crds::{
+    NoDataPolicy, Objective, TooFewPolicy, VerdictPolicy, WindowKind,
+    text::{DurationText, LimitText},
+};
 
-use crate::limit::{Dimension, Limit};
+use crate::{
+    duration,
+    limit::{Dimension, Limit},
+    template::{Name, Template, TemplateError},
+    windows::is_of_fault,
+};
+
+mod figure;
+
+pub use figure::is_built_in_trend;
 
 /// One objective of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +29,18 @@ pub struct ObjectivePlan {
     /// A miss alone fails the run.
     pub key: bool,
     pub on_no_data: NoDataPolicy,
+    pub on_too_few: TooFewPolicy,
     /// In this order, each once, never empty.
     pub windows: Vec<WindowKind>,
+    /// The stretch of a Between window.
+    pub between: Option<BetweenPlan>,
+}
+
+/// A stretch of the load, from its measured start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BetweenPlan {
+    pub from: Duration,
+    pub to: Duration,
 }
 
 /// What is judged.
@@ -29,10 +50,20 @@ pub enum Figure {
     K6Failed { samples: K6Samples },
     /// The share of a k6 Trend's samples that failed or lie above the limit, `percentile` in percent.
     K6Percentile { metric: String, percentile: f64, samples: K6Samples },
+    /// The share of a k6 Trend's samples that were answered within a time.
+    K6Under { metric: String, under: Limit, samples: K6Samples },
+    /// The events of a k6 Counter.
+    K6Count { metric: String, samples: K6Samples },
+    /// The events of a k6 Counter a second.
+    K6Rate { metric: String, samples: K6Samples },
     /// The share of good events, from the raw samples of two plain selectors.
     Ratio { good: String, total: String },
     /// A PromQL expression that gives one series.
     Query(String),
+    /// The same with places to fill in, asked once for a window.
+    Template(Template),
+    /// What a PromQL expression grows by within a time.
+    Slope { query: String, per: Duration, per_text: String },
 }
 
 /// Which of the run's k6 samples.
@@ -52,7 +83,7 @@ pub enum Bound {
 /// An objective that cannot be judged as written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectiveError {
-    #[error("objective {0}: write exactly one of k6, ratio or query")]
+    #[error("objective {0}: write exactly one of k6, ratio, query or slope")]
     Figure(String),
     #[error("objective {0}: write exactly one of atMost or atLeast")]
     Bound(String),
@@ -84,11 +115,39 @@ pub enum ObjectiveError {
     )]
     NoTrend { objective: String, metric: String },
     #[error(
-        "objective {objective}: without a percentile only http_req_failed can be judged, not {metric}: say \
-         which percentile, or count with two Counters in the script and write a ratio over them (k6 sends the \
-         Rate of each runner without its total, so Rates cannot be added up)"
+        "objective {objective}: say which figure of {metric}: percentile: 95 or under: 300ms of a Trend, rate: true or \
+         count: true of a Counter; only http_req_failed goes without (k6 sends the Rate of each runner without its \
+         total, so Rates cannot be added up: count with two Counters in the script and write a ratio over them)"
     )]
     NoShare { objective: String, metric: String },
+    #[error("objective {0}: write one of percentile, under, rate or count")]
+    ManyFigures(String),
+    #[error(
+        "objective {objective}: the k6 metric {metric} is no Counter: rate and count take http_reqs, iterations or a \
+         Counter of the script"
+    )]
+    NoCounter { objective: String, metric: String },
+    #[error("objective {0}: a count or rate is judged by a plain number, as in atLeast: \"500\"")]
+    PlainNumber(String),
+    #[error(
+        "objective {objective}: {field}: `{text}` is no length of time: write it as in 300ms, 90s or 1m30s"
+    )]
+    Duration { objective: String, field: &'static str, text: String },
+    #[error("objective {0}: between.from lies before between.to, as in from: 30s with to: 90s")]
+    Between(String),
+    #[error("objective {0}: between stands for itself: judge Steady, Fault or Recovery in another objective")]
+    BetweenBeside(String),
+    #[error("objective {0}: say which stretch: between: {{from: 30s, to: 90s}}")]
+    BetweenWhere(String),
+    #[error("objective {objective}: the query: {cause}")]
+    Template { objective: String, cause: TemplateError },
+    #[error(
+        "objective {objective}: {{{{{name}}}}} has a value in Fault and Recovery windows only: judge it in windows: \
+         [Fault], or leave it out"
+    )]
+    TemplateWindow { objective: String, name: Name },
+    #[error("objective {0}: a slope has no templates: its query is asked at many points of the window")]
+    SlopeTemplate(String),
     #[error("objective {objective}: the tag {tag} is set by the operator: remove it")]
     Tag { objective: String, tag: String },
     #[error(
@@ -117,23 +176,14 @@ impl ObjectivePlan {
             (None, Some(text)) => Bound::AtLeast(limit(name, "atLeast", text)?),
             _ => return Err(ObjectiveError::Bound(name.clone())),
         };
-        let figure = match (&objective.k6, &objective.ratio, &objective.query) {
-            (Some(k6), None, None) => k6_figure(name, k6, &bound)?,
-            (None, Some(ratio), None) => {
-                share(name, &bound)?;
-                Figure::Ratio {
-                    good: selector(name, "good", &ratio.good)?,
-                    total: selector(name, "total", &ratio.total)?,
-                }
-            }
-            (None, None, Some(query)) => Figure::Query(expression(name, query)?),
-            _ => return Err(ObjectiveError::Figure(name.clone())),
-        };
-        let mut windows = objective.windows.clone();
-        windows.sort_unstable();
-        windows.dedup();
-        if windows.is_empty() {
-            windows.push(WindowKind::Run);
+        let figure = figure::parse(objective, &bound)?;
+        let between = objective.between.as_ref().map(|b| between(name, &b.from, &b.to)).transpose()?;
+        let windows = windows(objective)?;
+        if let Figure::Template(template) = &figure
+            && let Some(of_fault) = template.names().find(|name| name.is_of_fault())
+            && !windows.iter().all(|kind| is_of_fault(*kind))
+        {
+            return Err(ObjectiveError::TemplateWindow { objective: name.clone(), name: of_fault });
         }
         Ok(Self {
             warn: warn(objective, &bound)?,
@@ -142,7 +192,9 @@ impl ObjectivePlan {
             bound,
             key: objective.key,
             on_no_data: objective.on_no_data.unwrap_or(policy.on_no_data),
+            on_too_few: objective.on_too_few.unwrap_or(policy.on_too_few),
             windows,
+            between,
         })
     }
 
@@ -157,10 +209,11 @@ impl ObjectivePlan {
 }
 
 impl Figure {
-    /// Measured by the runners, so that it sees what a dying server cannot tell.
+    /// A share of k6's requests or samples: measured by the runners, so that it sees what a dying server cannot
+    /// tell, and at any moment some of them are good and some are bad.
     #[must_use]
     pub fn is_client_side(&self) -> bool {
-        matches!(self, Self::K6Failed { .. } | Self::K6Percentile { .. })
+        matches!(self, Self::K6Failed { .. } | Self::K6Percentile { .. } | Self::K6Under { .. })
     }
 
     /// About k6's HTTP requests, which say whether they failed, unlike the samples of the script's own Trends.
@@ -168,8 +221,10 @@ impl Figure {
     pub fn is_of_requests(&self) -> bool {
         match self {
             Self::K6Failed { .. } => true,
-            Self::K6Percentile { metric, .. } => metric.starts_with("http_req_"),
-            Self::Ratio { .. } | Self::Query(_) => false,
+            Self::K6Percentile { metric, .. } | Self::K6Under { metric, .. } => {
+                metric.starts_with("http_req_")
+            }
+            _ => false,
         }
     }
 }
@@ -200,80 +255,6 @@ impl Bound {
             Self::AtMost(limit) => format!("at most {limit}"),
             Self::AtLeast(limit) => format!("at least {limit}"),
         }
-    }
-}
-
-/// The Trends of k6 that measure time. They arrive in seconds, under a name that ends so.
-const TIME_TRENDS: [&str; 20] = [
-    "http_req_duration",
-    "http_req_blocked",
-    "http_req_connecting",
-    "http_req_tls_handshaking",
-    "http_req_sending",
-    "http_req_waiting",
-    "http_req_receiving",
-    "iteration_duration",
-    "group_duration",
-    "ws_connecting",
-    "ws_session_duration",
-    "ws_ping",
-    "grpc_req_duration",
-    "browser_http_req_duration",
-    "browser_web_vital_fcp",
-    "browser_web_vital_fid",
-    "browser_web_vital_inp",
-    "browser_web_vital_lcp",
-    "browser_web_vital_ttfb",
-    "browser_dom_content_loaded",
-];
-
-const NO_TRENDS: [&str; 14] = [
-    "http_req_failed",
-    "checks",
-    "http_reqs",
-    "iterations",
-    "dropped_iterations",
-    "vus",
-    "vus_max",
-    "data_sent",
-    "data_received",
-    "ws_sessions",
-    "ws_msgs_sent",
-    "ws_msgs_received",
-    "grpc_streams",
-    "grpc_streams_msgs_sent",
-];
-
-/// True when the metric is a time that k6 measures by itself, and false for a Trend of the script, whose unit
-/// only its samples tell.
-#[must_use]
-pub fn is_built_in_trend(metric: &str) -> bool {
-    TIME_TRENDS.contains(&metric)
-}
-
-/// Tags by which the operator tells the runs and the outcomes apart.
-const RESERVED_TAGS: [&str; 3] = ["testid", "loadtest_scenario", "__name__"];
-
-fn k6_figure(name: &str, k6: &K6Figure, bound: &Bound) -> Result<Figure, ObjectiveError> {
-    if let Some(tag) = k6.tags.keys().find(|tag| RESERVED_TAGS.contains(&tag.as_str())) {
-        return Err(ObjectiveError::Tag { objective: name.to_owned(), tag: tag.clone() });
-    }
-    let samples = K6Samples { tags: k6.tags.clone(), scenario: k6.scenario.clone() };
-    let (objective, metric) = (name.to_owned(), k6.metric.clone());
-    match k6.percentile {
-        None if metric == "http_req_failed" => {
-            share(name, bound)?;
-            Ok(Figure::K6Failed { samples })
-        }
-        None => Err(ObjectiveError::NoShare { objective, metric }),
-        Some(_) if NO_TRENDS.contains(&metric.as_str()) => Err(ObjectiveError::NoTrend { objective, metric }),
-        Some(percentile) if percentile > 0.0 && percentile < 100.0 => match bound {
-            Bound::AtMost(limit) if limit.dimension() == Dimension::Time => {
-                Ok(Figure::K6Percentile { metric, percentile, samples })
-            }
-            _ => Err(ObjectiveError::PercentileLimit(objective)),
-        },
-        Some(_) => Err(ObjectiveError::Percentile(objective)),
     }
 }
 
@@ -320,37 +301,39 @@ fn warn(objective: &Objective, bound: &Bound) -> Result<Option<Limit>, Objective
     Ok(Some(warn))
 }
 
-/// A selector that can be followed by a range: the raw samples of counters are read through it.
-fn selector(objective: &str, field: &'static str, text: &str) -> Result<String, ObjectiveError> {
-    let text = text.trim();
-    let refuse = |cause: String| ObjectiveError::Selector {
-        objective: objective.to_owned(),
-        field,
-        text: text.to_owned(),
-        cause,
-    };
-    let plain = match parser::parse(text) {
-        Ok(Expr::VectorSelector(selector)) => selector.at.is_none() && selector.offset.is_none(),
-        Ok(_) => false,
-        Err(cause) => return Err(refuse(cause)),
-    };
-    // The second look refuses what only parses alone, as a selector with a comment behind it.
-    if plain && matches!(parser::parse(&format!("{text}[1m]")), Ok(Expr::MatrixSelector(_))) {
-        Ok(text.to_owned())
-    } else {
-        Err(refuse("functions, operators, ranges, offset, @ and comments have no place here".to_owned()))
-    }
+fn between(objective: &str, from: &DurationText, to: &DurationText) -> Result<BetweenPlan, ObjectiveError> {
+    let plan =
+        BetweenPlan { from: time(objective, "between.from", from)?, to: time(objective, "between.to", to)? };
+    if plan.from < plan.to { Ok(plan) } else { Err(ObjectiveError::Between(objective.to_owned())) }
 }
 
-fn expression(objective: &str, text: &str) -> Result<String, ObjectiveError> {
-    let name = || objective.to_owned();
-    let parsed = parser::parse(text).map_err(|cause| ObjectiveError::Query { objective: name(), cause })?;
-    let gives = match parsed.value_type() {
-        ValueType::Vector | ValueType::Scalar => return Ok(text.trim().to_owned()),
-        ValueType::Matrix => "a range",
-        ValueType::String => "a string",
-    };
-    Err(ObjectiveError::QueryType { objective: name(), gives })
+/// A stretch of its own takes the place of the default window.
+fn windows(objective: &Objective) -> Result<Vec<WindowKind>, ObjectiveError> {
+    let name = || objective.name.clone();
+    let mut windows = objective.windows.clone();
+    if objective.between.is_some() {
+        if windows.iter().any(|kind| !matches!(kind, WindowKind::Run | WindowKind::Between)) {
+            return Err(ObjectiveError::BetweenBeside(name()));
+        }
+        return Ok(vec![WindowKind::Between]);
+    }
+    if windows.contains(&WindowKind::Between) {
+        return Err(ObjectiveError::BetweenWhere(name()));
+    }
+    windows.sort_unstable();
+    windows.dedup();
+    if windows.is_empty() {
+        windows.push(WindowKind::Run);
+    }
+    Ok(windows)
+}
+
+fn time(objective: &str, field: &'static str, text: &DurationText) -> Result<Duration, ObjectiveError> {
+    duration::parse(text.as_str()).ok_or_else(|| ObjectiveError::Duration {
+        objective: objective.to_owned(),
+        field,
+        text: text.to_string(),
+    })
 }
 
 #[cfg(test)]

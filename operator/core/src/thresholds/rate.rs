@@ -85,7 +85,14 @@ impl RateProbe {
             message: Some(message),
             ..WindowResult::default()
         };
-        ObjectiveStatus { name: self.name.clone(), outcome, key: true, limit, windows: vec![window] }
+        ObjectiveStatus {
+            name: self.name.clone(),
+            outcome,
+            key: true,
+            limit,
+            windows: vec![window],
+            spikes: Vec::new(),
+        }
     }
 
     fn keeps(&self, share: f64) -> bool {

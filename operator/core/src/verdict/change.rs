@@ -87,6 +87,7 @@ mod tests {
             key: key && *name == "save",
             limit: "at most 1%".to_owned(),
             windows: vec![window(outcome)],
+            ..ObjectiveStatus::default()
         });
         let status = LoadTestStatus {
             fingerprint: Some("f".to_owned()),

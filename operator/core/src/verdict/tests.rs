@@ -53,6 +53,7 @@ fn objective(plan: &ObjectivePlan, windows: Vec<WindowResult>) -> ObjectiveStatu
         key: plan.key,
         limit: plan.bound.words(),
         windows,
+        ..ObjectiveStatus::default()
     }
 }
 
