@@ -55,7 +55,10 @@ impl Steady {
         // Ten seconds are too short to tell bursts from independent requests.
         let context = Context { cells: None, ..Context::of(status, settings) };
         let earliest = now.saturating_sub(SignedDuration::try_from(BEFORE).ok()?).unwrap_or(now);
-        let interval = Interval::new(context.load?.from.max(earliest), now)?;
+        let push = SignedDuration::try_from(settings.push).unwrap_or(SignedDuration::ZERO);
+        let after_others = felt_until(plan, status, fault).map(|at| at.saturating_add(push).unwrap_or(at));
+        let from = context.load?.from.max(earliest).max(after_others.unwrap_or(earliest));
+        let interval = Interval::new(from, now)?;
         let window = Window { kind: WindowKind::Run, fault: None, extent: Extent::Stretches(vec![interval]) };
         let mut asks = Asks::default();
         let named = plan.objectives.iter().filter(|o| witnesses.contains(&o.name));
@@ -91,6 +94,24 @@ impl Steady {
         }
         failed.map_or(Health::Held, Health::Unknown)
     }
+}
+
+/// Until when the faults that have been injected may be felt by their own limits. Till then the system is not expected
+/// to be healthy: what comes meanwhile is one incident with them.
+#[must_use]
+pub fn felt_until(plan: &Plan, status: &LoadTestStatus, fault: &str) -> Option<Timestamp> {
+    let others = status.faults.iter().zip(&plan.faults).filter(|(_, other)| other.name != fault);
+    let ends = others.filter_map(|(status, other)| {
+        let injected = status.injected_at.as_ref()?.0;
+        Some(match &other.limits.recovery {
+            Some(recovery) => {
+                let within = recovery.within.as_ref().map_or(Duration::ZERO, |within| within.time);
+                injected.saturating_add(SignedDuration::try_from(within.max(recovery.hold)).ok()?).ok()?
+            }
+            None => status.replaced_at.as_ref().map_or(Timestamp::MAX, |at| at.0),
+        })
+    });
+    ends.max()
 }
 
 #[cfg(test)]

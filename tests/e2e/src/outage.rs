@@ -70,6 +70,7 @@ async fn an_outage(stage: &Stage) {
     let (budget, recovery) =
         (kill.budget.clone().unwrap_or_default(), kill.recovery.clone().unwrap_or_default());
     let down = budget.downtime_milliseconds.unwrap_or(-1) as f64 / 1000.0;
+    println!("injected {:?} ms late", kill.timing_error_milliseconds);
     println!("down for {least:.2} s to {most:.2} s, found as {down} s: {budget:#?} {recovery:#?}");
     assert!((2.0..6.0).contains(&least), "the outage itself lasted {least} s");
     assert!(down >= least - 1.0 && down <= most + 1.0, "{least} s to {most} s, but {budget:#?}");

@@ -10,7 +10,7 @@ use super::{Effect, KillResult, Pass, TargetSeen, World, prepare::millis_between
 use crate::{
     pick::{self, Candidate},
     plan::{FaultPlan, Plan},
-    steady::Health,
+    steady::{self, Health},
 };
 
 /// Targets are picked and recorded this long before a fault is due, so that at its time one request is left.
@@ -66,10 +66,9 @@ fn choose(
             (ready, pick::pick(own, candidates, seed).map_err(|e| e.to_string()))
         }
     };
+    let still_felt = steady::felt_until(plan, &pass.status, &own.name).is_some_and(|end| world.now < end);
     let health = match &picked {
-        Ok(_) if own.limits.recovery.is_some() && !still_felt(&pass.status.faults, plan, own, world.now) => {
-            health(pass, own, due, world)
-        }
+        Ok(_) if own.limits.recovery.is_some() && !still_felt => health(pass, own, due, world),
         _ => Some(Health::Held),
     };
     // Nothing is recorded before the answer, or before there is no more time for one.
@@ -114,21 +113,6 @@ fn health(pass: &mut Pass, own: &FaultPlan, due: Timestamp, world: &World) -> Op
         "the operator came too late to ask"
     };
     Some(Health::Unknown(why.to_owned()))
-}
-
-/// While an earlier fault may still be felt by its own limits, the system is not expected to be healthy: both are one
-/// incident.
-fn still_felt(faults: &[FaultStatus], plan: &Plan, own: &FaultPlan, now: Timestamp) -> bool {
-    faults.iter().zip(&plan.faults).filter(|(_, other)| other.name != own.name).any(|(status, other)| {
-        let Some(injected) = status.injected_at.as_ref().map(|t| t.0) else { return false };
-        match &other.limits.recovery {
-            Some(recovery) => {
-                let within = recovery.within.as_ref().map_or(Duration::ZERO, |within| within.time);
-                now < injected + within.max(recovery.hold)
-            }
-            None => status.replaced_at.is_none(),
-        }
-    })
 }
 
 fn target(candidate: Candidate, namespace: &str) -> TargetStatus {

@@ -1,5 +1,5 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::LoadStatus;
+use loadtest_crds::{FaultStatus, LoadStatus};
 use rstest::rstest;
 
 use super::*;
@@ -22,6 +22,10 @@ fn plan() -> Plan {
                 "target": {"selector": {"matchLabels": {"app": "dbman"}}, "pick": {"count": 1}},
                 "recovery": {"of": ["ok"], "within": "10s"},
                 "budget": {"of": ["p95"], "badRequests": 5}
+            }, {
+                "name": "other", "at": "10s", "podKill": {"gracePeriodSeconds": 0},
+                "target": {"selector": {"matchLabels": {"app": "redis"}}, "pick": {"count": 1}},
+                "recovery": {"of": ["ok"], "within": "8s", "hold": "5s"}
             }],
             "objectives": [
                 {"name": "ok", "k6": {"metric": "http_req_failed"}, "atMost": "1%"},
@@ -34,7 +38,8 @@ fn plan() -> Plan {
     Plan::of(&test).unwrap()
 }
 
-fn steady(now: f64) -> Option<Steady> {
+/// The fault `kill` comes at 30 s; another had been injected before it where `other` says when.
+fn steady(now: f64, other: Option<f64>) -> Option<Steady> {
     let time = |second: f64| Some(MicroTime(at(second)));
     let load = LoadStatus {
         start_intended_at: time(0.0),
@@ -42,13 +47,23 @@ fn steady(now: f64) -> Option<Steady> {
         planned_end_at: time(60.0),
         ..LoadStatus::default()
     };
-    let status = LoadTestStatus { accepted_at: time(-10.0), load: Some(load), ..LoadTestStatus::default() };
+    let injected = |name: &str, at: Option<f64>| FaultStatus {
+        name: name.to_owned(),
+        injected_at: at.and_then(time),
+        ..FaultStatus::default()
+    };
+    let status = LoadTestStatus {
+        accepted_at: time(-10.0),
+        load: Some(load),
+        faults: vec![injected("kill", None), injected("other", other)],
+        ..LoadTestStatus::default()
+    };
     let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
     Steady::ask(&plan(), "kill", &status, &settings, at(now))
 }
 
 /// 20 requests a second for 28 s, by what comes of each.
-fn health(now: f64, outcome: impl Fn(f64) -> Option<(f64, bool)>) -> Health {
+fn health(now: f64, other: Option<f64>, outcome: impl Fn(f64) -> Option<(f64, bool)>) -> Health {
     let events: Vec<Event> = (0..560)
         .filter_map(|n| {
             let second = f64::from(n) * 0.05 + 0.025;
@@ -58,7 +73,7 @@ fn health(now: f64, outcome: impl Fn(f64) -> Option<(f64, bool)>) -> Health {
         .collect();
     let mut fake = Fake::default();
     fake.push("chat-0", 0.0, &events);
-    let steady = steady(now).unwrap();
+    let steady = steady(now, other).unwrap();
     steady.judge(steady.requests().iter().map(|r| (r.id, fake.answer(r))).collect())
 }
 
@@ -75,7 +90,7 @@ const GOOD: Option<(f64, bool)> = Some((0.1, true));
 // The load has been there for 3 s.
 #[case::shortly_after_the_start(3.0, |_| Some((0.001, false)), Some("ok: in the 3s before, 100% of 60 requests failed"))]
 fn healths(#[case] now: f64, #[case] outcome: fn(f64) -> Option<(f64, bool)>, #[case] message: Option<&str>) {
-    match (health(now, outcome), message) {
+    match (health(now, None, outcome), message) {
         (Health::Held, None) => {}
         (Health::NotHeld(why), Some(message)) => assert!(why.starts_with(message), "{why}"),
         other => panic!("{other:?}"),
@@ -84,7 +99,7 @@ fn healths(#[case] now: f64, #[case] outcome: fn(f64) -> Option<(f64, bool)>, #[
 
 #[test]
 fn no_answer_is_no_reason_to_skip_the_fault() {
-    let steady = steady(28.0).unwrap();
+    let steady = steady(28.0, None).unwrap();
     let refused = |id| (id, Answer::Failed("connection refused".to_owned()));
     let answers = steady.requests().iter().map(|r| refused(r.id)).collect();
     assert_eq!(steady.judge(answers), Health::Unknown("connection refused".to_owned()));
@@ -92,5 +107,23 @@ fn no_answer_is_no_reason_to_skip_the_fault() {
 
 #[test]
 fn before_the_load_there_is_nothing_to_ask() {
-    assert!(steady(-1.0).is_none());
+    assert!(steady(-1.0, None).is_none());
+}
+
+/// The other fault was injected at 15 s and has until 23 s: what was bad until then is its own.
+#[rstest]
+#[case::back_in_time(28.0, 22.0, None)]
+#[case::not_back(28.0, 28.0, Some("ok: in the 4s before, 100% of 80 requests failed"))]
+fn an_earlier_fault_has_the_time_that_its_limit_gives(
+    #[case] now: f64,
+    #[case] bad_until: f64,
+    #[case] message: Option<&str>,
+) {
+    let refused = |second| if second > 15.0 && second < bad_until { Some((0.001, false)) } else { GOOD };
+    match (health(now, Some(15.0), refused), message) {
+        (Health::Held, None) => {}
+        (Health::NotHeld(why), Some(message)) => assert!(why.starts_with(message), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(steady(23.5, Some(15.0)).is_none(), "nothing is left to ask about");
 }
