@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use loadtest_core::{
     record::{self, Record},
-    replay,
+    replay::{self, Replayed},
 };
-use loadtest_crds::{LoadTest, Phase};
+use loadtest_crds::Phase;
 
 use crate::args::{Connection, JudgeArgs, StatusOutput};
 use crate::cluster::Cluster;
@@ -33,10 +33,10 @@ pub async fn execute(connection: &Connection, args: &JudgeArgs) -> Result<u8, Er
     let not_judged = |source| Error::NotJudged { record: args.record.clone(), source };
     let judged = replay::judge(&recorded, &args.limits).map_err(not_judged)?;
     print(&recorded, &judged, args)?;
-    Ok(exit::of_verdict(verdict_of(&judged)))
+    Ok(exit::of_verdict(verdict_of(&judged.test)))
 }
 
-fn print(recorded: &Record, judged: &LoadTest, args: &JudgeArgs) -> Result<(), Error> {
+fn print(recorded: &Record, judged: &Replayed, args: &JudgeArgs) -> Result<(), Error> {
     match args.output {
         StatusOutput::Text => {
             let page = Screen::of_stdout().page();
@@ -49,11 +49,11 @@ fn print(recorded: &Record, judged: &LoadTest, args: &JudgeArgs) -> Result<(), E
             ))
         }
         StatusOutput::Json => {
-            let text = serde_json::to_string_pretty(judged);
+            let text = serde_json::to_string_pretty(&judged.test);
             screen::print_line(&text.map_err(|error| Error::internal("write JSON", error))?)
         }
         StatusOutput::Yaml => {
-            let text = serde_saphyr::to_string(judged);
+            let text = serde_saphyr::to_string(&judged.test);
             screen::print(&text.map_err(|error| Error::internal("write YAML", error))?)
         }
     }

@@ -1,8 +1,8 @@
 //! A run judged again: its page, and what came out otherwise than before.
 
 use jiff::Timestamp;
-use loadtest_core::record::Record;
-use loadtest_crds::{LoadTest, LoadTestStatus, ObjectiveStatus, Outcome, WindowResult};
+use loadtest_core::{record::Record, replay::Replayed};
+use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, WindowResult};
 
 use super::paint::Tone;
 use super::table::{self, Column, Field, plain};
@@ -14,11 +14,12 @@ const COLUMNS: [Column; 4] =
 /// The page of `kubectl loadtest judge`.
 pub fn render(
     recorded: &Record,
-    judged: &LoadTest,
+    replayed: &Replayed,
     other_limits: bool,
     now: Timestamp,
     page: Page,
 ) -> String {
+    let judged = &replayed.test;
     let after = judged.status.clone().unwrap_or_default();
     let mut out = status::render(judged, now, page);
     out.push_str(&format!("\n{}\n", page.paint.bold("JUDGED AGAIN")));
@@ -29,6 +30,15 @@ pub fn render(
             "  ",
             "  ",
         ));
+        out.push('\n');
+    }
+    if let (true, Some(cells)) = (replayed.recounted > 0, &recorded.cells) {
+        let note = format!(
+            "{} questions were not asked in the run, as of windows that move with a limit: counted from cells of {} s",
+            replayed.recounted,
+            cells.step_milliseconds / 1000
+        );
+        out.push_str(&text::wrap(&note, usize::from(page.width), "  ", "  "));
         out.push('\n');
     }
     let rows = changes(&recorded.judged, &after);
@@ -103,11 +113,12 @@ fn words(objective: &ObjectiveStatus, window: &WindowResult) -> String {
 mod tests {
     use insta::assert_snapshot;
     use loadtest_core::{
+        cells::Cells,
         evaluate::Settings,
         record::{Draft, Evidence},
         verdict::Facts,
     };
-    use loadtest_crds::Verdict;
+    use loadtest_crds::{LoadTest, Verdict};
 
     use super::super::fixtures::{self, PAGE, at};
     use super::*;
@@ -117,10 +128,14 @@ mod tests {
         let draft = Draft {
             status: LoadTestStatus::default(),
             facts: Facts::default(),
-            evidence: Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) }.into(),
+            evidence: Evidence { settings, asked: Vec::new(), cells: Ok(Cells::default()) }.into(),
             judged: test.status.clone().unwrap_or_default(),
         };
         Record::new(test, &draft)
+    }
+
+    fn again(test: &LoadTest, recounted: usize) -> Replayed {
+        Replayed { test: test.clone(), recounted }
     }
 
     fn end(text: &str) -> &str {
@@ -130,10 +145,10 @@ mod tests {
     #[test]
     fn nothing_has_changed() {
         let test = fixtures::pass();
-        let text = render(&recorded(&test), &test, false, at("10:27:00"), PAGE);
+        let text = render(&recorded(&test), &again(&test, 0), false, at("10:27:00"), PAGE);
         assert!(text.starts_with(&status::render(&test, at("10:27:00"), PAGE)));
         assert_eq!(end(&text), "  as recorded\n");
-        let text = render(&recorded(&test), &test, true, at("10:27:00"), PAGE);
+        let text = render(&recorded(&test), &again(&test, 0), true, at("10:27:00"), PAGE);
         assert_eq!(end(&text), "  no result changes with these limits\n");
     }
 
@@ -141,7 +156,8 @@ mod tests {
     fn a_stricter_limit() {
         let test = fixtures::pass();
         let mut record = recorded(&test);
-        record.left_out.push("the cells, which would take 2 MB".to_owned());
+        record.cells = Some(Cells { step_milliseconds: 2000, ..Cells::default() });
+        record.left_out.push("cells of 1 s: the record holds cells of 2 s".to_owned());
         let mut judged = test;
         let status = judged.status.as_mut().unwrap();
         (status.verdict, status.reason) = (Some(Verdict::Fail), Some("KeyObjectiveMissed".to_owned()));
@@ -150,6 +166,6 @@ mod tests {
         if let Some(recovery) = status.faults.first_mut().and_then(|f| f.recovery.as_mut()) {
             (recovery.outcome, recovery.within) = (Outcome::Missed, Some("1s".to_owned()));
         }
-        assert_snapshot!(end(&render(&record, &judged, true, at("10:27:00"), PAGE)));
+        assert_snapshot!(end(&render(&record, &again(&judged, 3), true, at("10:27:00"), PAGE)));
     }
 }

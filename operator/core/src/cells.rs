@@ -103,7 +103,7 @@ impl Reader {
             from: load.from,
             step,
             count,
-            next: 1,
+            next: 0,
             places: BTreeMap::new(),
             last: BTreeMap::new(),
             cells,
@@ -140,10 +140,11 @@ impl Reader {
         for (labels, points) in series {
             let mut last = self.last.remove(&labels).unwrap_or_default();
             for (at, histogram) in points {
-                // The value at the end of a cell belongs to the cell.
                 let ends = ((at - seconds(self.from)) / self.step.as_secs_f64()).round();
-                let number = if ends >= 1.0 { ends as u64 - 1 } else { 0 };
-                self.add(&labels, number, &histogram.since(&last));
+                // What was there before the load, as the requests of setup(), belongs to no cell.
+                if ends >= 1.0 {
+                    self.add(&labels, ends as u64 - 1, &histogram.since(&last));
+                }
                 last = histogram;
             }
             self.last.insert(labels, last);
@@ -187,6 +188,12 @@ impl Reader {
 }
 
 impl Cells {
+    /// Where a cell ends, in seconds since the epoch.
+    #[must_use]
+    pub fn end_of(&self, number: u64) -> f64 {
+        seconds(self.from) + (number + 1) as f64 * self.step_milliseconds as f64 / 1000.0
+    }
+
     /// Cells twice as long; `None` where they would be too long to tell anything.
     #[must_use]
     pub fn coarser(&self) -> Option<Self> {

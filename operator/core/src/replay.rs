@@ -1,9 +1,12 @@
 //! Judging a recorded run again, with the limits that it had or with others.
 //!
 //! It goes through the same functions as the run did: [`Evaluation`] asks, the record answers, and
-//! [`verdict::conclude`] decides. What the record holds no answer to has no data, and so is no pass.
+//! [`verdict::conclude`] decides. What the record holds no answer to is counted from its cells ([`recount`]); what they
+//! cannot tell has no data, and so is no pass.
 
-use std::collections::HashMap;
+mod recount;
+
+use std::{cell::LazyCell, collections::HashMap};
 
 use loadtest_crds::{LoadTest, LoadTestStatus, Objective, Phase, text::LimitText};
 
@@ -16,6 +19,7 @@ use crate::{
     record::Record,
     verdict,
 };
+use recount::Recount;
 
 /// Another limit for an objective, or for the recovery from a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +62,20 @@ impl std::str::FromStr for OtherLimit {
     }
 }
 
-/// The status of the run, judged again from its record.
+/// A run that was judged again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replayed {
+    /// With its status as it was judged.
+    pub test: LoadTest,
+    /// How many questions the run had not asked, and were counted from its cells.
+    pub recounted: usize,
+}
+
+/// The run, judged again from its record.
 ///
 /// # Errors
 /// When the spec, with these limits, cannot be judged.
-pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<LoadTest, ReplayError> {
+pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<Replayed, ReplayError> {
     let mut test = record.test.clone();
     for limit in limits {
         apply(limit, &mut test)?;
@@ -75,6 +88,11 @@ pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<LoadTest, ReplayE
         .iter()
         .map(|Asked { query, kind, answer }| ((query.as_str(), *kind), answer))
         .collect();
+    let recount = LazyCell::new(|| {
+        let run_id = &record.evidence.settings.run_id;
+        record.cells.as_ref().map(|cells| Recount::of(cells, run_id))
+    });
+    let mut recounted = 0;
     let mut evaluation = Evaluation::of(&plan, &before, record.evidence.settings.clone());
     let mut answered = Vec::new();
     let judgement = loop {
@@ -85,7 +103,12 @@ pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<LoadTest, ReplayE
                     .into_iter()
                     .map(|request| {
                         let recorded = answers.get(&(request.query.as_str(), request.kind));
-                        (request.id, recorded.map_or_else(not_recorded, |answer| (*answer).clone()))
+                        if let Some(answer) = recorded {
+                            return (request.id, (*answer).clone());
+                        }
+                        let counted = recount.as_ref().and_then(|cells| cells.answer(&request));
+                        recounted += usize::from(counted.is_some());
+                        (request.id, counted.unwrap_or_else(not_recorded))
                     })
                     .collect();
             }
@@ -94,7 +117,7 @@ pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<LoadTest, ReplayE
     let mut status = verdict::conclude(&plan, &before, &judgement, &record.facts);
     over(&mut status, &plan, record);
     test.status = Some(status);
-    Ok(test)
+    Ok(Replayed { test, recounted })
 }
 
 /// What the run records with its verdict.

@@ -26,7 +26,7 @@ async fn record_of(stage: &Stage, status: &LoadTestStatus) -> (usize, Record) {
 
 fn again(record: &Record, limits: &[&str]) -> LoadTestStatus {
     let limits: Vec<OtherLimit> = limits.iter().map(|limit| limit.parse().unwrap()).collect();
-    replay::judge(record, &limits).expect("it cannot be judged").status.unwrap_or_default()
+    replay::judge(record, &limits).expect("it cannot be judged").test.status.unwrap_or_default()
 }
 
 /// Field by field, but for what tells when the verdict was written.

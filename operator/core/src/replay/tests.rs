@@ -1,11 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-use loadtest_crds::{LoadTestStatus, Outcome, Verdict};
+use loadtest_crds::{LoadTestStatus, Outcome, Plateau, ScenarioStatus, Verdict, WindowKind};
 use rstest::rstest;
 use serde_json::json;
 
 use super::*;
 use crate::{
+    cells::Reader,
     drift,
     evaluate::{
         Settings,
@@ -83,14 +84,19 @@ fn run(test: LoadTest, fake: &Fake) -> Record {
         ..Facts::default()
     };
     let judged = verdict::conclude(&plan, &status, &judgement, &facts);
-    let evidence = Arc::new(Evidence { settings, asked, cells: Err("not asked".to_owned()) });
+    let counted = Answer::Vector(vec![(Default::default(), 0.0, 2.0)]);
+    let mut reader = Reader::new(&status, &settings, &counted).unwrap();
+    while let Some(request) = reader.next() {
+        reader.take(fake.answer(&request)).unwrap();
+    }
+    let evidence = Arc::new(Evidence { settings, asked, cells: Ok(reader.finish()) });
     let record = Record::new(&test, &Draft { status, facts, evidence, judged });
     Record::read(&record.write(MOST_BYTES).unwrap()).unwrap()
 }
 
 fn again(record: &Record, limits: &[&str]) -> LoadTestStatus {
     let limits: Vec<OtherLimit> = limits.iter().map(|text| text.parse().unwrap()).collect();
-    judge(record, &limits).unwrap().status.unwrap()
+    judge(record, &limits).unwrap().test.status.unwrap()
 }
 
 fn outcome(status: &LoadTestStatus, objective: &str) -> Outcome {
@@ -145,6 +151,32 @@ fn what_the_queries_matched_is_counted_from_the_answers() {
         ("the selector good_total{a=\"b\"}", 0),
     ];
     assert_eq!(matched, expected.map(|(what, count)| (what.to_owned(), count)).into());
+}
+
+/// As when a recovery takes longer with a stricter limit, and Steady ends elsewhere.
+#[test]
+fn a_window_that_was_not_asked_for_is_counted_from_the_cells() {
+    let mut record = run(test(objectives()), &load(50));
+    record.test.spec.objectives[0].windows = vec![WindowKind::Steady];
+    let status = record.test.status.as_mut().unwrap();
+    status.scenarios = vec![ScenarioStatus {
+        name: "chat".to_owned(),
+        plateaus: vec![Plateau { from: 10_000, to: 50_000 }],
+        ..ScenarioStatus::default()
+    }];
+    let replayed = judge(&record, &[]).unwrap();
+    assert!(replayed.recounted > 0);
+    let status = replayed.test.status.unwrap();
+    let steady = &status.objectives[0].windows[0];
+    // 40 s of 20 requests, less the push after the ramp, and up to a cell more or less; one in 50 failed.
+    let (samples, bad) = (steady.samples.unwrap(), steady.bad.unwrap());
+    assert!((760..=800).contains(&samples), "{steady:#?}");
+    assert!((14..=17).contains(&bad), "{steady:#?}");
+    assert_eq!(steady.outcome, Outcome::Met);
+    // Without cells there is nothing to count.
+    record.cells = None;
+    let replayed = judge(&record, &[]).unwrap();
+    assert_eq!((replayed.recounted, replayed.test.status.unwrap().verdict), (0, Some(Verdict::Inconclusive)));
 }
 
 #[test]

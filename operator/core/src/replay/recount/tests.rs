@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use loadtest_crds::LoadTestStatus;
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    cells::Reader,
+    evaluate::{
+        Settings,
+        fake::{Event, Fake},
+    },
+    plan::objective::K6Samples,
+    promql::{K6Metrics, Split},
+    windows::Interval,
+};
+
+const START: i64 = 1_700_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(START + second).unwrap()
+}
+
+/// A minute of 20 requests a second: those of the first half take 100 ms, those of the second 200 ms, and every
+/// tenth fails.
+fn fake() -> Fake {
+    let events: Vec<Event> = (0..1200)
+        .map(|n| Event {
+            at: START as f64 + f64::from(n) * 0.05 + 0.025,
+            took: if n < 600 { 0.1 } else { 0.2 },
+            answered: n % 10 != 0,
+        })
+        .collect();
+    let mut fake = Fake::default();
+    // Pushed on the second, as the cells end.
+    fake.push("chat-0", 0.0, &events);
+    fake
+}
+
+fn recount(fake: &Fake) -> Recount {
+    let status: LoadTestStatus = serde_json::from_value(serde_json::json!({
+        "acceptedAt": at(-5).to_string(),
+        "load": {
+            "startIntendedAt": at(0).to_string(), "startedAt": at(0).to_string(), "endedAt": at(60).to_string()
+        },
+    }))
+    .unwrap();
+    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
+    let counted = Answer::Vector(vec![(Labels::new(), 0.0, 2.0)]);
+    let mut reader = Reader::new(&status, &settings, &counted).unwrap();
+    while let Some(request) = reader.next() {
+        reader.take(fake.answer(&request)).unwrap();
+    }
+    Recount::of(&reader.finish(), "4f1c")
+}
+
+fn metrics() -> K6Metrics {
+    K6Metrics::new("4f1c", 120)
+}
+
+fn save() -> K6Samples {
+    K6Samples { tags: [("name".to_owned(), "save".to_owned())].into(), scenario: None }
+}
+
+fn interval(from: i64, to: i64) -> Interval {
+    Interval { from: at(from), to: at(to) }
+}
+
+/// Numbers by outcome.
+fn counts(answer: Answer) -> Vec<(Option<String>, f64)> {
+    let Answer::Vector(vector) = answer else { panic!("{answer:?}") };
+    let of = |labels: &Labels| labels.get(promql::OUTCOME).cloned();
+    let mut counts: Vec<_> = vector.iter().map(|(labels, _, value)| (of(labels), value.round())).collect();
+    counts.sort_by(|a, b| a.0.cmp(&b.0));
+    counts
+}
+
+#[rstest]
+#[case::all(&[interval(0, 60)])]
+#[case::a_part(&[interval(10, 20)])]
+#[case::from_before_the_load(&[interval(-3, 20)])]
+#[case::two_stretches(&[interval(10, 20), interval(40, 55)])]
+fn counts_are_those_that_prometheus_would_give(#[case] stretches: &[Interval]) {
+    let fake = fake();
+    let recount = recount(&fake);
+    for (metric, count) in [(promql::HTTP_REQS, false), (promql::HTTP_REQ_DURATION, true)] {
+        for split in [Split::Outcome, Split::Whole] {
+            let query = metrics().increase(&metrics().selector(metric, &save()), split, stretches);
+            let query = if count { promql::histogram_count(&query) } else { query };
+            let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
+            assert_eq!(
+                counts(recount.answer(&request).unwrap()),
+                counts(fake.answer(&request)),
+                "{}",
+                request.query
+            );
+        }
+    }
+}
+
+#[test]
+fn quantiles_and_shares_of_a_stretch() {
+    let recount = recount(&fake());
+    let answered = promql::answered(&metrics().selector(promql::HTTP_REQ_DURATION, &save()));
+    let first = |query: String| {
+        let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
+        let Some(Answer::Vector(vector)) = recount.answer(&request) else { panic!("{}", request.query) };
+        vector[0].2
+    };
+    let slow = metrics().increase(&answered, Split::Whole, &[interval(30, 60)]);
+    let median = first(promql::histogram_quantile(0.5, &slow));
+    assert!((0.18..0.22).contains(&median), "{median}");
+    assert_eq!(first(promql::histogram_fraction(0.15, &slow)), 0.0);
+    let both = metrics().increase(&answered, Split::Whole, &[interval(0, 60)]);
+    assert!((first(promql::histogram_fraction(0.15, &both)) - 0.5).abs() < 1e-9);
+}
+
+#[test]
+fn at_each_step_of_a_range() {
+    let fake = fake();
+    let query = metrics().cumulative(&metrics().selector(promql::HTTP_REQS, &save()), Split::Outcome, None);
+    let kind = RequestKind::Range { from: at(5), to: at(50), step: Duration::from_secs(5) };
+    let request = Request { id: 0, query, kind };
+    let (Some(Answer::Matrix(mut own)), Answer::Matrix(mut theirs)) =
+        (recount(&fake).answer(&request), fake.answer(&request))
+    else {
+        panic!("no matrix")
+    };
+    own.sort_by(|a, b| a.0.cmp(&b.0));
+    theirs.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(own, theirs);
+}
+
+#[rstest]
+#[case::another_metric("sum(last_over_time(k6_iterations_total{testid=\"4f1c\"}[120s]))")]
+#[case::a_tag_that_cells_do_not_tell(
+    "sum(last_over_time(k6_http_reqs_total{testid=\"4f1c\",room=\"7\"}[120s]))"
+)]
+#[case::of_the_servers("sum(rate(http_requests_total[1m]))")]
+#[case::another_function("sum(increase(k6_http_reqs_total{testid=\"4f1c\"}[120s]))")]
+#[case::raw_samples("http_requests_total[60s] @ 1700000030.000")]
+#[case::no_promql("sum(")]
+fn what_cells_cannot_tell_has_no_answer(#[case] query: &str) {
+    let request = Request { id: 0, query: query.to_owned(), kind: RequestKind::Instant { at: at(60) } };
+    assert_eq!(recount(&fake()).answer(&request), None);
+}
+
+#[test]
+fn another_run_is_not_counted() {
+    let query = metrics().cumulative(
+        &K6Metrics::new("other", 120).selector(promql::HTTP_REQS, &save()),
+        Split::Whole,
+        None,
+    );
+    let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
+    assert_eq!(recount(&fake()).answer(&request), Some(Answer::Vector(vec![])));
+}
