@@ -74,7 +74,7 @@ type IsIt = Box<dyn Fn(&str) -> bool>;
 /// What an objective selects on the servers' side. k6's own series begin anew with each run.
 fn questions(objective: &ObjectivePlan) -> Vec<(String, IsIt)> {
     match &objective.figure {
-        Figure::Query(query) => {
+        Figure::Query(query) | Figure::Slope { query, .. } => {
             let query = query.clone();
             vec![(format!("the query {query}"), Box::new(move |asked| asked == query))]
         }

@@ -62,6 +62,10 @@ async fn a_run_is_judged_the_same_from_its_record_and_otherwise_with_other_limit
             let stricter = again(&record, &["one=0.5"]);
             assert_eq!(result(&stricter, "one", WindowKind::Run, None).outcome, Outcome::Missed);
             assert_eq!((stricter.verdict, stricter.reason.as_deref()), (Some(Verdict::Warn), Some("ObjectiveMissed")));
+            // Another limit of a percentile is another sum over the recorded histogram.
+            let both = again(&record, &["one=0.5", "p95=0.001ms"]);
+            assert_eq!(result(&both, "p95", WindowKind::Run, None).outcome, Outcome::Missed, "{both:#?}");
+            assert_eq!((both.verdict, both.reason.as_deref()), (Some(Verdict::Fail), Some("ObjectivesMissed")));
         })
         .await;
 }

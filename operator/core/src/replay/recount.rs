@@ -121,10 +121,6 @@ impl Recount {
         let argument = |n: usize| call.args.args.get(n).map(|argument| &**argument);
         let literal = |n: usize| match argument(n)? {
             Expr::NumberLiteral(number) => Some(number.val),
-            Expr::Unary(minus) => match &*minus.expr {
-                Expr::NumberLiteral(number) => Some(-number.val),
-                _ => None,
-            },
             _ => None,
         };
         let text = |n: usize| match argument(n)? {
@@ -149,11 +145,6 @@ impl Recount {
                 let mut vector = self.evaluate(argument(0)?, at)?;
                 vector.iter_mut().for_each(|(labels, _)| drop(labels.insert(label.clone(), value.clone())));
                 Some(vector)
-            }
-            "histogram_count" => of_histograms(0, &|histogram| histogram.count),
-            "histogram_fraction" => {
-                let limit = literal(1)?;
-                of_histograms(2, &|histogram| histogram.up_to(limit).likely / histogram.count)
             }
             "histogram_quantile" => {
                 let share = literal(0)?;

@@ -69,9 +69,14 @@ fn interval(from: i64, to: i64) -> Interval {
 
 /// Numbers by outcome.
 fn counts(answer: Answer) -> Vec<(Option<String>, f64)> {
-    let Answer::Vector(vector) = answer else { panic!("{answer:?}") };
     let of = |labels: &Labels| labels.get(promql::OUTCOME).cloned();
-    let mut counts: Vec<_> = vector.iter().map(|(labels, _, value)| (of(labels), value.round())).collect();
+    let mut counts: Vec<_> = match answer {
+        Answer::Vector(all) => all.iter().map(|(labels, _, value)| (of(labels), value.round())).collect(),
+        Answer::Histograms(all) => {
+            all.iter().map(|(labels, points)| (of(labels), points[0].1.count.round())).collect()
+        }
+        other => panic!("{other:?}"),
+    };
     counts.sort_by(|a, b| a.0.cmp(&b.0));
     counts
 }
@@ -84,10 +89,9 @@ fn counts(answer: Answer) -> Vec<(Option<String>, f64)> {
 fn counts_are_those_that_prometheus_would_give(#[case] stretches: &[Interval]) {
     let fake = fake();
     let recount = recount(&fake);
-    for (metric, count) in [(promql::HTTP_REQS, false), (promql::HTTP_REQ_DURATION, true)] {
+    for metric in [promql::HTTP_REQS, promql::HTTP_REQ_DURATION] {
         for split in [Split::Outcome, Split::Whole] {
             let query = metrics().increase(&metrics().selector(metric, &save()), split, stretches);
-            let query = if count { promql::histogram_count(&query) } else { query };
             let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
             assert_eq!(
                 counts(recount.answer(&request).unwrap()),
@@ -103,17 +107,17 @@ fn counts_are_those_that_prometheus_would_give(#[case] stretches: &[Interval]) {
 fn quantiles_and_shares_of_a_stretch() {
     let recount = recount(&fake());
     let answered = promql::answered(&metrics().selector(promql::HTTP_REQ_DURATION, &save()));
-    let first = |query: String| {
-        let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
-        let Some(Answer::Vector(vector)) = recount.answer(&request) else { panic!("{}", request.query) };
-        vector[0].2
+    let ask = |query: String| {
+        recount.answer(&Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } }).unwrap()
     };
     let slow = metrics().increase(&answered, Split::Whole, &[interval(30, 60)]);
-    let median = first(promql::histogram_quantile(0.5, &slow));
-    assert!((0.18..0.22).contains(&median), "{median}");
-    assert_eq!(first(promql::histogram_fraction(0.15, &slow)), 0.0);
+    let Answer::Vector(median) = ask(promql::histogram_quantile(0.5, &slow)) else { panic!("no number") };
+    assert!((0.18..0.22).contains(&median[0].2), "{median:?}");
     let both = metrics().increase(&answered, Split::Whole, &[interval(0, 60)]);
-    assert!((first(promql::histogram_fraction(0.15, &both)) - 0.5).abs() < 1e-9);
+    let Answer::Histograms(both) = ask(both) else { panic!("no histogram") };
+    let histogram = &both[0].1[0].1;
+    // 1,080 of 1,200 were answered, half of them fast.
+    assert_eq!((histogram.count, histogram.up_to(0.15).likely), (1080.0, 540.0));
 }
 
 #[test]
