@@ -10,8 +10,9 @@ use crate::{
     text::{DurationText, LimitText},
 };
 
-/// Pods of the system under test. They are watched with the rights of the service account: a restart, an
-/// eviction, an out-of-memory kill or a rollout that no fault explains is named in the verdict.
+/// Pods of the system under test, watched with the rights of the service account from the start of the load to
+/// its end. A restart, an out-of-memory kill, an eviction or a deletion that no fault explains makes the run a
+/// Warn, a rollout makes it Inconclusive, and scaling is listed.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watched {
@@ -31,15 +32,17 @@ pub struct Watched {
     #[schemars(schema_with = "selector_schema")]
     pub selector: LabelSelector,
 
-    /// A restart that no fault explains misses an objective. Default false: it is listed only.
+    /// A restart of a container that no fault explains fails the run. Default false: it makes the run a Warn.
     #[serde(default)]
     pub assert_no_restarts: bool,
 
-    /// A container killed for lack of memory misses an objective. Default false: it is listed only.
+    /// A container killed for lack of memory, with no fault to explain it, fails the run. Default false: it makes
+    /// the run a Warn.
     #[serde(default, rename = "assertNoOOM")]
     pub assert_no_oom: bool,
 
-    /// How many ready pods there must be at some time of the load, and how soon.
+    /// How many ready pods the load must bring about, and how soon. Otherwise the run fails; where as many are
+    /// ready from the start, nothing is shown, and it is Inconclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
 }

@@ -40,6 +40,7 @@ pub mod settle;
 pub mod shares;
 pub mod spikes;
 pub mod steady;
+pub mod system;
 pub mod template;
 pub mod thresholds;
 pub mod track;

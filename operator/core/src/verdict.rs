@@ -62,11 +62,14 @@ pub enum Reason {
     RecoveryTooSlow,
     BudgetExceeded,
     GuardrailWithoutData,
+    AssertFailed,
+    ScalingMissed,
     NotSettled,
     FiguresIncomplete,
     RunnerLost,
     RunnerInterrupted,
     LoadNotDelivered,
+    Rollout,
     FaultUnconfirmed,
     NotSteady,
     FaultNotInjected,
@@ -77,6 +80,7 @@ pub enum Reason {
     TooFew,
     NoObjectives,
     ScriptErrors,
+    Confounded,
     GuardrailWarned,
     ThresholdNotJudged,
     InWarningBand,
@@ -102,11 +106,14 @@ impl Reason {
             Self::ObjectiveMissed => "ObjectiveMissed",
             Self::RecoveryTooSlow => "RecoveryTooSlow",
             Self::BudgetExceeded => "BudgetExceeded",
+            Self::AssertFailed => "AssertFailed",
+            Self::ScalingMissed => "ScalingMissed",
             Self::NotSettled => "NotSettled",
             Self::FiguresIncomplete => "FiguresIncomplete",
             Self::RunnerLost => "RunnerLost",
             Self::RunnerInterrupted => "RunnerInterrupted",
             Self::LoadNotDelivered => "LoadNotDelivered",
+            Self::Rollout => "Rollout",
             Self::FaultUnconfirmed => "FaultUnconfirmed",
             Self::NotSteady => "NotSteady",
             Self::FaultNotInjected => "FaultNotInjected",
@@ -119,6 +126,7 @@ impl Reason {
             Self::Unstable => "Unstable",
             Self::NoObjectives => "NoObjectives",
             Self::ScriptErrors => "ScriptErrors",
+            Self::Confounded => "Confounded",
             Self::InWarningBand => "InWarningBand",
             Self::Regression => "Regression",
             Self::AllObjectivesMet => "AllObjectivesMet",
@@ -188,6 +196,7 @@ pub fn decide(
     faults::of_recoveries(status, doubt, &mut grounds);
     faults::of_budgets(status, doubt, &mut grounds);
     spikes::of_spikes(status, &mut grounds);
+    system::of_system(status, &mut grounds);
     change::of_change(status, facts, &mut grounds);
     load::of_shortfalls(status, figures_whole, &mut grounds);
     guardrails::of_guardrails(guardrails, status, &mut grounds);
@@ -411,5 +420,6 @@ fn all_met(status: &LoadTestStatus) -> String {
 
 mod faults;
 mod spikes;
+mod system;
 #[cfg(test)]
 mod tests;

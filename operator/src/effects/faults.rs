@@ -85,7 +85,8 @@ fn candidate(pod: &Pod) -> Candidate {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// Ready, and not on its way out.
+pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()
         && conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))

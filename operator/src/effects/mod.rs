@@ -10,6 +10,7 @@ mod objects;
 mod preflight;
 mod report;
 mod runners;
+mod system;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -97,6 +98,8 @@ impl Effects {
             }
             Effect::Watch { queries } => self.spawn(guardrails::watch(s, queries)),
             Effect::StopLoad { runners } => self.spawn(runners::stop_load(s, runners)),
+            Effect::WatchSystem => self.spawn(system::watch(s, status.clone())),
+            Effect::LookAtSystem => self.spawn(system::look(s, status.clone())),
             Effect::Teardown { scenario, runner } => self.spawn(runners::tear_down(s, scenario, runner)),
             Effect::CountRequests { runners } => self.spawn(runners::count_requests(s, runners)),
             Effect::Release { runners } => self.spawn(objects::release(s, runners)),

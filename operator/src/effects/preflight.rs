@@ -12,12 +12,12 @@ use loadtest_core::{
     fingerprint,
     machine::Problem,
     pick,
-    plan::{FaultPlan, ScenarioPlan},
+    plan::{FaultPlan, ScenarioPlan, WatchPlan},
 };
 
 use loadtest_crds::ScriptConfigMap;
 
-use super::{Shared, faults, guardrails};
+use super::{Shared, faults, guardrails, system};
 
 /// All checks at once; the problems in the order of the spec.
 pub async fn check(s: Arc<Shared>) {
@@ -27,7 +27,7 @@ pub async fn check(s: Arc<Shared>) {
             Some(script(&s, scenario, map))
         })),
         prometheus(&s),
-        faults(&s)
+        targets(&s)
     );
     let mut hashes = BTreeMap::new();
     let mut problems = Vec::new();
@@ -102,14 +102,43 @@ fn too_fine(s: &Shared) -> Vec<Problem> {
     refused.map(|message| Problem { reason: "LimitTooFine", message }).collect()
 }
 
-async fn faults(s: &Shared) -> Vec<Problem> {
-    if s.plan.faults.is_empty() {
+/// What is done as the LoadTest's account: faults, and watching the system under test.
+async fn targets(s: &Shared) -> Vec<Problem> {
+    if s.plan.faults.is_empty() && s.plan.watched.is_empty() {
         return Vec::new();
     }
     if let Err(problem) = account(s).await {
         return vec![problem];
     }
-    join_all(s.plan.faults.iter().map(|fault| check_fault(s, fault))).await.into_iter().flatten().collect()
+    // What is watched because of a fault is checked with the fault.
+    let named = s.plan.watched.iter().filter(|part| part.named);
+    let (faults, parts) = tokio::join!(
+        join_all(s.plan.faults.iter().map(|fault| check_fault(s, fault))),
+        join_all(named.map(|part| check_part(s, part)))
+    );
+    faults.into_iter().chain(parts).flatten().collect()
+}
+
+async fn check_part(s: &Shared, part: &WatchPlan) -> Option<Problem> {
+    let place = format!("system {}", part.name);
+    if let Err(problem) = allowed(s, &place, &part.namespace, &["list", "watch"]).await {
+        return Some(problem);
+    }
+    match system::list_once(s, part).await {
+        Err(error) => Some(Problem {
+            reason: "TargetsUnreadable",
+            message: format!("{place}: failed to list the pods in namespace {}: {error}", part.namespace),
+        }),
+        Ok(pods) if pods.is_empty() => Some(Problem {
+            reason: "NoTarget",
+            message: format!(
+                "{place}: no pod in namespace {} matches {}",
+                part.namespace,
+                part.selector_text()
+            ),
+        }),
+        Ok(_) => None,
+    }
 }
 
 /// An account that does not exist can be impersonated all the same, so it is looked up.
@@ -126,22 +155,9 @@ async fn account(s: &Shared) -> Result<(), Problem> {
 }
 
 async fn check_fault(s: &Shared, fault: &FaultPlan) -> Option<Problem> {
-    let missing = match missing_verbs(s, fault).await {
-        Ok(missing) => missing,
-        Err(problem) => return Some(problem),
-    };
-    if !missing.is_empty() {
-        let account = s.plan.service_account.as_deref().unwrap_or_default();
-        return Some(Problem {
-            reason: "Forbidden",
-            message: format!(
-                "fault {}: service account {account} may not {} pods in namespace {}; apply:\n{}",
-                fault.name,
-                missing.join(", "),
-                fault.namespace,
-                role(account, &s.plan.names.namespace, &fault.namespace)
-            ),
-        });
+    let place = format!("fault {}", fault.name);
+    if let Err(problem) = allowed(s, &place, &fault.namespace, &["list", "watch", "get", "delete"]).await {
+        return Some(problem);
     }
     match faults::candidates(s, fault).await {
         Err(problem) => {
@@ -153,26 +169,47 @@ async fn check_fault(s: &Shared, fault: &FaultPlan) -> Option<Problem> {
     }
 }
 
+/// Whether the account may do this with pods there; if not, with the Role that is missing.
+async fn allowed(s: &Shared, place: &str, namespace: &str, verbs: &[&'static str]) -> Result<(), Problem> {
+    let missing = missing_verbs(s, namespace, verbs).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let account = s.plan.service_account.as_deref().unwrap_or_default();
+    Err(Problem {
+        reason: "Forbidden",
+        message: format!(
+            "{place}: service account {account} may not {} pods in namespace {namespace}; apply:\n{}",
+            missing.join(", "),
+            role(account, &s.plan.names.namespace, namespace, verbs)
+        ),
+    })
+}
+
 /// Asked as the account itself, which needs no further right.
-async fn missing_verbs(s: &Shared, fault: &FaultPlan) -> Result<Vec<&'static str>, Problem> {
+async fn missing_verbs(
+    s: &Shared,
+    namespace: &str,
+    verbs: &[&'static str],
+) -> Result<Vec<&'static str>, Problem> {
     let effect = faults::effect_client(s)?;
     let api: Api<SelfSubjectAccessReview> = Api::all(effect.client.clone());
-    let answers = join_all(["list", "watch", "get", "delete"].map(|verb| {
+    let answers = join_all(verbs.iter().map(|verb| {
         let api = &api;
         async move {
             let review = SelfSubjectAccessReview {
                 spec: SelfSubjectAccessReviewSpec {
                     resource_attributes: Some(ResourceAttributes {
-                        namespace: Some(fault.namespace.clone()),
+                        namespace: Some(namespace.to_owned()),
                         resource: Some("pods".to_owned()),
-                        verb: Some(verb.to_owned()),
+                        verb: Some((*verb).to_owned()),
                         ..ResourceAttributes::default()
                     }),
                     ..SelfSubjectAccessReviewSpec::default()
                 },
                 ..SelfSubjectAccessReview::default()
             };
-            (verb, api.create(&PostParams::default(), &review).await)
+            (*verb, api.create(&PostParams::default(), &review).await)
         }
     }))
     .await;
@@ -197,18 +234,20 @@ async fn missing_verbs(s: &Shared, fault: &FaultPlan) -> Result<Vec<&'static str
 }
 
 /// The Role that is missing, ready to apply.
-fn role(account: &str, own: &str, target: &str) -> String {
+fn role(account: &str, own: &str, target: &str, verbs: &[&str]) -> String {
+    let what = if verbs.contains(&"delete") { "faults" } else { "watch" };
+    let verbs = verbs.join(", ");
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata: {{name: loadtest-faults-{account}, namespace: {target}}}
+metadata: {{name: loadtest-{what}-{account}, namespace: {target}}}
 rules:
-- {{apiGroups: [\"\"], resources: [pods], verbs: [get, list, watch, delete]}}
+- {{apiGroups: [\"\"], resources: [pods], verbs: [{verbs}]}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {{name: loadtest-faults-{account}, namespace: {target}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: loadtest-faults-{account}}}
+metadata: {{name: loadtest-{what}-{account}, namespace: {target}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: loadtest-{what}-{account}}}
 subjects:
 - {{kind: ServiceAccount, name: {account}, namespace: {own}}}"
     )

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, Phase, StepState};
 
-use super::{Effect, Pass, PodState, World, guard, prepare::planned, run};
+use super::{Effect, Pass, PodState, World, guard, prepare::planned, run, watch};
 use crate::{
     drift,
     names::{Role, RunnerId},
@@ -32,11 +32,12 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
     }
     // A runner that does not answer is ended with its pod, and the others with it.
     let answering = world.facts.load_stopped.as_ref().is_none_or(Vec::is_empty);
+    let watched = watch::close(pass, plan, world);
     // Each step waits for the one before it.
     let over = (decided || !answering || tear_down(pass, plan, world) && count_requests(pass, plan, world))
         && release(pass, world)
         && keep_logs(pass, world)
-        && (decided || judge(pass, plan, world));
+        && (decided || watched && judge(pass, plan, world));
     if over {
         pass.status.phase = Phase::Finished;
         pass.status.finished_at = Some(MicroTime(world.now));

@@ -7,7 +7,7 @@
 //!                 └─ problem ───┴─ stop ─────┘  (with the verdict already decided)
 //! ```
 //!
-//! One file per phase: [`prepare`], [`run`] with [`fault`], [`finish`]. The rule of all of them: whatever
+//! One file per phase: [`prepare`], [`run`] with [`fault`] and [`watch`], [`finish`]. The rule of all of them: whatever
 //! may happen only once is first written into the status as intended; an effect without such a record
 //! can be repeated without harm. What a process has handed out itself is in [`Facts::dispatched`], so that
 //! an intent found without it is known to be that of an earlier process.
@@ -21,6 +21,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod types;
+mod watch;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -63,6 +64,7 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
         Phase::Running => run::run(&mut pass, plan, world),
         Phase::Evaluating | Phase::Finished => {}
     }
+    watch::record(&mut pass, status, plan, world);
     // A run that has just been ended goes on to its clean-up in the same pass.
     match pass.status.phase {
         Phase::Evaluating => finish::evaluate(&mut pass, plan, world),

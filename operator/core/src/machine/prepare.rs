@@ -5,11 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
-    FaultStatus, LoadStatus, LoadTestStatus, Phase, RunnersStatus, ScenarioStatus, StepState,
+    FaultStatus, LoadStatus, LoadTestStatus, Outcome, Phase, RunnersStatus, ScenarioStatus, StepState,
+    WatchedStatus,
 };
 
 use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
-use crate::{duration, fingerprint, k6, names::RunnerId, plan::Plan};
+use crate::{
+    duration, fingerprint, k6,
+    names::RunnerId,
+    plan::{Plan, WatchPlan},
+};
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
 const OVERRUN: Duration = Duration::from_secs(300);
@@ -37,6 +42,15 @@ pub fn accept(pass: &mut Pass, plan: &Plan, world: &World) {
         .collect();
     status.faults =
         plan.faults.iter().map(|f| FaultStatus { name: f.name.clone(), ..FaultStatus::default() }).collect();
+    status.system = plan
+        .watched
+        .iter()
+        .map(|part| WatchedStatus {
+            name: part.name.clone(),
+            outcome: Outcome::NoData,
+            ..WatchedStatus::default()
+        })
+        .collect();
     pass.effect(Effect::Preflight);
 }
 
@@ -122,6 +136,10 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
             pass.fail("FaultAfterLoad", message, world.now);
             return false;
         }
+        if let Some(message) = late_scaling(&pass.status, plan) {
+            pass.fail("ScalingAfterLoad", message, world.now);
+            return false;
+        }
         let vus = pass.status.scenarios.iter().filter_map(|s| s.max_vus).sum();
         pass.status.load.get_or_insert_default().asked_vus = Some(vus);
     }
@@ -146,6 +164,21 @@ fn record(status: &mut LoadTestStatus, name: &str, required: &k6::Requirements) 
 fn late_fault(status: &LoadTestStatus, plan: &Plan) -> Option<String> {
     let length = planned(status);
     plan.faults.iter().find_map(|fault| fault.too_late(length))
+}
+
+/// A scaling that cannot be judged, since the load is over by then.
+fn late_scaling(status: &LoadTestStatus, plan: &Plan) -> Option<String> {
+    let length = planned(status);
+    let scaling = |part: &WatchPlan| part.scaling.as_ref().map(|s| s.within).unwrap_or_default();
+    plan.watched.iter().find(|part| scaling(part) > length).map(|part| {
+        format!(
+            "system {}: scaling may take {}, but the load lasts {}: lengthen the load to that, or lower \
+             scaling.within",
+            part.name,
+            duration::human(scaling(part)),
+            duration::human(length)
+        )
+    })
 }
 
 /// How long the load is planned to last.

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::Phase;
 
-use super::{Effect, Pass, PodState, World, fault, guard};
+use super::{Effect, Pass, PodState, World, fault, guard, watch};
 use crate::{names::RunnerId, plan::Plan};
 
 /// How a runner stands while the load runs.
@@ -26,6 +26,7 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     for index in 0..plan.faults.len() {
         fault::advance(pass, index, plan, world);
     }
+    watch::begin(pass, plan);
 
     if guard::stops(pass, plan, world) {
         return;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, StepState, Verdict};
+use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Outcome, Phase, StepState, Verdict};
 use proptest::prelude::*;
 
 use super::*;
@@ -20,6 +20,7 @@ use crate::{
     pick::Candidate,
     record::{Draft, Evidence},
     steady::Health,
+    system::{Course, PodSeen},
 };
 
 const NOTHING: &str = r#"{
@@ -66,6 +67,20 @@ struct Cluster {
     finalizer_gone: bool,
     stopped_at: Option<Timestamp>,
     record: Option<Arc<Draft>>,
+}
+
+impl Cluster {
+    fn dbmans(&self) -> Vec<PodSeen> {
+        let alive = self.dbmans.iter().filter(|(_, alive)| **alive);
+        alive
+            .map(|(uid, _)| PodSeen {
+                uid: uid.clone(),
+                name: uid.clone(),
+                ready: true,
+                ..PodSeen::default()
+            })
+            .collect()
+    }
 }
 
 use crate::names::RunnerId;
@@ -280,6 +295,22 @@ impl Sim {
                 cluster.stopped_at.get_or_insert(now);
                 facts.load_stopped = Some(Vec::new());
             }
+            Effect::WatchSystem => {
+                let started = self.status.load.as_ref().and_then(|l| l.started_at.as_ref()).unwrap().0;
+                for part in &self.status.system {
+                    let mut course = Course::new(part.clone(), started);
+                    course.all(now, cluster.dbmans());
+                    facts.system.insert(part.name.clone(), course);
+                }
+            }
+            Effect::LookAtSystem => {
+                let started = self.status.load.as_ref().and_then(|l| l.started_at.as_ref()).unwrap().0;
+                for part in &self.status.system {
+                    let course = facts.system.entry(part.name.clone());
+                    let course = course.or_insert_with(|| Course::new(part.clone(), started));
+                    course.close(now, Ok(cluster.dbmans()));
+                }
+            }
             Effect::Teardown { scenario, .. } => {
                 cluster.teardowns += 1;
                 facts.teardown.insert(scenario, Ok(()));
@@ -349,6 +380,12 @@ fn an_undisturbed_run_goes_through_all_phases() {
     assert_eq!(fault.targets[0].uid, sim.cluster.deletes[0]);
     assert!(sim.cluster.pods.is_empty());
     assert!(sim.status.conditions.iter().any(|c| c.type_ == "Complete" && c.status == "True"));
+    let watched = &sim.status.system[0];
+    assert_eq!((watched.name.as_str(), watched.pods), ("target of kill", Some(2)));
+    // The fault explains the pod that went.
+    assert_eq!((watched.happenings.as_slice(), watched.outcome), (&[][..], Outcome::Met));
+    assert_eq!(watched.ready.iter().map(|s| s.pods).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(watched.until, sim.status.load.as_ref().unwrap().ended_at);
     let draft = sim.cluster.record.unwrap();
     assert_eq!((sim.status.verdict, &sim.status.grounds), (draft.judged.verdict, &draft.judged.grounds));
     assert_eq!(sim.status.report.as_deref(), Some("chat-record"));

@@ -16,6 +16,7 @@ use crate::{
     pick::Candidate,
     record::{Draft, Evidence},
     steady::Health,
+    system::Course,
 };
 
 /// What was observed.
@@ -87,6 +88,8 @@ pub struct Facts {
     pub kills: BTreeMap<String, BTreeMap<String, KillResult>>,
     /// By fault: when as many pods as before were ready again.
     pub replaced: BTreeMap<String, Timestamp>,
+    /// What is seen of the system under test, by part.
+    pub system: BTreeMap<String, Course>,
     pub teardown: BTreeMap<String, Result<(), String>>,
     /// The sum of the runners' own request counts; `Some(None)` where k6 could not tell.
     pub k6_requests: Option<Option<i64>>,
@@ -223,6 +226,10 @@ pub enum Effect {
     Watch { queries: Vec<WatchedQuery> },
     /// End the load now, and leave k6 where it can still be asked.
     StopLoad { runners: Vec<RunnerId> },
+    /// Watch the parts of the system under test.
+    WatchSystem,
+    /// Look at them once more, after the load.
+    LookAtSystem,
     /// Run teardown() on the scenario's first runner. Only once, after its intent.
     Teardown { scenario: String, runner: RunnerId },
     /// Sum the runners' own request counts.
@@ -267,6 +274,8 @@ impl Effect {
             Self::AwaitReplacement { fault } => format!("await-replacement/{fault}"),
             Self::Watch { .. } => "watch".to_owned(),
             Self::StopLoad { .. } => "stop-load".to_owned(),
+            Self::WatchSystem => "watch-system".to_owned(),
+            Self::LookAtSystem => "look-at-system".to_owned(),
             Self::Teardown { scenario, .. } => format!("teardown/{scenario}"),
             Self::CountRequests { .. } => "count-requests".to_owned(),
             Self::Release { .. } => "release".to_owned(),

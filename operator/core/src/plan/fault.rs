@@ -112,17 +112,7 @@ impl FaultPlan {
     /// The selector as kubectl's `-l` takes it.
     #[must_use]
     pub fn selector_text(&self) -> String {
-        let labels = self.selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}"));
-        let expressions = self.selector.match_expressions.iter().flatten().map(|e| {
-            let values = || e.values.as_deref().unwrap_or_default().join(",");
-            match e.operator.as_str() {
-                "In" => format!("{} in ({})", e.key, values()),
-                "NotIn" => format!("{} notin ({})", e.key, values()),
-                "DoesNotExist" => format!("!{}", e.key),
-                _ => e.key.clone(),
-            }
-        });
-        labels.chain(expressions).collect::<Vec<_>>().join(",")
+        selector_text(&self.selector)
     }
 
     /// Names of all objectives that tell how the system takes the fault, each once.
@@ -245,6 +235,21 @@ impl FaultLimits {
         names.dedup();
         names
     }
+}
+
+/// A selector as kubectl's `-l` takes it.
+pub(super) fn selector_text(selector: &LabelSelector) -> String {
+    let labels = selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}"));
+    let expressions = selector.match_expressions.iter().flatten().map(|e| {
+        let values = || e.values.as_deref().unwrap_or_default().join(",");
+        match e.operator.as_str() {
+            "In" => format!("{} in ({})", e.key, values()),
+            "NotIn" => format!("{} notin ({})", e.key, values()),
+            "DoesNotExist" => format!("!{}", e.key),
+            _ => e.key.clone(),
+        }
+    });
+    labels.chain(expressions).collect::<Vec<_>>().join(",")
 }
 
 impl PickPlan {

@@ -17,9 +17,11 @@ use crate::{
 
 pub mod fault;
 pub mod objective;
+pub mod watch;
 
 pub use fault::{Action, AlertPlan, BudgetPlan, FaultLimits, FaultPlan, PickPlan, RecoveryPlan, TimeLimit};
 pub use objective::{ObjectiveError, ObjectivePlan};
+pub use watch::{ScalingPlan, WatchPlan};
 
 /// A run as it will be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Plan {
     pub objectives: Vec<ObjectivePlan>,
     pub guardrails: Vec<GuardrailPlan>,
     pub expect: Option<Expectation>,
+    /// The parts of the system under test that are watched.
+    pub watched: Vec<WatchPlan>,
     pub policy: VerdictPolicy,
     pub baseline: Option<BaselinePlan>,
     /// What of the run's fingerprint stands in the spec.
@@ -106,6 +110,7 @@ impl Plan {
             scenarios: spec.scenarios.iter().map(ScenarioPlan::of).collect::<Result<Vec<_>, _>>()?,
             start_timeout: time("runner.startTimeout", &spec.runner.start_timeout)?,
             runner: spec.runner.clone(),
+            watched: watch::parts(&spec.system, &faults, &names.namespace)?,
             faults,
             objectives,
             guardrails: GuardrailPlan::all(&spec.guardrails, &names)?,
