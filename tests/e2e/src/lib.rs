@@ -12,6 +12,7 @@
 //! - `figures`: counts against the servers' own ledger
 //! - `replayed`: judged again from the record, and against earlier runs
 //! - `outage`: what a fault did, against the clock and the ledger
+//! - `watched`: what happens to the system under test in mid-run
 //! - `failover`: the example, shortened
 
 #[cfg(test)]
@@ -38,3 +39,5 @@ mod spec;
 mod together;
 #[cfg(test)]
 mod trust;
+#[cfg(test)]
+mod watched;
