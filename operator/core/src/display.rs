@@ -67,11 +67,20 @@ fn words(objective: &ObjectiveStatus, window: &WindowResult, bound: &Bound) -> S
         WindowKind::Between => "Between",
     };
     let name = &objective.name;
-    let Some(value) = window.value.as_deref().filter(|_| window.outcome != Outcome::NoData) else {
+    let nothing = matches!(window.outcome, Outcome::NoData | Outcome::Unmeasurable);
+    let Some(value) = window.value.as_deref().filter(|_| !nothing) else {
         return format!("{name} {kind} no data");
     };
     if Limit::parse(value).is_none() {
         return format!("{name} {kind} {value}, limit {}", bound.limit());
+    }
+    let untold = match window.outcome {
+        Outcome::Unclear => Some("unclear"),
+        Outcome::TooFew => Some("too few"),
+        _ => None,
+    };
+    if let Some(untold) = untold {
+        return format!("{name} {kind} {value}, limit {}: {untold}", bound.limit());
     }
     let relation = match (bound, window.outcome) {
         (Bound::AtMost(_), Outcome::Missed) => ">",

@@ -20,6 +20,7 @@ pub mod drift;
 pub mod duration;
 pub mod evaluate;
 pub mod fingerprint;
+pub mod fit;
 pub mod guardrail;
 pub mod histogram;
 pub mod judge;

@@ -163,6 +163,15 @@ pub fn scrapes(selector: &str, stretch: Interval) -> String {
     format!("max({} or 0 * {})", counted(length), counted(length + BEFORE_MILLIS))
 }
 
+/// How many scrapes of the selected series there were lately.
+#[must_use]
+pub fn scraped_lately(selector: &str) -> String {
+    format!("max(count_over_time({selector}[{}s]))", LATELY.as_secs())
+}
+
+/// How long lately is: long enough for a scrape a minute.
+pub const LATELY: Duration = Duration::from_secs(120);
+
 /// As far back as Prometheus looks for the value of a series.
 const BEFORE_MILLIS: u128 = 300_000;
 
@@ -252,6 +261,7 @@ mod tests {
             metrics.increase(&selector, Split::Outcome, &two),
             metrics.cumulative(&answered(&selector), Split::Whole, None),
             histogram_quantile(0.95, &metrics.cumulative(&selector, Split::Whole, None)),
+            scraped_lately("requests_total{code=\"200\"}"),
             scrapes("requests_total{code=\"200\"}", one[0]),
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),

@@ -107,13 +107,24 @@ pub fn outstanding(cells: &[Block], allowed: f64) -> (Vec<usize>, f64) {
     (found.map(|(number, _)| number).collect(), usual)
 }
 
-/// True when two cells within ten minutes stood out. Several objectives that show the same moment are one.
+/// True when there were two spikes within ten minutes. Two cells side by side are one, which may lie across their
+/// boundary, and several objectives that show the same moment are one as well.
 #[must_use]
 pub fn unstable<'a>(spikes: impl Iterator<Item = &'a Spike>) -> bool {
-    let mut times: Vec<Timestamp> = spikes.filter_map(|spike| Some(spike.at.as_ref()?.0)).collect();
-    times.sort_unstable();
-    times.dedup();
-    times.windows(2).any(|pair| pair[1].duration_since(pair[0]) <= TOGETHER)
+    let mut cells: Vec<(Timestamp, i64)> =
+        spikes.filter_map(|spike| Some((spike.at.as_ref()?.0, spike.seconds))).collect();
+    cells.sort_unstable();
+    cells.dedup();
+    let mut apart: Vec<(Timestamp, i64)> = Vec::new();
+    for (at, seconds) in cells {
+        let beside = apart
+            .last()
+            .is_some_and(|(last, length)| at.duration_since(*last) <= SignedDuration::from_secs(*length));
+        if !beside {
+            apart.push((at, seconds));
+        }
+    }
+    apart.windows(2).any(|pair| pair[1].0.duration_since(pair[0].0) <= TOGETHER)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -171,7 +182,9 @@ mod tests {
     #[case::none(&[], false)]
     #[case::one(&[5], false)]
     #[case::one_seen_by_two_objectives(&[5, 5], false)]
-    #[case::two(&[5, 10], true)]
+    #[case::one_across_a_boundary(&[5, 10], false)]
+    #[case::three_in_a_row(&[5, 10, 15], true)]
+    #[case::two(&[5, 15], true)]
     #[case::two_in_any_order(&[605, 5], true)]
     #[case::far_apart(&[5, 606], false)]
     fn two_within_ten_minutes(#[case] found: &[i64], #[case] expected: bool) {

@@ -1,6 +1,6 @@
 //! What can be checked before anything starts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::api::{
@@ -9,10 +9,12 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PostParams};
 use loadtest_core::{
-    fingerprint,
+    ask::Answer,
+    fingerprint, fit,
     machine::Problem,
     pick,
     plan::{FaultPlan, ScenarioPlan, WatchPlan},
+    promql,
 };
 
 use loadtest_crds::ScriptConfigMap;
@@ -21,13 +23,14 @@ use super::{Shared, faults, guardrails, system};
 
 /// All checks at once; the problems in the order of the spec.
 pub async fn check(s: Arc<Shared>) {
-    let (scripts, prometheus, faults) = tokio::join!(
+    let (scripts, prometheus, faults, every) = tokio::join!(
         join_all(s.plan.scenarios.iter().filter_map(|scenario| {
             let map = scenario.spec.script.config_map.as_ref()?;
             Some(script(&s, scenario, map))
         })),
         prometheus(&s),
-        targets(&s)
+        targets(&s),
+        scraped_every(&s)
     );
     let mut hashes = BTreeMap::new();
     let mut problems = Vec::new();
@@ -40,6 +43,7 @@ pub async fn check(s: Arc<Shared>) {
     problems.extend(prometheus.into_iter().chain(too_fine(&s)).chain(faults));
     s.tell(move |facts| {
         facts.preflight = Some(problems);
+        facts.scraped_every = every;
         facts.scripts = hashes;
     });
 }
@@ -93,6 +97,20 @@ async fn prometheus(s: &Shared) -> Vec<Problem> {
         return vec![Problem { reason: "PrometheusUnreachable", message }];
     }
     guardrails::check(s, prometheus).await
+}
+
+/// How often the series of the objectives are scraped, where they are there already.
+async fn scraped_every(s: &Shared) -> BTreeMap<String, Duration> {
+    let Some(prometheus) = s.context.prometheus.get(&s.plan.prometheus) else { return BTreeMap::new() };
+    let asked = fit::selectors(&s.plan.objectives).into_iter().map(|selector| async move {
+        match prometheus.query(&promql::scraped_lately(&selector)).await {
+            Ok(Answer::Vector(one)) => {
+                one.first().and_then(|(.., n)| fit::every(*n)).map(|every| (selector, every))
+            }
+            _ => None,
+        }
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// Limits of faults that are finer than k6's figures.

@@ -1,6 +1,6 @@
 use loadtest_crds::{
-    FaultState, FaultStatus, K6Figure, LoadStatus, Objective, Plateau, Ratio, ScenarioStatus, TooFewPolicy,
-    VerdictPolicy,
+    Between, FaultState, FaultStatus, K6Figure, LoadStatus, Objective, Plateau, Ratio, ScenarioStatus, Slope,
+    TooFewPolicy, VerdictPolicy,
 };
 use proptest::prelude::*;
 
@@ -252,6 +252,130 @@ fn a_fault_with_all_its_windows() {
     let judgement = judge(&fake, &objectives, vec![kill(20.0, 24.5)], &["save-success"]);
     insta::assert_yaml_snapshot!(judgement.objectives);
     insta::assert_yaml_snapshot!(judgement.recoveries);
+}
+
+/// A share, its figures and outcome in one window.
+fn share_of(window: &WindowResult) -> (Outcome, Option<i64>, Option<i64>, Option<i64>) {
+    (window.outcome, window.samples, window.bad, window.effective_samples)
+}
+
+#[test]
+fn bad_requests_in_a_burst_are_worth_less_unless_a_fault_explains_them() {
+    // 60 of 1,200 in 3 s, with at most 4% allowed.
+    let (fake, _) = load(outage);
+    let plan = || {
+        let written = k6("http_req_failed", None, "4%", &ALL[..1]);
+        ObjectivePlan { on_too_few: TooFewPolicy::Inconclusive, ..objective("save", written) }
+    };
+    // Of 12 cells of 100 one holds all 60: 12/11 · (55² + 11 · 5²) / (1,200 · 0.05 · 0.95) = 63 times as uneven.
+    let alone = judge(&fake, &[plan()], vec![], &[]);
+    let (outcome, samples, bad, effective) = share_of(result(&alone, "save", WindowKind::Run));
+    assert_eq!((outcome, samples, bad), (Outcome::TooFew, Some(1200), Some(60)));
+    assert!(effective < Some(40), "{effective:?}");
+    // The fault happened, and so did its 60 failures: 5% at least.
+    let explained = judge(&fake, &[plan()], vec![kill(20.0, 24.5)], &["save"]);
+    let run = share_of(result(&explained, "save", WindowKind::Run));
+    assert_eq!(run, (Outcome::Missed, Some(1200), Some(60), Some(1200)));
+}
+
+#[test]
+fn a_share_within_a_time_and_counters_of_the_script() {
+    let (mut fake, _) = load(|second| if second < 3.0 { Some((0.4, true)) } else { GOOD });
+    let labels = [("testid", "4f1c"), ("runner", "chat-0")];
+    // 5 orders a second.
+    fake.add("k6_orders_total", &labels, (1..=60).map(|s| (at(f64::from(s)), f64::from(s * 5))));
+    let counter = |name: &str, rate: bool, at_least: &str, windows: &[WindowKind]| {
+        let figure = K6Figure {
+            metric: name.to_owned(),
+            rate: rate.then_some(true),
+            count: (!rate).then_some(true),
+            ..K6Figure::default()
+        };
+        let windows = windows.to_vec();
+        Objective { k6: Some(figure), at_least: Some(at_least.into()), windows, ..Objective::default() }
+    };
+    let mut under = k6("http_req_duration", None, "", &ALL[..1]);
+    under.k6.as_mut().unwrap().under = Some("300ms".into());
+    (under.at_most, under.at_least) = (None, Some("90%".into()));
+    let mut between = counter("orders", false, "50", &[]);
+    between.between = Some(Between { from: "10s".into(), to: "20s".into() });
+    let objectives = [
+        objective("under", under),
+        objective("orders", counter("orders", false, "300", &ALL[..1])),
+        objective("order-rate", counter("orders", true, "4.9", &ALL[1..2])),
+        objective("between", between),
+        objective("never", counter("refunds", false, "0", &ALL[..1])),
+    ];
+    let judgement = judge(&fake, &objectives, vec![], &[]);
+    // 60 of 1,200 took 400 ms.
+    let under = result(&judgement, "under", WindowKind::Run);
+    assert_eq!((under.outcome, under.value.as_deref(), under.bad), (Outcome::Met, Some("95%"), Some(60)));
+    let value = |name: &str, kind: WindowKind| {
+        let result = result(&judgement, name, kind);
+        (result.outcome, result.value.as_deref(), result.samples)
+    };
+    assert_eq!(value("orders", WindowKind::Run), (Outcome::Met, Some("300"), Some(300)));
+    // From one push after the start on: 59 s.
+    assert_eq!(value("order-rate", WindowKind::Steady), (Outcome::Met, Some("5"), Some(295)));
+    assert_eq!(value("between", WindowKind::Between), (Outcome::Met, Some("50"), Some(50)));
+    assert_eq!(value("never", WindowKind::Run), (Outcome::NoData, None, None));
+}
+
+#[test]
+fn templates_and_slopes() {
+    let (mut fake, _) = load(|_| GOOD);
+    // Grows by a byte a second; scraped each second, or every 5 s.
+    fake.add("rss", &[("pod", "a")], (-60..70).map(|s| (at(f64::from(s)), 1000.0 + f64::from(s))));
+    fake.add("slow", &[("pod", "a")], (-12..14).map(|s| (at(f64::from(s * 5)), f64::from(s * 5))));
+    let query = |text: &str, windows: &[WindowKind]| Objective {
+        query: Some(text.to_owned()),
+        at_most: Some("100".into()),
+        windows: windows.to_vec(),
+        ..Objective::default()
+    };
+    let slope = |text: &str| Objective {
+        slope: Some(Slope { query: text.to_owned(), per: "1m".into() }),
+        at_most: Some("100".into()),
+        ..Objective::default()
+    };
+    let objectives = [
+        objective("scrapes", query("max(count_over_time(rss[{{window}}]))", &[WindowKind::Fault])),
+        objective("coarse", query("max(count_over_time(slow[{{window}}]))", &[WindowKind::Fault])),
+        objective("plain-coarse", query("max(slow)", &[WindowKind::Fault])),
+        objective("growth", slope("max(rss)")),
+        objective("coarse-growth", slope("max(slow)")),
+    ];
+    let judgement = judge(&fake, &objectives, vec![kill(20.0, 30.0)], &[]);
+    let value = |name: &str, kind: WindowKind| {
+        let result = result(&judgement, name, kind);
+        (result.outcome, result.value.as_deref())
+    };
+    let scrapes = result(&judgement, "scrapes", WindowKind::Fault);
+    assert_eq!((scrapes.outcome, scrapes.value.as_deref()), (Outcome::Met, Some("10")));
+    assert_eq!(scrapes.query.as_deref(), Some("max(count_over_time(rss[10s]))"));
+    // Two scrapes in 10 s: at 25 and 30.
+    assert_eq!(value("coarse", WindowKind::Fault), (Outcome::Unmeasurable, None));
+    let plain = result(&judgement, "plain-coarse", WindowKind::Fault).message.as_deref().unwrap();
+    assert!(plain.starts_with("this window holds 2 of the 4 scrapes of slow"), "{plain}");
+    assert_eq!(value("growth", WindowKind::Run), (Outcome::Met, Some("60")));
+    assert_eq!(value("coarse-growth", WindowKind::Run), (Outcome::Met, Some("60")));
+    assert_eq!(result(&judgement, "coarse-growth", WindowKind::Run).samples, Some(13));
+}
+
+#[test]
+fn a_spike_of_steady_load_is_found_where_it_was() {
+    // The cell from 30 s on: 40 of its 100 requests are slow, all pushed within it.
+    let (fake, _) = load(|second| if (31.0..33.0).contains(&second) { Some((0.4, true)) } else { GOOD });
+    let judgement = judge(&fake, &[p95(&ALL[..2]), success(&ALL[..1])], vec![], &[]);
+    let spikes = &judgement.objectives[0].spikes;
+    assert_eq!(spikes.len(), 1, "{spikes:?}");
+    let second = spikes[0].at.as_ref().unwrap().0.as_millisecond() as f64 / 1000.0 - at(0.0);
+    assert!((29.9..=30.0).contains(&second), "{second}");
+    assert_eq!((spikes[0].samples, spikes[0].usual.as_str()), (100, "0%"));
+    assert!(judgement.objectives[1].spikes.is_empty(), "no request failed");
+    // In a fault it is none.
+    let judgement = judge(&fake, &[p95(&ALL[..2])], vec![kill(30.5, 35.5)], &["save-p95"]);
+    assert!(judgement.objectives[0].spikes.is_empty());
 }
 
 #[test]

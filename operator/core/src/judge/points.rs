@@ -87,14 +87,15 @@ pub fn slope(
         Ok(points) => points,
         Err(finding) => return finding,
     };
-    let every = scrapes.map_or(1.0, |n| (points.len() as f64 / n.max(1.0)).floor().max(1.0)) as usize;
-    let points: Vec<Point> = points.into_iter().step_by(every).collect();
-    let all = points.len();
+    let scrapes = scrapes.map_or(points.len() as f64, |n| n.min(points.len() as f64));
+    let all = scrapes as usize;
     if all < MIN_POINTS {
         return Finding::unmeasurable(format!(
             "this window holds {all} of the {MIN_POINTS} points needed for a slope: judge a longer window"
         ));
     }
+    let every = (points.len() as f64 / scrapes).round().max(1.0) as usize;
+    let points: Vec<Point> = points.into_iter().step_by(every).collect();
     let Some(slope) = theil_sen(&points) else {
         return Finding::no_data("the points of the query lie at one moment");
     };

@@ -11,7 +11,7 @@ use loadtest_crds::{
 
 use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
 use crate::{
-    duration, fingerprint, k6,
+    duration, fingerprint, fit, k6,
     names::RunnerId,
     plan::{Plan, WatchPlan},
 };
@@ -138,6 +138,11 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         }
         if let Some(message) = late_scaling(&pass.status, plan) {
             pass.fail("ScalingAfterLoad", message, world.now);
+            return false;
+        }
+        let every = &world.facts.scraped_every;
+        if let Some(message) = fit::too_short(&plan.objectives, &pass.status, planned(&pass.status), every) {
+            pass.fail("WindowTooShort", message, world.now);
             return false;
         }
         let vus = pass.status.scenarios.iter().filter_map(|s| s.max_vus).sum();

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -68,6 +69,9 @@ pub struct Facts {
     /// Keys of the effects handed out by this process.
     pub dispatched: BTreeSet<String>,
     pub preflight: Option<Vec<Problem>>,
+    /// How long it takes from one scrape to the next, by selector of the objectives, known with the preflight; for
+    /// series that are there already.
+    pub scraped_every: BTreeMap<String, Duration>,
     /// Hashes of the scripts in ConfigMaps, by scenario, known with the preflight.
     pub scripts: BTreeMap<String, String>,
     pub created: Option<Result<(), String>>,
