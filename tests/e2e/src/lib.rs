@@ -18,6 +18,8 @@
 #[cfg(test)]
 mod ended;
 #[cfg(test)]
+mod exact;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod figures;

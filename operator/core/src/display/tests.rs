@@ -50,7 +50,7 @@ fn status(results: &[(&str, WindowKind, Outcome, Option<&str>)]) -> LoadTestStat
     LoadTestStatus { objectives, ..LoadTestStatus::default() }
 }
 
-use Outcome::{Met, Missed, NoData, Warn};
+use Outcome::{Met, Missed, NoData, TooFew, Unclear, Warn};
 use WindowKind::{Fault, Recovery, Run};
 
 #[rstest]
@@ -75,6 +75,8 @@ use WindowKind::{Fault, Recovery, Run};
     &[("save-p95", Run, Missed, Some("900ms")), ("save-p95", Fault, Missed, Some("over 5% failed"))],
     "save-p95 Fault over 5% failed, limit 300ms"
 )]
+#[case::unclear(&[("saved", Run, Unclear, Some("99.95%"))], "saved Run 99.95%, limit 99.9%: unclear")]
+#[case::too_few(&[("saved", Run, TooFew, Some("100%"))], "saved Run 100%, limit 99.9%: too few")]
 #[case::no_data(&[("save-p95", Run, NoData, None), ("saved", Run, Met, Some("100%"))], "save-p95 Run no data")]
 #[case::an_empty_window_is_not_the_worst(
     &[("save-p95", Recovery, Met, None), ("saved", Run, Met, Some("100%"))],
