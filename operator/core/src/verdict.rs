@@ -192,13 +192,14 @@ pub fn decide(
     of_figures(facts, &mut grounds);
     of_load(status, facts, &mut grounds);
     faults::of_faults(status, &mut grounds);
+    // Before the misses that are no evidence because of it.
+    load::of_shortfalls(status, figures_whole, &mut grounds);
     of_objectives(policy, plans, status, doubt, facts, &mut grounds);
     faults::of_recoveries(status, doubt, &mut grounds);
     faults::of_budgets(status, doubt, &mut grounds);
     spikes::of_spikes(status, &mut grounds);
     system::of_system(status, &mut grounds);
     change::of_change(status, facts, &mut grounds);
-    load::of_shortfalls(status, figures_whole, &mut grounds);
     guardrails::of_guardrails(guardrails, status, &mut grounds);
     guardrails::of_thresholds(status, &mut grounds);
     if plans.is_empty() && status.objectives.is_empty() {

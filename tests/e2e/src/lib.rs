@@ -8,6 +8,7 @@
 //! - `together`: several runs, users who edit, several operators
 //! - `restarted`: an operator that dies at the worst moments; each fault happens once
 //! - `trust`: the same healthy test again and again, and a Prometheus that is away
+//! - `guardrails`: what ends a load, and what it lacked; thresholds of scripts
 //! - `power`: rights that are not there
 //! - `figures`: counts against the servers' own ledger
 //! - `replayed`: judged again from the record, and against earlier runs
@@ -23,6 +24,8 @@ mod exact;
 mod failover;
 #[cfg(test)]
 mod figures;
+#[cfg(test)]
+mod guardrails;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]

@@ -1,0 +1,161 @@
+//! What ends a load while it runs, and whether the load was what was asked for.
+
+use std::time::Duration;
+
+use loadtest_crds::{FaultState, GuardrailStatus, LoadTestStatus, Outcome, ShortfallCause, Verdict};
+use serde_json::json;
+use test_support::{
+    runs::{expect, fault, objective},
+    stage::Setup,
+};
+
+use crate::spec::{READER, load, load_with_fault, with};
+
+fn guardrail<'a>(status: &'a LoadTestStatus, name: &str) -> &'a GuardrailStatus {
+    let found = status.guardrails.iter().find(|guardrail| guardrail.name == name);
+    found.unwrap_or_else(|| panic!("no guardrail {name}: {:#?}", status.guardrails))
+}
+
+/// The load is there for 60 s; its own virtual users are too many as soon as they are known.
+#[tokio::test]
+async fn a_breach_stops_the_load() {
+    Setup::new("breach")
+        .room(2)
+        .play(async |stage| {
+            stage.deploy_victims("victim", 2).await;
+            let script = format!("{READER}\nexport function teardown() {{ console.log('cleaned up'); }}");
+            let crowd = json!({
+                "name": "crowd", "query": "sum(k6_vus{testid=\"{{run}}\"})", "atMost": "0", "for": "3s"
+            });
+            let patch = json!({"guardrails": [crowd]});
+            let mut spec = with(load_with_fault(stage, "60s", "40s"), patch);
+            spec["scenarios"][0]["script"]["inline"] = json!(script);
+            let run = stage.run("breach", spec).await;
+            let status = run.finished().await;
+            let query = format!("sum(k6_vus{{testid=\"{}\"}})", run.uid);
+            expect(
+                &status,
+                Verdict::Fail,
+                "GuardrailBreached",
+                &["guardrail crowd", "limit 0", "since", &query],
+            );
+
+            let crowd = guardrail(&status, "crowd");
+            assert_eq!((crowd.outcome, crowd.worst.as_deref()), (Outcome::Missed, Some("4")), "{crowd:?}");
+            let load = status.load.clone().unwrap_or_default();
+            let (Some(since), Some(ended)) = (&crowd.breached_at, &load.ended_at) else {
+                panic!("{status:?}")
+            };
+            let stopped = ended.0.as_millisecond() - since.0.as_millisecond() - 3000;
+            assert!(stopped <= 2000, "stopped {stopped} ms after it was a breach");
+            // What there was is judged, and the users' data is cleaned up.
+            assert!(load.requests > Some(0) && load.k6_requests <= load.requests, "{load:?}");
+            assert_eq!(objective(&status, "few-failures").outcome, Outcome::Met);
+            assert_eq!(fault(&status, "kill").state, FaultState::NotInjected);
+            assert!(run.log("a-0").await.contains("cleaned up"));
+            let runners = status.runners.unwrap_or_default();
+            assert_eq!((runners.lost, runners.starved.len()), (0, 0), "{runners:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn guardrails_that_warn_and_one_without_data() {
+    Setup::new("warned")
+        .room(2)
+        .play(async |stage| {
+            let guardrails = json!([
+                {"name": "high", "query": "vector(60)", "atMost": "100", "warnAbove": "50", "for": "2s"},
+                {"name": "fine", "query": "vector(40)", "atMost": "100", "warnAbove": "50", "for": "2s"},
+                {"name": "nothing", "query": "max(no_such_metric)", "atMost": "1", "for": "2s", "onNoData": "Ignore"},
+            ]);
+            let spec = with(load(READER, "8s"), json!({"guardrails": guardrails}));
+            let run = stage.run("warned", spec).await;
+            let status = run.finished().await;
+            expect(&status, Verdict::Warn, "GuardrailWarned", &["guardrail high", "60", "warning from 50 on"]);
+            assert_eq!(guardrail(&status, "fine").outcome, Outcome::Met);
+            assert!(guardrail(&status, "fine").samples >= Some(5), "{:?}", status.guardrails);
+            assert_eq!(guardrail(&status, "nothing").outcome, Outcome::NoData);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_guardrail_that_cannot_be_asked() {
+    Setup::new("unasked")
+        .play(async |stage| {
+            let query = r#"label_replace(vector(1), "a", "1", "", "") or label_replace(vector(2), "a", "2", "", "")"#;
+            let several = json!({"name": "several", "query": query, "atMost": "1"});
+            let spec = with(load(READER, "8s"), json!({"guardrails": [several]}));
+            let run = stage.run("unasked", spec).await;
+            let status = run.finished().await;
+            expect(&status, Verdict::Error, "GuardrailInvalid", &["guardrail several", "2 series", "max("]);
+        })
+        .await;
+}
+
+/// The target is as quick as ever: what is missing, and slow, is the runner's doing.
+#[tokio::test]
+async fn a_starved_generator_is_inconclusive() {
+    Setup::new("starved")
+        .room(2)
+        .limit(Duration::from_secs(400))
+        .play(async |stage| {
+            let script = "
+                import http from 'k6/http';
+                export const options = { scenarios: { steady: {
+                  executor: 'constant-arrival-rate', rate: 100, duration: '20s', preAllocatedVUs: 10, maxVUs: 10 } } };
+                export default function () { http.get('http://prometheus.monitoring:9090/-/ready'); }";
+            let spec = json!({
+                "scenarios": [{"name": "a", "script": {"inline": script}}],
+                "runner": {"limits": {"cpu": "20m"}, "startTimeout": "3m"},
+                "objectives": [
+                    {"name": "p95", "k6": {"metric": "http_req_duration", "percentile": 95}, "atMost": "20ms", "key": true}
+                ],
+            });
+            let run = stage.run("starved", spec).await;
+            let status = run.finished().await;
+            expect(&status, Verdict::Inconclusive, "LoadNotDelivered", &["short of CPU"]);
+            let load = status.load.clone().unwrap_or_default();
+            assert!(load.shortfalls.iter().all(|s| s.cause == ShortfallCause::Generator), "{load:?}");
+            assert_eq!(load.asked_iterations, Some(2000));
+            assert_eq!(status.runners.unwrap_or_default().starved.len(), 1);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn thresholds_of_a_script_count() {
+    Setup::new("threshold")
+        .room(2)
+        .play(async |stage| {
+            let script = "
+                import http from 'k6/http';
+                import { check, sleep } from 'k6';
+                export const options = { thresholds: {
+                  'http_req_failed{name:Nowhere}': ['rate<0.01'],
+                  'http_req_failed{name:Ready}': ['rate<0.01'],
+                  checks: ['rate>0.9'],
+                  http_req_duration: ['avg<2000'],
+                } };
+                export default function () {
+                  const ready = http.get('http://prometheus.monitoring:9090/-/ready', { tags: { name: 'Ready' } });
+                  check(ready, { 'is ready': (r) => r.status === 200 });
+                  http.get('http://prometheus.monitoring:9090/nowhere', { tags: { name: 'Nowhere' } });
+                  sleep(0.2);
+                }";
+            let mut spec = load(script, "8s");
+            spec["objectives"] = json!([]);
+            let run = stage.run("threshold", spec).await;
+            let status = run.finished().await;
+            let missed = "threshold: http_req_failed{name:Nowhere} rate<0.01";
+            expect(&status, Verdict::Fail, "KeyObjectiveMissed", &[missed, "100%"]);
+            assert_eq!(objective(&status, missed).outcome, Outcome::Missed);
+            assert_eq!(objective(&status, "threshold: http_req_failed{name:Ready} rate<0.01").outcome, Outcome::Met);
+            let checks = objective(&status, "threshold: checks rate>0.9");
+            assert_eq!((checks.outcome, checks.windows[0].samples), (Outcome::Met, Some(2)), "{checks:?}");
+            let named = "not judged: threshold: http_req_duration avg<2000";
+            assert!(status.grounds.iter().any(|ground| ground.starts_with(named)), "{:?}", status.grounds);
+        })
+        .await;
+}
