@@ -84,7 +84,8 @@ async fn guardrails_that_warn_and_one_without_data() {
 async fn a_guardrail_that_cannot_be_asked() {
     Setup::new("unasked")
         .play(async |stage| {
-            let query = r#"label_replace(vector(1), "a", "1", "", "") or label_replace(vector(2), "a", "2", "", "")"#;
+            let query =
+                r#"label_replace(vector(1), "a", "1", "", "") or label_replace(vector(2), "a", "2", "", "")"#;
             let several = json!({"name": "several", "query": query, "atMost": "1"});
             let spec = with(load(READER, "8s"), json!({"guardrails": [several]}));
             let run = stage.run("unasked", spec).await;
