@@ -18,6 +18,7 @@ use crate::{
     validation = Rule::new("has(self.query) != has(self.set)").message("write exactly one of query and set, as in set: Postgres"),
     validation = Rule::new("!has(self.query) || [has(self.atMost), has(self.atLeast), has(self.dropAtMost)].filter(x, x).size() == 1").message("write exactly one of atMost, atLeast or dropAtMost: the critical limit"),
     validation = Rule::new("!has(self.set) || !(has(self.atMost) || has(self.atLeast) || has(self.dropAtMost) || has(self.warnAbove) || has(self.warnBelow))").message("a set brings its limits with it: to change one, write a guardrail with its name, a query and a limit beside the set"),
+    validation = Rule::new("!has(self.selector) || has(self.set)").message("selector goes with a set: write it into the query"),
     validation = Rule::new("!has(self.warnAbove) || has(self.atMost) || has(self.dropAtMost)").message("warnAbove goes with atMost: with atLeast write warnBelow"),
     validation = Rule::new("!has(self.warnBelow) || has(self.atLeast)").message("warnBelow goes with atLeast: with atMost write warnAbove")
 )]

@@ -30,6 +30,7 @@ pub fn all() -> Vec<Case> {
         targets(),
         figures(),
         limits(),
+        guardrails(),
     ]
     .into_iter()
     .flatten()
@@ -340,6 +341,35 @@ fn figures() -> Vec<Case> {
             objective("{query: up, atMost: '1', windows: [Ramp]}"),
             "supported values: \"Run\", \"Steady\", \"Fault\", \"Recovery\"",
         ),
+    ]
+}
+
+fn guardrails() -> Vec<Case> {
+    let guarded = |fields: &str| spec(&format!("guardrails: [{{name: tried, {fields}}}]"));
+    vec![
+        accepts(guarded(
+            "query: up, atMost: 50%, warnAbove: 20%, for: 30s, suspendDuring: [Fault, Recovery]",
+        )),
+        accepts(guarded("query: up, atLeast: '1', warnBelow: '2', onNoData: Stop")),
+        accepts(guarded("query: up, dropAtMost: 50%, warnAbove: 30%")),
+        accepts(guarded("set: Postgres, selector: 'namespace=\"chat\"', for: 1m")),
+        rejects(guarded("atMost: 50%"), "exactly one of query and set"),
+        rejects(guarded("query: up, set: Node, atMost: 50%"), "exactly one of query and set"),
+        rejects(guarded("query: up"), "exactly one of atMost, atLeast or dropAtMost"),
+        rejects(
+            guarded("query: up, atMost: '1', dropAtMost: 50%"),
+            "exactly one of atMost, atLeast or dropAtMost",
+        ),
+        rejects(guarded("query: up, dropAtMost: '5'"), "write a share from 0% to 100%"),
+        rejects(guarded("query: up, atMost: '1', warnBelow: '2'"), "with atMost write warnAbove"),
+        rejects(guarded("query: up, atLeast: '1', warnAbove: '2'"), "with atLeast write warnBelow"),
+        rejects(guarded("set: Node, atMost: 50%"), "a set brings its limits with it"),
+        rejects(guarded("query: up, atMost: '1', selector: a"), "selector goes with a set"),
+        rejects(
+            guarded("query: up, atMost: '1', suspendDuring: [Steady]"),
+            "suspended during Fault or Recovery",
+        ),
+        rejects(guarded("set: Mysql"), "Unsupported value"),
     ]
 }
 

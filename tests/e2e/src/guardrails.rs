@@ -95,6 +95,26 @@ async fn a_guardrail_that_cannot_be_asked() {
         .await;
 }
 
+#[tokio::test]
+async fn less_load_than_expected() {
+    Setup::new("less")
+        .room(2)
+        .play(async |stage| {
+            let expected = json!({"minRequests": 1_000_000, "minRate": 1});
+            let run = stage.run("less", with(load(READER, "8s"), json!({"expect": expected}))).await;
+            let status = run.finished().await;
+            expect(&status, Verdict::Inconclusive, "LoadNotDelivered", &["expect.minRequests is 1,000,000"]);
+            let load = status.load.unwrap_or_default();
+            assert_eq!(
+                (load.shortfalls.len(), load.shortfalls[0].cause),
+                (1, ShortfallCause::Unknown),
+                "{load:?}"
+            );
+            assert_eq!((load.asked_vus, load.delivered_vus), (Some(4), Some(4)));
+        })
+        .await;
+}
+
 /// The target is as quick as ever: what is missing, and slow, is the runner's doing.
 #[tokio::test]
 async fn a_starved_generator_is_inconclusive() {
@@ -110,6 +130,7 @@ async fn a_starved_generator_is_inconclusive() {
             let spec = json!({
                 "scenarios": [{"name": "a", "script": {"inline": script}}],
                 "runner": {"limits": {"cpu": "20m"}, "startTimeout": "3m"},
+                "verdict": {"onTooFew": "Judge"},
                 "objectives": [
                     {"name": "p95", "k6": {"metric": "http_req_duration", "percentile": 95}, "atMost": "20ms", "key": true}
                 ],

@@ -35,6 +35,10 @@ fn status(thresholds: Vec<ScriptThreshold>) -> LoadTestStatus {
 #[case("http_req_failed{name:SendMessage}", "rate<=0.001", "at most 0.1%")]
 #[case("http_req_failed", "rate==0", "at most 0%")]
 #[case("http_req_failed", "rate<0.07", "at most 7%")]
+#[case("messages_sent", "count>100000", "at least 100001")]
+#[case("http_reqs{name:SendMessage}", "count<10", "at most 9")]
+#[case("http_reqs", "rate>50", "at least 50")]
+#[case("mine", "rate>50", "at least 50")]
 fn judged_over_all_runners(#[case] metric: &str, #[case] expression: &str, #[case] bound: &str) {
     let status = status(vec![threshold(metric, expression)]);
     let found = objectives(&status);
