@@ -42,7 +42,7 @@ async fn figures_are_those_of_k6s_own_summary() {
         .room(2)
         .play(async |stage| {
             let percentile = |name: &str, metric: &str, p: f64| {
-                json!({"name": name, "k6": {"metric": metric, "percentile": p}, "atMost": "5s"})
+                json!({"name": name, "k6": {"metric": metric, "percentile": p}, "atMost": "5000ms"})
             };
             let of_counter = |name: &str, figure: &str| {
                 json!({"name": name, "k6": {"metric": "turns", figure: true}, "atLeast": "1"})
