@@ -615,9 +615,9 @@ pub struct WatchedStatus {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = without_defaults)]
 pub struct WatchGap {
-    /// Its beginning.
+    /// When it began.
     pub from: Option<MicroTime>,
-    /// Its end.
+    /// When it ended.
     pub to: Option<MicroTime>,
     /// Pods came or went in it, so restarts of those that went were not seen.
     pub pods_changed: bool,

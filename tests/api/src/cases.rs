@@ -1,5 +1,7 @@
 //! What is accepted and what is refused, one line per case.
 
+mod judging;
+
 use serde_json::Value;
 
 use crate::server::{fault, merged, objective, runner, scenario, spec, target, yaml};
@@ -31,6 +33,7 @@ pub fn all() -> Vec<Case> {
         figures(),
         limits(),
         guardrails(),
+        judging::all(),
     ]
     .into_iter()
     .flatten()
@@ -291,14 +294,14 @@ fn figures() -> Vec<Case> {
         accepts(objective("{k6: {metric: my_trend, percentile: 99.9}, atMost: 1.5s}")),
         accepts(objective("{ratio: {good: 'a{status=\"ok\"}', total: a}, atLeast: 99.9%}")),
         accepts(objective("{query: 'max(up)', atLeast: 10k}")),
-        rejects(objective("{atMost: 1%}"), "write exactly one of k6, ratio or query"),
+        rejects(objective("{atMost: 1%}"), "write exactly one of k6, ratio, query or slope"),
         rejects(
             objective("{query: up, k6: {metric: http_req_failed}, atMost: 1%}"),
-            "write exactly one of k6, ratio or query",
+            "write exactly one of k6, ratio, query or slope",
         ),
         rejects(
             objective("{k6: {metric: http_req_duration}, atMost: 300ms}"),
-            "say which percentile of the metric",
+            "say which figure of the metric",
         ),
         rejects(objective("{k6: {metric: checks}, atLeast: 99%}"), "count with two Counters"),
         rejects(
@@ -339,7 +342,7 @@ fn figures() -> Vec<Case> {
         rejects(objective("{query: up, atMost: '1', windows: [Run, Run]}"), "Duplicate value"),
         rejects(
             objective("{query: up, atMost: '1', windows: [Ramp]}"),
-            "supported values: \"Run\", \"Steady\", \"Fault\", \"Recovery\"",
+            "supported values: \"Run\", \"Steady\", \"Fault\", \"Recovery\", \"Between\"",
         ),
     ]
 }

@@ -21,6 +21,10 @@ fn changes() -> Value {
         "prometheus": "other",
         "faults": [],
         "objectives": [{"name": "success", "k6": {"metric": "http_req_failed"}, "atMost": "2%"}],
+        "guardrails": [{"name": "node", "set": "Node"}],
+        "system": [{"name": "dbman", "selector": {"matchLabels": {"app": "dbman"}}}],
+        "expect": {"minRequests": 1},
+        "baseline": {"runs": 6},
         "verdict": {"maxMisses": 2}
     })
 }

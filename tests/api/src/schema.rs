@@ -57,7 +57,9 @@ async fn what_is_left_out_gets_its_default() {
         "runner": runner,
         "faults": [],
         "objectives": [],
-        "verdict": {"onNoData": "Inconclusive", "maxMisses": 1}
+        "guardrails": [],
+        "system": [],
+        "verdict": {"onNoData": "Inconclusive", "onTooFew": "Inconclusive", "maxMisses": 1}
     });
     assert_eq!(stored.data["spec"], expected);
 }
@@ -72,7 +74,10 @@ async fn defaults_reach_into_what_is_given() {
     );
     let stored = server.try_spec(&merged(spec("{}"), given)).await.unwrap().data["spec"].take();
     assert_eq!(stored["runner"]["startTimeout"], "2m");
-    assert_eq!(stored["verdict"], json!({"maxMisses": 0, "onNoData": "Inconclusive"}));
+    assert_eq!(
+        stored["verdict"],
+        json!({"maxMisses": 0, "onNoData": "Inconclusive", "onTooFew": "Inconclusive"})
+    );
     assert_eq!(stored["faults"][0]["target"]["pick"], json!({"count": 1}));
     assert_eq!(stored["faults"][0]["target"]["allowNoReady"], false);
     assert_eq!(stored["faults"][0]["podKill"], json!({"gracePeriodSeconds": 0}));
