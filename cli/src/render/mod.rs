@@ -1,6 +1,6 @@
 //! What the plugin prints, as pure functions of a LoadTest, a width and a time.
 //!
-//! - [`status`]: everything about one run, put together from [`objectives`], [`faults`] and [`load`]
+//! - [`status`]: everything about one run, put together from [`objectives`], [`faults`], [`system`] and [`load`]
 //! - [`progress`]: one run while it goes on, as a block or a line
 //! - [`judged`]: what another judgement of a run changed
 //! - [`list`]: many runs, a line each
@@ -14,6 +14,7 @@ pub mod objectives;
 pub mod paint;
 pub mod progress;
 pub mod status;
+pub mod system;
 pub mod table;
 pub mod text;
 

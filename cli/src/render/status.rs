@@ -5,7 +5,7 @@ use loadtest_crds::{LoadTest, Phase};
 
 use super::paint::Tone;
 use super::progress::standing::Standing;
-use super::{Page, created_at, faults, heading, load, namespace_of, objectives, phase_of, text};
+use super::{Page, created_at, faults, heading, load, namespace_of, objectives, phase_of, system, text};
 
 /// A run that no operator took up within this time tells so.
 pub const UNCLAIMED_AFTER_MS: i64 = 10_000;
@@ -15,6 +15,7 @@ pub fn render(test: &LoadTest, now: Timestamp, page: Page) -> String {
     let mut out = header(test, now, page);
     section(&mut out, "OBJECTIVES", &objectives::render(test, page), page);
     section(&mut out, "FAULTS", &faults::render(test, page), page);
+    section(&mut out, "SYSTEM", &system::render(test, page), page);
     section(&mut out, "LOAD", &load::render(test, now, page), page);
     section(&mut out, "GROUNDS", &grounds(test, page), page);
     out

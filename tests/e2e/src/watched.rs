@@ -51,7 +51,7 @@ async fn patch(stage: &Stage, patch: Value) {
     api.patch("victim", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
 }
 
-/// A pod `app: victim` whose container ends by itself after so many seconds, and is started again.
+/// A pod `app: victim` whose container ends by itself once, after so many seconds, and is started again.
 fn falling_pod(stage: &Stage, seconds: u32) {
     let pod = json!({
         "apiVersion": "v1",
@@ -64,10 +64,14 @@ fn falling_pod(stage: &Stage, seconds: u32) {
             "containers": [{
                 "name": "main",
                 "image": "docker.io/library/redis:7",
-                "command": ["sh", "-c", format!("sleep {seconds}; exit 3")],
+                "command": ["sh", "-c", format!(
+                    "[ -e /mark/fell ] && exec sleep 600; sleep {seconds}; touch /mark/fell; exit 3"
+                )],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}},
+                "volumeMounts": [{"name": "mark", "mountPath": "/mark"}],
             }],
+            "volumes": [{"name": "mark", "emptyDir": {}}],
         },
     });
     apply(&pod.to_string());

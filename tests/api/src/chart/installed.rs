@@ -25,7 +25,7 @@ pub struct Installed {
     pub more_runs: String,
     /// Where `killer` may kill.
     pub target: String,
-    /// None of the operator's business.
+    /// None of the operator's business; `killer` may watch its pods.
     pub outside: String,
 }
 
@@ -58,11 +58,12 @@ impl Installed {
     pub fn upgrade(&self, more: &[&str]) -> Output {
         let values = format!(
             "{{namespaces: [{runs}, {more_runs}], replicas: 0, faultAccounts: [\
-             {{namespace: {runs}, name: killer, targets: [{target}]}}, \
+             {{namespace: {runs}, name: killer, targets: [{target}], watches: [{outside}]}}, \
              {{namespace: {runs}, name: ready-made, create: false}}]}}",
             runs = self.runs,
             more_runs = self.more_runs,
             target = self.target,
+            outside = self.outside,
         );
         let values: serde_json::Value = serde_saphyr::from_str(&values).unwrap();
         let values: Vec<_> = values
