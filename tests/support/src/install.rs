@@ -101,8 +101,7 @@ pub async fn operator(stage: &Stage, failpoint: Option<&'static str>) -> Launch 
 fn values(stage: &Stage, prometheus: &str) -> Value {
     let (runs, targets) = (&stage.namespace, &stage.targets);
     let write = "http://prometheus.monitoring:9090/api/v1/write";
-    let door = stage.door_address().map_or_else(|| NOWHERE.to_owned(), |address| format!("http://{address}"));
-    json!({
+    let mut values = json!({
         "namespaces": [runs],
         "createNamespaces": false,
         "userRoles": {"create": false},
@@ -115,10 +114,15 @@ fn values(stage: &Stage, prometheus: &str) -> Value {
         "prometheus": {
             "default": {"queryURL": prometheus, "remoteWriteURL": write, "pushInterval": "1s"},
             REFUSED: {"queryURL": NOWHERE, "remoteWriteURL": write},
-            DOOR: {"queryURL": door, "remoteWriteURL": format!("{door}/api/v1/write"), "pushInterval": "1s"},
             UNWRITABLE: {"queryURL": prometheus, "remoteWriteURL": format!("{NOWHERE}/api/v1/write")},
         },
-    })
+    });
+    if let Some(address) = stage.door_address() {
+        let door = format!("http://{address}");
+        values["prometheus"][DOOR] =
+            json!({"queryURL": door, "remoteWriteURL": format!("{door}/api/v1/write"), "pushInterval": "1s"});
+    }
+    values
 }
 
 /// The operator runs beside the cluster and not in it, where names of Services mean nothing.
