@@ -6,11 +6,13 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api,
     api::{ListParams, Patch, PatchParams},
+    runtime::wait::{await_condition, conditions},
 };
 use loadtest_crds::{HappeningKind, LoadTest, LoadTestStatus, Outcome, Phase, Verdict, WatchedStatus};
 use serde_json::{Value, json};
 use test_support::{
     install::apply,
+    program::{kubectl, printed},
     runs::{Run, expect},
     stage::{BREAKER, IDLE, Setup, Stage},
 };
@@ -51,8 +53,8 @@ async fn patch(stage: &Stage, patch: Value) {
     api.patch("victim", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
 }
 
-/// A pod `app: victim` whose container ends by itself once, after so many seconds, and is started again.
-fn falling_pod(stage: &Stage, seconds: u32) {
+/// A pod `app: victim` whose container ends by itself when it is told to, and is started again.
+async fn falling_pod(stage: &Stage) {
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -64,17 +66,24 @@ fn falling_pod(stage: &Stage, seconds: u32) {
             "containers": [{
                 "name": "main",
                 "image": "docker.io/library/redis:7",
-                "command": ["sh", "-c", format!(
-                    "[ -e /mark/fell ] && exec sleep 600; sleep {seconds}; touch /mark/fell; exit 3"
-                )],
+                "command": ["sh", "-c", "redis-server --save '' --dir /tmp & echo $! > /tmp/pid; wait; exit 3"],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}},
-                "volumeMounts": [{"name": "mark", "mountPath": "/mark"}],
             }],
-            "volumes": [{"name": "mark", "emptyDir": {}}],
         },
     });
     apply(&pod.to_string());
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.targets);
+    let ready = await_condition(pods, "falling", conditions::is_pod_running());
+    tokio::time::timeout(Duration::from_secs(30), ready).await.unwrap().unwrap();
+}
+
+fn fall(stage: &Stage) {
+    // The image has a shell and little else.
+    let kill = "read pid < /tmp/pid; kill $pid";
+    let args = ["exec", "falling", "--namespace", &stage.targets, "--", "sh", "-c", kill];
+    let output = kubectl(&args);
+    assert!(output.status.success(), "{}", printed(&output));
 }
 
 #[tokio::test]
@@ -83,14 +92,13 @@ async fn a_container_that_restarts_is_listed_or_fails_the_run() {
         .room(3)
         .play(async |stage| {
             stage.deploy_victims("victim", 2).await;
-            falling_pod(stage, 25);
-            let (listed, refused) = tokio::join!(
-                async { stage.run("listed", watching(stage, "40s", json!({}))).await.finished().await },
-                async {
-                    let strict = json!({"assertNoRestarts": true, "assertNoOOM": true});
-                    stage.run("strict", watching(stage, "40s", strict)).await.finished().await
-                },
-            );
+            falling_pod(stage).await;
+            let listed = stage.run("listed", watching(stage, "15s", json!({}))).await;
+            let strict = json!({"assertNoRestarts": true, "assertNoOOM": true});
+            let strict = stage.run("strict", watching(stage, "15s", strict)).await;
+            tokio::join!(is_watched(&listed), is_watched(&strict));
+            fall(stage);
+            let (listed, refused) = tokio::join!(listed.finished(), strict.finished());
             expect(
                 &listed,
                 Verdict::Warn,
