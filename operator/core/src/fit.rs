@@ -77,11 +77,11 @@ pub fn selectors(objectives: &[ObjectivePlan]) -> BTreeSet<String> {
     objectives.iter().filter(scraped).flat_map(|o| settle::selectors(&o.figure)).collect()
 }
 
-/// From how many scrapes there were lately to the time between two of them.
+/// The seconds between two scrapes, as Prometheus tells them, in whole ones.
 #[must_use]
-pub fn every(scrapes: f64) -> Option<Duration> {
-    let seconds = (promql::LATELY.as_secs_f64() / scrapes).round();
-    (scrapes >= 1.0 && seconds.is_finite()).then(|| Duration::from_secs_f64(seconds.max(1.0)))
+pub fn every(seconds: f64) -> Option<Duration> {
+    let seconds = seconds.round();
+    (seconds >= 1.0 && seconds <= promql::LATELY.as_secs_f64()).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn longest_plateau(status: &LoadTestStatus) -> Duration {
@@ -173,14 +173,13 @@ mod tests {
     }
 
     #[rstest]
-    #[case::each_second(120.0, Some(1))]
-    #[case::one_of_them_late(119.0, Some(1))]
-    #[case::each_15_seconds(8.0, Some(15))]
-    #[case::of_a_series_just_born(1.0, Some(120))]
-    #[case::never(0.0, None)]
+    #[case::each_second(0.95, Some(1))]
+    #[case::each_15_seconds(14.8, Some(15))]
+    #[case::more_often_than_matters(0.2, None)]
+    #[case::longer_than_was_looked_at(300.0, None)]
     #[case::nan(f64::NAN, None)]
-    fn time_between_two_scrapes(#[case] scrapes: f64, #[case] expected: Option<u64>) {
-        assert_eq!(every(scrapes), expected.map(Duration::from_secs));
+    fn time_between_two_scrapes(#[case] seconds: f64, #[case] expected: Option<u64>) {
+        assert_eq!(every(seconds), expected.map(Duration::from_secs));
     }
 
     #[test]

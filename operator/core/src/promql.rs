@@ -163,10 +163,15 @@ pub fn scrapes(selector: &str, stretch: Interval) -> String {
     format!("max({} or 0 * {})", counted(length), counted(length + BEFORE_MILLIS))
 }
 
-/// How many scrapes of the selected series there were lately.
+/// Seconds between two scrapes of the selected series, of the one that is scraped most often; nothing for series
+/// that are too young to tell.
 #[must_use]
-pub fn scraped_lately(selector: &str) -> String {
-    format!("max(count_over_time({selector}[{}s]))", LATELY.as_secs())
+pub fn scraped_every(selector: &str) -> String {
+    let lately = LATELY.as_secs();
+    let times = format!("timestamp({selector})[{lately}s:1s]");
+    format!(
+        "min((max_over_time({times}) - min_over_time({times})) / (count_over_time({selector}[{lately}s]) > 3))"
+    )
 }
 
 /// How long lately is: long enough for a scrape a minute.
@@ -261,7 +266,7 @@ mod tests {
             metrics.increase(&selector, Split::Outcome, &two),
             metrics.cumulative(&answered(&selector), Split::Whole, None),
             histogram_quantile(0.95, &metrics.cumulative(&selector, Split::Whole, None)),
-            scraped_lately("requests_total{code=\"200\"}"),
+            scraped_every("requests_total{code=\"200\"}"),
             scrapes("requests_total{code=\"200\"}", one[0]),
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),

@@ -103,7 +103,7 @@ async fn prometheus(s: &Shared) -> Vec<Problem> {
 async fn scraped_every(s: &Shared) -> BTreeMap<String, Duration> {
     let Some(prometheus) = s.context.prometheus.get(&s.plan.prometheus) else { return BTreeMap::new() };
     let asked = fit::selectors(&s.plan.objectives).into_iter().map(|selector| async move {
-        match prometheus.query(&promql::scraped_lately(&selector)).await {
+        match prometheus.query(&promql::scraped_every(&selector)).await {
             Ok(Answer::Vector(one)) => {
                 one.first().and_then(|(.., n)| fit::every(*n)).map(|every| (selector, every))
             }
