@@ -8,8 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
     runtime::{
-        WatchStreamExt,
-        reflector::{self, Store},
+        WatchStreamExt, reflector,
         watcher::{self, Event},
     },
 };
@@ -20,7 +19,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{context::Context, run};
+use crate::{
+    context::Context,
+    run::{self, observe::Pods},
+};
 
 /// What a task hears from its supervisor.
 struct Handle {
@@ -38,7 +40,7 @@ enum Seen {
 /// Runs until the process ends. Watches that break are begun again.
 pub async fn supervise(context: Arc<Context>) -> anyhow::Result<()> {
     let mut seen = SelectAll::new();
-    let mut stores: HashMap<String, Store<Pod>> = HashMap::new();
+    let mut stores: HashMap<String, Pods> = HashMap::new();
     for namespace in &context.config.namespaces {
         let (store, pods) = watch_pods(&context, namespace);
         stores.insert(namespace.clone(), store);
@@ -73,7 +75,7 @@ pub async fn supervise(context: Arc<Context>) -> anyhow::Result<()> {
 
 fn forward(
     context: &Arc<Context>,
-    stores: &HashMap<String, Store<Pod>>,
+    stores: &HashMap<String, Pods>,
     handles: &mut HashMap<String, Handle>,
     tasks: &mut JoinSet<String>,
     test: LoadTest,
@@ -125,7 +127,7 @@ fn watch_tests(context: &Context, namespace: &str) -> futures::stream::BoxStream
         .boxed()
 }
 
-fn watch_pods(context: &Context, namespace: &str) -> (Store<Pod>, futures::stream::BoxStream<'static, Seen>) {
+fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::BoxStream<'static, Seen>) {
     let api: Api<Pod> = Api::namespaced(context.own.client.clone(), namespace);
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"));
     let (store, writer) = reflector::store();
@@ -135,22 +137,24 @@ fn watch_pods(context: &Context, namespace: &str) -> (Store<Pod>, futures::strea
             pod.metadata.managed_fields = None;
         })
         .reflect(writer);
-    let changes = {
-        let store = store.clone();
-        changes.filter_map(move |event| {
-            let seen = match event {
-                Ok(Event::Apply(pod) | Event::Delete(pod)) => Some(uid_of(&pod).into_iter().collect()),
-                Ok(Event::InitDone) => Some(store.state().iter().filter_map(|pod| uid_of(pod)).collect()),
-                Ok(Event::Init | Event::InitApply(_)) => None,
-                Err(error) => {
-                    tracing::warn!(%error, "failed to watch pods, trying again");
-                    None
-                }
-            };
-            async move { seen.map(Seen::Pods) }
-        })
-    };
-    (store, changes.boxed())
+    let (complete, completed) = watch::channel(false);
+    let pods = Pods { store: store.clone(), complete: completed };
+    let changes = changes.filter_map(move |event| {
+        let seen = match event {
+            Ok(Event::Apply(pod) | Event::Delete(pod)) => Some(uid_of(&pod).into_iter().collect()),
+            Ok(Event::InitDone) => {
+                complete.send_replace(true);
+                Some(store.state().iter().filter_map(|pod| uid_of(pod)).collect())
+            }
+            Ok(Event::Init | Event::InitApply(_)) => None,
+            Err(error) => {
+                tracing::warn!(%error, "failed to watch pods, trying again");
+                None
+            }
+        };
+        async move { seen.map(Seen::Pods) }
+    });
+    (pods, changes.boxed())
 }
 
 fn uid_of(pod: &Pod) -> Option<String> {

@@ -7,8 +7,6 @@ mod record;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::reflector::Store;
 use loadtest_core::{
     machine::{self, Effect, Facts, PodView, World},
     plan::Plan,
@@ -23,6 +21,7 @@ use crate::{
     events, failpoint,
     metrics::{PassOutcome, VerdictLabels},
 };
+use observe::Pods;
 use record::{Record, RecordError};
 
 pub struct Run {
@@ -30,7 +29,7 @@ pub struct Run {
     uid: String,
     object: watch::Receiver<LoadTest>,
     pods_changed: Arc<Notify>,
-    pods: Store<Pod>,
+    pods: Pods,
 }
 
 /// Why a task ended.
@@ -58,7 +57,7 @@ impl Run {
         uid: String,
         object: watch::Receiver<LoadTest>,
         pods_changed: Arc<Notify>,
-        pods: Store<Pod>,
+        pods: Pods,
     ) -> Self {
         Self { context, uid, object, pods_changed, pods }
     }
@@ -89,7 +88,7 @@ impl Run {
 
     async fn drive(&mut self, namespace: &str, name: &str) -> End {
         // After a start of the operator, pods that are not known yet would look as if they were lost.
-        if self.pods.wait_until_ready().await.is_err() {
+        if self.pods.complete.wait_for(|complete| *complete).await.is_err() {
             return End::Gone;
         }
         // The watch may lag behind an earlier leader's last write.
@@ -103,7 +102,8 @@ impl Run {
         };
         let (updates, mut arrived) = mpsc::unbounded_channel::<Update>();
         let test = LoadTest { status: None, ..record.object.clone() };
-        let effects = Effects::new(self.context.clone(), plan.clone(), test, self.pods.clone(), updates);
+        let effects =
+            Effects::new(self.context.clone(), plan.clone(), test, self.pods.store.clone(), updates);
         let mut facts = Facts::default();
         loop {
             let started = Instant::now();
@@ -114,7 +114,7 @@ impl Run {
             machine::read_guardrails(&plan, record.status(), &mut facts);
 
             // 1 observe, 2 validate (the plan, once, above)
-            let pods = observe::pods(&self.pods, &self.uid);
+            let pods = observe::pods(&self.pods.store, &self.uid);
             let world = self.world(&record, &pods, &facts);
 
             // 3 decide

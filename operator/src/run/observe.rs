@@ -8,6 +8,16 @@ use loadtest_core::{
     machine::{PodState, PodView},
     names::{INDEX_LABEL, ROLE_LABEL, Role, RunnerId, SCENARIO_LABEL, UID_LABEL},
 };
+use tokio::sync::watch;
+
+/// The pods of all runs of a namespace.
+#[derive(Clone)]
+pub struct Pods {
+    pub store: Store<Pod>,
+    /// Turns true when the store has had its first whole list. Not `Store::wait_until_ready`, which wakes one of
+    /// those who wait and forgets the others.
+    pub complete: watch::Receiver<bool>,
+}
 
 /// All pods of one run, by name.
 pub fn pods(store: &Store<Pod>, uid: &str) -> BTreeMap<String, PodView> {

@@ -57,6 +57,27 @@ async fn two_runs_at_once() {
         .await;
 }
 
+/// They were there before the operator, so it takes them up while it does not know their pods yet.
+#[tokio::test]
+async fn runs_that_wait_for_an_operator() {
+    Setup::new("waiting")
+        .room(3)
+        .without_operator()
+        .play(async |stage| {
+            let spec = load(READER, "5s");
+            let runs = [
+                stage.run("first", spec.clone()).await,
+                stage.run("second", spec.clone()).await,
+                stage.run("third", spec).await,
+            ];
+            stage.start_operator();
+            for run in &runs {
+                expect(&run.finished().await, Verdict::Pass, "AllObjectivesMet", &[]);
+            }
+        })
+        .await;
+}
+
 /// Every edit changes the resourceVersion that the operator's next write is fenced with.
 #[tokio::test]
 async fn a_label_that_is_edited_all_the_time() {

