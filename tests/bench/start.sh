@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../cluster/lib.sh"
 operator=()
 if [[ ${CLUSTER:-} != existing && " $* " != *" --help "* ]]; then
     "$CLUSTER_DIR/up.sh"
-    "$CLUSTER_DIR/build-images.sh" loadtest-operator
+    "$CLUSTER_DIR/build-images.sh" k6 loadtest-operator
     "$CLUSTER_DIR/install.sh" crds
     triple=$(rustc -vV | sed -n 's/^host: //p')
     operator=(--operator "${CARGO_TARGET_DIR:-$REPO/target}/$triple/image/loadtest-operator")
