@@ -48,6 +48,10 @@ pub struct WindowResult {
     /// The figure in the limit's unit, as in `212ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// The same figure for programs: a decimal number in the base unit, not rounded for reading, as in `0.212418`.
+    /// Times are in seconds, shares are parts of one (`0.999` is 99.9%), sizes are in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figure: Option<String>,
     /// How many samples (requests, events or points) the figure stands on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<i64>,

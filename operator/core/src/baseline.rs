@@ -14,7 +14,7 @@ use loadtest_crds::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    limit::{Limit, percent},
+    limit::{Limit, percent, read_decimal},
     plan::objective::{Bound, ObjectivePlan},
 };
 
@@ -69,6 +69,31 @@ pub struct EarlierFigure {
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figure: Option<String>,
+}
+
+/// A figure as a run shows it, and as it is for programs.
+#[derive(Clone, Copy, Debug)]
+struct Recorded<'a> {
+    value: Option<&'a str>,
+    figure: Option<&'a str>,
+}
+
+impl Recorded<'_> {
+    /// The shown value in its base unit; `None` where it is no number.
+    fn shown(self) -> Option<f64> {
+        self.value.and_then(Limit::parse).map(|value| value.base())
+    }
+
+    fn exact(self) -> Option<f64> {
+        self.figure.and_then(read_decimal)
+    }
+
+    /// Of what an earlier version recorded only the shown value is known.
+    fn is_only_shown(self) -> bool {
+        self.exact().is_none() && self.shown().is_some()
+    }
 }
 
 impl Earlier {
@@ -89,6 +114,7 @@ impl Earlier {
                 fault: window.fault.clone(),
                 outcome: window.outcome,
                 value: window.value.clone(),
+                figure: window.figure.clone(),
             })
         });
         Some(Self {
@@ -192,15 +218,22 @@ fn one(
         value: window.value.clone(),
         ..BaselineStatus::default()
     };
-    let read = |value: &Option<String>| value.as_deref().and_then(Limit::parse).map(|value| value.base());
     let same = |f: &&EarlierFigure| f.objective == objective.name && f.window == window.window;
-    let values: Vec<f64> =
-        earlier.iter().filter_map(|run| read(&run.figures.iter().find(same)?.value)).collect();
+    let own = Recorded { value: window.value.as_deref(), figure: window.figure.as_deref() };
+    let before: Vec<Recorded> = earlier
+        .iter()
+        .filter_map(|run| run.figures.iter().find(same))
+        .map(|f| Recorded { value: f.value.as_deref(), figure: f.figure.as_deref() })
+        .collect();
+    // An exact figure and one rounded for reading differ though nothing has changed: all are read in one way.
+    let rounded = own.is_only_shown() || before.iter().any(|one| one.is_only_shown());
+    let read = |one: Recorded| if rounded { one.shown() } else { one.exact() };
+    let values: Vec<f64> = before.into_iter().filter_map(read).collect();
     result.runs = i32::try_from(values.len()).unwrap_or(i32::MAX);
     let limit = objective.bound.limit();
     let median = median(&values);
     result.median = median.map(|median| limit.show(median));
-    let message = match (read(&window.value), median) {
+    let message = match (read(own), median) {
         _ if history.unread.is_some() => {
             format!("the earlier runs cannot be read: {}", history.unread.as_deref().unwrap_or_default())
         }
@@ -254,10 +287,11 @@ fn change(objective: &ObjectivePlan, value: f64, median: f64, runs: usize) -> St
     } else {
         format!("the median of {runs} earlier runs")
     };
+    let (shown, usual) = (limit.show_beside(value, median), limit.show_beside(median, value));
     match (value == median, by.is_empty()) {
-        (true, _) => format!("{}, as {of}", limit.show(value)),
-        (false, true) => format!("{}, against {}, {of}", limit.show(value), limit.show(median)),
-        (false, false) => format!("{}, {by}{}, {of}", limit.show(value), limit.show(median)),
+        (true, _) => format!("{shown}, as {of}"),
+        (false, true) => format!("{shown}, against {usual}, {of}"),
+        (false, false) => format!("{shown}, {by}{usual}, {of}"),
     }
 }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ask::{Answers, Asked, Asks, RequestKind},
     judge::{self, Finding, Outcomes},
+    limit,
     load::{self, Delivered, LoadProbe},
     plan::{FaultLimits, ObjectivePlan, Plan, objective::K6Samples},
     probe::Probe,
@@ -349,6 +350,7 @@ fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowRes
         to: stretches.last().map(|s| MicroTime(s.to)),
         outcome: finding.outcome,
         value: finding.value,
+        figure: finding.figure.and_then(limit::decimal),
         samples: finding.samples,
         bad: finding.bad,
         effective_samples: finding.effective,

@@ -26,6 +26,8 @@ pub struct Finding {
     pub outcome: Outcome,
     /// In the unit of the limit.
     pub value: Option<String>,
+    /// In the base unit; `None` where the value is no number, as in `over 5% failed`.
+    pub figure: Option<f64>,
     pub samples: Option<i64>,
     pub bad: Option<i64>,
     /// How many independent samples it is worth, for a share of an ongoing process.
@@ -72,7 +74,15 @@ impl Finding {
     }
 
     fn without_value(outcome: Outcome, message: impl Into<String>) -> Self {
-        Self { outcome, value: None, samples: None, bad: None, effective: None, message: message.into() }
+        Self {
+            outcome,
+            value: None,
+            figure: None,
+            samples: None,
+            bad: None,
+            effective: None,
+            message: message.into(),
+        }
     }
 }
 
@@ -239,6 +249,7 @@ pub fn counter(plan: &ObjectivePlan, events: Option<f64>, seconds: f64) -> Findi
         outcome: outcome(plan, value),
         message: warning(plan, value).unwrap_or(base),
         value: Some(shown),
+        figure: Some(value),
         samples: Some(events),
         bad: None,
         effective: None,
@@ -321,6 +332,7 @@ impl Ruled {
             outcome: if warned.is_some() { Outcome::Warn } else { self.outcome },
             message: format!("{}{}", warned.and_then(|v| warned_words(plan, v)).unwrap_or(base), self.note),
             value: Some(shown),
+            figure: value,
             samples: Some(whole(total)),
             bad: Some(whole(bad)),
             effective: self.effective,

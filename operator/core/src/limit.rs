@@ -123,11 +123,7 @@ impl Limit {
     /// more where fewer would make a value that differs from the limit look equal to it.
     #[must_use]
     pub fn show(&self, base: f64) -> String {
-        let value = match self.unit {
-            Unit::Percent => base * 100.0,
-            Unit::Milliseconds => base * 1000.0,
-            unit => base / unit.factor(),
-        };
+        let value = self.in_unit(base);
         let first = decimals(value, self.unit);
         let differs = (value - self.number).abs() > self.number.abs().max(1e-9) * 1e-9;
         let number = (first..=first + 4)
@@ -136,12 +132,52 @@ impl Limit {
             .unwrap_or_else(|| trimmed(value, first + 4));
         format!("{number}{}", self.unit.suffix())
     }
+
+    /// Shows a value that stands beside another one: with more digits where both would look the same and are not.
+    #[must_use]
+    pub fn show_beside(&self, base: f64, other: f64) -> String {
+        let shown = self.show(base);
+        if base == other || shown != self.show(other) {
+            return shown;
+        }
+        let (value, other) = (self.in_unit(base), self.in_unit(other));
+        let first = decimals(value, self.unit);
+        let apart = (first..=first + 4).find(|n| trimmed(value, *n) != trimmed(other, *n));
+        apart.map_or(shown, |n| format!("{}{}", trimmed(value, n), self.unit.suffix()))
+    }
+
+    fn in_unit(&self, base: f64) -> f64 {
+        match self.unit {
+            Unit::Percent => base * 100.0,
+            Unit::Milliseconds => base * 1000.0,
+            unit => base / unit.factor(),
+        }
+    }
 }
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Writes a figure in its base unit for programs: a decimal number with at most 15 digits that count, which are as many
+/// as a float always keeps; very large and very small ones with an exponent, as in `1.5e-12`. `None` for what is no
+/// number.
+#[must_use]
+pub fn decimal(base: f64) -> Option<String> {
+    let rounded: f64 = format!("{base:.14e}").parse().ok().filter(|n: &f64| n.is_finite())?;
+    match rounded.abs() {
+        0.0 => Some("0".to_owned()),
+        size if (1e-9..1e15).contains(&size) => Some(rounded.to_string()),
+        _ => Some(format!("{rounded:e}")),
+    }
+}
+
+/// Reads such a figure.
+#[must_use]
+pub fn read_decimal(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|n: &f64| n.is_finite())
 }
 
 /// Shows a share of one in percent, near 100% with as many digits as the distance from it needs.
@@ -237,6 +273,53 @@ mod tests {
     }
 
     #[rstest]
+    #[case::as_ever("300ms", 0.212, 0.224, "212ms", "224ms")]
+    #[case::alike_in_tenths("1s", 0.104, 0.1, "0.104s", "0.1s")]
+    #[case::on_either_side_of_a_digit("1s", 0.0999, 0.1001, "0.0999s", "0.1001s")]
+    #[case::the_same("1s", 0.104, 0.104, "0.1s", "0.1s")]
+    #[case::hardly_apart("1s", 0.1, 0.100_000_1, "0.1s", "0.1s")]
+    fn two_values_beside_each_other(
+        #[case] limit: &str,
+        #[case] one: f64,
+        #[case] other: f64,
+        #[case] shown: &str,
+        #[case] beside: &str,
+    ) {
+        let limit = Limit::parse(limit).unwrap();
+        assert_eq!(limit.show_beside(one, other), shown);
+        assert_eq!(limit.show_beside(other, one), beside);
+    }
+
+    #[rstest]
+    #[case(0.212_418, Some("0.212418"))]
+    #[case(0.1 + 0.2, Some("0.3"))]
+    #[case(5000.0, Some("5000"))]
+    #[case(-0.0, Some("0"))]
+    #[case(-2.5, Some("-2.5"))]
+    #[case(999_999_999_999_999.0, Some("999999999999999"))]
+    #[case(1.5e15, Some("1.5e15"))]
+    #[case(1e-9, Some("0.000000001"))]
+    #[case(1.5e-12, Some("1.5e-12"))]
+    #[case(f64::MAX, None)]
+    #[case(f64::NAN, None)]
+    #[case(f64::INFINITY, None)]
+    fn a_figure_for_programs(#[case] base: f64, #[case] written: Option<&str>) {
+        assert_eq!(decimal(base).as_deref(), written);
+    }
+
+    #[rstest]
+    #[case("0.212418", Some(0.212_418))]
+    #[case("1.5e-12", Some(1.5e-12))]
+    #[case("-2.5", Some(-2.5))]
+    #[case("212ms", None)]
+    #[case("", None)]
+    #[case("NaN", None)]
+    #[case("inf", None)]
+    fn reads_a_figure_for_programs(#[case] text: &str, #[case] base: Option<f64>) {
+        assert_eq!(read_decimal(text), base);
+    }
+
+    #[rstest]
     #[case(0, "0")]
     #[case(999, "999")]
     #[case(9_204, "9,204")]
@@ -259,6 +342,16 @@ mod tests {
             let shown = limit.show(base);
             let read = Limit::parse(&shown).unwrap();
             prop_assert!((read.base() - base).abs() <= 0.005 * base + 1e-6, "{} read as {}", base, shown);
+        }
+
+        #[test]
+        fn a_figure_for_programs_keeps_its_digits_and_stays_short(base in -1e300f64..1e300, small in -1.0f64..1.0) {
+            for base in [base, small, small * 1e-20] {
+                let written = decimal(base).unwrap();
+                let read = read_decimal(&written).unwrap();
+                prop_assert!((read - base).abs() <= 1e-14 * base.abs(), "{} written as {}", base, written);
+                prop_assert!(written.len() <= 26, "{}", written);
+            }
         }
     }
 }

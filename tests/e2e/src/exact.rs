@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use loadtest_core::limit::Limit;
+use loadtest_core::limit::{Limit, read_decimal};
 use loadtest_crds::{LoadTestStatus, Outcome, Verdict, WindowKind, WindowResult};
 use serde_json::{Value, json};
 use test_support::{
@@ -143,10 +143,14 @@ fn whole<'a>(status: &'a LoadTestStatus, name: &str) -> &'a WindowResult {
     result(status, name, WindowKind::Run, None)
 }
 
-/// The value in its base unit.
+/// The figure in its base unit; what is shown of it is the same, rounded.
 fn shown(window: &WindowResult) -> f64 {
     let value = window.value.as_deref().unwrap_or_else(|| panic!("no value: {window:#?}"));
-    Limit::parse(value).unwrap_or_else(|| panic!("no number: {value}")).base()
+    let shown = Limit::parse(value).unwrap_or_else(|| panic!("no number: {value}")).base();
+    let figure = window.figure.as_deref().and_then(read_decimal);
+    let figure = figure.unwrap_or_else(|| panic!("no figure: {window:#?}"));
+    assert!((figure - shown).abs() <= 0.01 * shown.abs(), "{figure} is shown as {value}");
+    figure
 }
 
 /// What k6 said at its end, by metric and statistic.

@@ -113,6 +113,7 @@ fn found(plan: &ObjectivePlan, value: f64, shown: String, base: String, samples:
         outcome: outcome(plan, value),
         message: warning(plan, value).unwrap_or(base),
         value: Some(shown),
+        figure: Some(value),
         samples: i64::try_from(samples).ok(),
         bad: None,
         effective: None,

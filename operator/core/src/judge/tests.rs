@@ -255,6 +255,23 @@ fn a_limit_of_none_needs_no_certainty(
     assert!(finding.message.contains("of 12 requests"), "{}", finding.message);
 }
 
+#[rstest]
+#[case::share_of_failures(share(&k6(None, "1%", None), true, Scope::Census, &requests(3000.0, 10.0)), Some(10.0 / 3000.0))]
+#[case::share_in_time(share(&under("300ms", "99%"), true, Scope::Census, &took(900.0, 0.0, 89.0, 0.0, 11.0)), Some(0.989))]
+#[case::percentile_among_the_failed(
+    share(&k6(Some(95.0), "1s", None), true, Scope::Census, &took(900.0, 0.0, 0.0, 0.0, 100.0)),
+    None
+)]
+#[case::events(counter(&counter_plan(false, "10"), Some(12.0), 60.0), Some(12.0))]
+#[case::events_a_second(counter(&counter_plan(true, "1"), Some(10.0), 3.0), Some(10.0 / 3.0))]
+#[case::no_data(counter(&counter_plan(false, "10"), None, 60.0), None)]
+fn the_figure_is_not_rounded(#[case] finding: Finding, #[case] figure: Option<f64>) {
+    match (finding.figure, figure) {
+        (Some(found), Some(figure)) => assert!((found - figure).abs() < 1e-12, "{finding:?}"),
+        (found, figure) => assert_eq!(found, figure, "{finding:?}"),
+    }
+}
+
 /// Requests that must fail: the answered ones count against the limit.
 #[rstest]
 #[case::all_refused(500.0, Outcome::Met, "100%")]

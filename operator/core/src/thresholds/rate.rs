@@ -7,7 +7,7 @@ use loadtest_crds::{ObjectiveStatus, Outcome, WindowKind, WindowResult};
 use super::Parsed;
 use crate::{
     ask::{Answers, Asks, RequestKind},
-    limit::count,
+    limit::{count, decimal},
     promql::K6Metrics,
     windows::Interval,
 };
@@ -43,12 +43,12 @@ impl RateProbe {
             None => Err("the load never ran".to_owned()),
             Some((_, id, _)) => answers.vector(*id).map(|all| all.iter().map(|(.., share)| *share).collect()),
         };
-        let (outcome, value, samples, message) = match (shares, &bound) {
-            (Err(why), _) => (Outcome::NoData, None, None, why),
-            (Ok(_), None) => (Outcome::NoData, None, None, "its limit is no share".to_owned()),
+        let (outcome, value, figure, samples, message) = match (shares, &bound) {
+            (Err(why), _) => (Outcome::NoData, None, None, None, why),
+            (Ok(_), None) => (Outcome::NoData, None, None, None, "its limit is no share".to_owned()),
             (Ok(shares), Some(_)) if shares.is_empty() || shares.iter().any(|share| share.is_nan()) => {
                 let why = format!("no values of the Rate {}", self.threshold.metric);
-                (Outcome::NoData, None, Some(0), why)
+                (Outcome::NoData, None, None, Some(0), why)
             }
             (Ok(shares), Some(bound)) => {
                 let low = shares.iter().copied().fold(f64::INFINITY, f64::min);
@@ -71,7 +71,7 @@ impl RateProbe {
                         ),
                     ),
                 };
-                (outcome, Some(value), Some(parts), message)
+                (outcome, Some(value), (low == high).then_some(low), Some(parts), message)
             }
         };
         let window = WindowResult {
@@ -80,6 +80,7 @@ impl RateProbe {
             to: self.asked.as_ref().map(|(.., load)| MicroTime(load.to)),
             outcome,
             value,
+            figure: figure.and_then(decimal),
             samples,
             query: self.asked.as_ref().map(|(query, ..)| query.clone()),
             message: Some(message),

@@ -104,6 +104,7 @@ mod tests {
                     fault: None,
                     outcome,
                     value: None,
+                    figure: None,
                 })
                 .collect()
         });
