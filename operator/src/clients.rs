@@ -28,6 +28,10 @@ impl OwnClient {
     pub async fn infer() -> anyhow::Result<Self> {
         let config =
             Config::infer().await.context("failed to find the API server: run in a pod or set KUBECONFIG")?;
+        Self::of(config)
+    }
+
+    pub fn of(config: Config) -> anyhow::Result<Self> {
         let client = Client::try_from(config.clone()).context("failed to make a Kubernetes client")?;
         Ok(Self { client, config })
     }

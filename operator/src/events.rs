@@ -8,12 +8,24 @@ use kube::{
 use loadtest_core::machine::stopper;
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
-use crate::context::Context;
+use crate::{
+    context::Context,
+    run::refused::{ADVICE, Refusal},
+};
 
 /// Publishes what changed. An event that cannot be published is only logged: the status has it all.
 pub fn publish(context: &Context, object: &LoadTest, before: &LoadTestStatus, after: &LoadTestStatus) {
+    send(context, object, between(before, after));
+}
+
+/// Publishes why nothing can be recorded.
+pub fn refused(context: &Context, object: &LoadTest, refusal: &Refusal) {
+    send(context, object, [of_refusal(refusal)]);
+}
+
+fn send(context: &Context, object: &LoadTest, events: impl IntoIterator<Item = Event>) {
     let reference: ObjectReference = object.object_ref(&());
-    for event in between(before, after) {
+    for event in events {
         let (recorder, reference) = (context.recorder.clone(), reference.clone());
         tokio::spawn(async move {
             if let Err(error) = recorder.publish(&event, &reference).await {
@@ -23,21 +35,36 @@ pub fn publish(context: &Context, object: &LoadTest, before: &LoadTestStatus, af
     }
 }
 
+/// The recorder merges events of one reason and action, and keeps the first note: so the fault, or the field, is the
+/// action.
+fn event(type_: EventType, reason: &str, action: &str, note: &str) -> Event {
+    Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(first(1000, note).to_owned()),
+        action: first(128, action).to_owned(),
+        secondary: None,
+    }
+}
+
+/// So many of the first characters: the API server refuses longer texts.
+fn first(most: usize, text: &str) -> &str {
+    text.char_indices().nth(most).map_or(text, |(at, _)| &text[..at])
+}
+
+fn of_refusal(refusal: &Refusal) -> Event {
+    let why = refusal.to_string();
+    let note = format!(
+        "the API server refuses the record of this run: {}; {ADVICE}. Until then the run waits.",
+        first(700, &why)
+    );
+    event(EventType::Warning, "StatusRefused", &refusal.field, &note)
+}
+
 fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
     let mut events = Vec::new();
-    // The recorder merges events of one reason and action, and keeps the first note: so the fault is part of
-    // the action.
-    let mut push = |type_, reason: &str, action: &str, note: String| {
-        let mut note = note;
-        note.truncate(note.char_indices().nth(1000).map_or(note.len(), |(at, _)| at));
-        events.push(Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: action.to_owned(),
-            secondary: None,
-        });
-    };
+    let mut push =
+        |type_, reason: &str, action: &str, note: String| events.push(event(type_, reason, action, &note));
     if before.phase != after.phase {
         let message = after.message.clone().unwrap_or_default();
         match after.phase {

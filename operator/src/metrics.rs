@@ -15,8 +15,10 @@ pub enum PassOutcome {
     Applied,
     /// Nothing to do yet.
     Waiting,
-    /// The record was refused or could not be sent.
+    /// The record could not be sent.
     Failed,
+    /// The API server refused the record as invalid: the installed CRDs are not those of this operator.
+    Refused,
     /// Another writer has the run.
     Abandoned,
 }

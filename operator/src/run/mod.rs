@@ -3,6 +3,9 @@
 
 pub mod observe;
 mod record;
+pub mod refused;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -23,6 +26,7 @@ use crate::{
 };
 use observe::Pods;
 use record::{Record, RecordError};
+use refused::{ADVICE, Pauses, Refusal};
 
 pub struct Run {
     context: Arc<Context>,
@@ -30,6 +34,7 @@ pub struct Run {
     object: watch::Receiver<LoadTest>,
     pods_changed: Arc<Notify>,
     pods: Pods,
+    pauses: Pauses,
 }
 
 /// Why a task ended.
@@ -40,12 +45,15 @@ enum End {
     Gone,
     /// What we know is out of date: to be taken up afresh.
     Fenced(String),
+    /// Nothing can be recorded as it is.
+    Refused(Refusal),
 }
 
 impl From<RecordError> for End {
     fn from(error: RecordError) -> Self {
         match error {
             RecordError::Gone => Self::Gone,
+            RecordError::Refused(refusal) => Self::Refused(refusal),
             other => Self::Fenced(other.to_string()),
         }
     }
@@ -59,7 +67,7 @@ impl Run {
         pods_changed: Arc<Notify>,
         pods: Pods,
     ) -> Self {
-        Self { context, uid, object, pods_changed, pods }
+        Self { context, uid, object, pods_changed, pods, pauses: Pauses::default() }
     }
 
     pub async fn run(mut self) {
@@ -77,9 +85,15 @@ impl Run {
                     End::Finished => return tracing::info!("done"),
                     End::Gone => return tracing::info!("gone"),
                     // A last write of the operator before us may arrive after our first look.
-                    End::Fenced(why) => tracing::warn!(why, "taking the run up afresh"),
+                    End::Fenced(why) => {
+                        tracing::warn!(why, "taking the run up afresh");
+                        tokio::time::sleep(record::PAUSE).await;
+                    }
+                    End::Refused(refusal) => {
+                        let object = self.object.borrow().clone();
+                        self.sit_out(&object, &refusal).await;
+                    }
                 }
-                tokio::time::sleep(record::PAUSE).await;
             }
         }
         .instrument(span)
@@ -129,6 +143,11 @@ impl Run {
                     Err(error @ (RecordError::Gone | RecordError::Fenced(_))) => {
                         self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
                         return error.into();
+                    }
+                    Err(RecordError::Refused(refusal)) => {
+                        self.context.metrics.pass(PassOutcome::Refused, started.elapsed());
+                        self.sit_out(&record.object, &refusal).await;
+                        continue;
                     }
                     Err(RecordError::Failed(error)) => {
                         self.context.metrics.pass(PassOutcome::Failed, started.elapsed());
@@ -208,7 +227,15 @@ impl Run {
         true
     }
 
-    async fn write(&self, record: &mut Record, status: LoadTestStatus) -> Result<(), RecordError> {
+    /// Says why nothing can be recorded, and waits before the next try.
+    async fn sit_out(&mut self, object: &LoadTest, refusal: &Refusal) {
+        let pause = self.pauses.next();
+        tracing::error!(field = refusal.field, why = refusal.why, ?pause, "the record was refused: {ADVICE}");
+        events::refused(&self.context, object, refusal);
+        tokio::time::sleep(pause).await;
+    }
+
+    async fn write(&mut self, record: &mut Record, status: LoadTestStatus) -> Result<(), RecordError> {
         let before = record.status().clone();
         let now_injected =
             |(old, new): (&FaultStatus, &FaultStatus)| old.injected_at.is_none() && new.injected_at.is_some();
@@ -216,6 +243,7 @@ impl Run {
             failpoint::hit("kill-unrecorded");
         }
         record.write(&self.context, status).await?;
+        self.pauses = Pauses::default();
         let after = record.status();
         tracing::info!(phase = ?after.phase, detail = after.message.as_deref().unwrap_or_default(), "recorded");
         self.count(&before, after);
@@ -242,7 +270,7 @@ impl Run {
         }
     }
 
-    async fn refuse(&self, mut record: Record, message: &str) -> End {
+    async fn refuse(&mut self, mut record: Record, message: &str) -> End {
         if record.status().phase != Phase::Finished {
             let generation = record.object.metadata.generation;
             let status = machine::refuse(record.status(), generation, message.to_owned(), Timestamp::now());

@@ -10,6 +10,7 @@ use kube::{
 use loadtest_crds::{FINALIZER, LoadTest, LoadTestStatus, Phase};
 use serde_json::json;
 
+use super::refused::Refusal;
 use crate::context::Context;
 
 /// Between tries to write, when the API server is away.
@@ -28,8 +29,17 @@ pub enum RecordError {
     /// Someone else wrote since we last did: what we know is out of date.
     #[error("{0}")]
     Fenced(&'static str),
+    /// As invalid: sent again as it is, it will be refused again.
+    #[error("the API server refuses it: {0}")]
+    Refused(Refusal),
     #[error("failed to reach the API server: {0}")]
-    Failed(#[from] kube::Error),
+    Failed(kube::Error),
+}
+
+impl From<kube::Error> for RecordError {
+    fn from(error: kube::Error) -> Self {
+        Refusal::of(&error).map_or(Self::Failed(error), Self::Refused)
+    }
 }
 
 impl Record {
@@ -62,6 +72,7 @@ impl Record {
             finalizers.push(FINALIZER.to_owned());
             match patch_finalizers(&api, &object, &finalizers).await {
                 Ok(object) => return Ok(Self { object, status }),
+                Err(error) if Refusal::of(&error).is_some() => return Err(error.into()),
                 Err(error) => {
                     tracing::debug!(%error, "failed to add the finalizer, trying again");
                     tokio::time::sleep(PAUSE / 10).await;
@@ -95,6 +106,7 @@ impl Record {
                 Err(kube::Error::Api(refusal)) if refusal.code == 404 => {
                     return Err(RecordError::Gone);
                 }
+                Err(error) if Refusal::of(&error).is_some() => return Err(error.into()),
                 // It may have been written all the same: look before writing again.
                 Err(error) => {
                     tokio::time::sleep(PAUSE).await;
@@ -139,6 +151,7 @@ impl Record {
                     Some(now) => self.object = now,
                     None => return Ok(()),
                 },
+                Err(error) if Refusal::of(&error).is_some() => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(%error, "failed to remove the finalizer, trying again");
                     tokio::time::sleep(PAUSE).await;
