@@ -4,7 +4,9 @@
 //! - **Generator**: a runner was short of CPU or was lost, k6 never tried to start the iterations, or the runners
 //!   did not start together. What such runners measure is no evidence, so this is looked at first.
 //! - **Target**: in the cells of time with too little load requests failed (1%, and at least twice the share of
-//!   the other cells), or answers were slower (p95 at least half as long again as in the other cells, and 10 ms).
+//!   the other cells), or answers were slower (p95 at least half as long again as in the other cells, and 10 ms); or
+//!   at least half of what was dropped was dropped in cells in which no iteration ended, though they usually end within
+//!   one.
 //! - **Unknown**: neither; the script may simply ask for too few virtual users.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -38,6 +40,8 @@ const FAILED: f64 = 0.01;
 /// Answers are slower when their p95 is so many times what it is elsewhere, and by so many seconds.
 const SLOWER: f64 = 1.5;
 const SLOWER_SECONDS: f64 = 0.01;
+/// This share of the dropped iterations tells why they were dropped.
+const HALF: f64 = 0.5;
 /// Cells are at least so long, and at most so many.
 const CELL: Duration = Duration::from_secs(5);
 const MOST_CELLS: u64 = 100;
@@ -70,6 +74,7 @@ struct CellsProbe {
     requests: usize,
     dropped: usize,
     p95: usize,
+    iteration_p95: usize,
 }
 
 /// A stretch of the load.
@@ -80,6 +85,8 @@ pub struct Cell {
     pub dropped: f64,
     /// Of the answered requests, in seconds.
     pub p95: Option<f64>,
+    /// Of the iterations, in seconds; none where none ended.
+    pub iteration_p95: Option<f64>,
 }
 
 /// What is not in a status: sums over the whole run.
@@ -117,7 +124,7 @@ impl LoadProbe {
         let cells = (length >= step).then(|| {
             let range = RequestKind::Range { from: load.from + step, to: load.to, step };
             let durations = promql::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
-            let gained = metrics.gained(&durations, step);
+            let p95 = |selector: &str| promql::histogram_quantile(0.95, &metrics.gained(selector, step));
             CellsProbe {
                 step,
                 requests: asks.ask(metrics.cumulative(&requests, Split::Outcome, None), range),
@@ -129,7 +136,8 @@ impl LoadProbe {
                     ),
                     range,
                 ),
-                p95: asks.ask(promql::histogram_quantile(0.95, &gained), range),
+                p95: asks.ask(p95(&durations), range),
+                iteration_p95: asks.ask(p95(&metrics.selector(promql::ITERATION_DURATION, &all)), range),
             }
         });
         Self {
@@ -257,7 +265,7 @@ impl Case<'_> {
                     count(seen.round() as i64),
                     count(asked)
                 );
-                shortfalls.push(self.explained(text, |_| true, ""));
+                shortfalls.push(self.explained(text, self.of_target(|_| true), ""));
             }
         }
     }
@@ -273,7 +281,8 @@ impl Case<'_> {
                 percent(share)
             );
             let advice = "raise maxVUs of the script if the system under test may take so long";
-            shortfalls.push(self.explained(text, |cell| cell.dropped > 0.0, advice));
+            let why = self.of_target(|cell| cell.dropped > 0.0).or_else(|| self.of_silence());
+            shortfalls.push(self.explained(text, why, advice));
         }
     }
 
@@ -289,7 +298,8 @@ impl Case<'_> {
             if let Some(text) = text {
                 let text = format!("{text}, and expect.minRequests is {}", count(least));
                 let fair = least as f64 / self.cells.len().max(1) as f64;
-                shortfalls.push(self.explained(text, |cell| cell.requests < fair, advice));
+                let why = self.of_target(|cell| cell.requests < fair);
+                shortfalls.push(self.explained(text, why, advice));
             }
         }
         if let Some(least) = expect.min_rate {
@@ -303,17 +313,18 @@ impl Case<'_> {
             if let Some(text) = text {
                 let text = format!("{text}, and expect.minRate is {}", count(least));
                 let fair = least as f64 * self.step.as_secs_f64();
-                shortfalls.push(self.explained(text, |cell| cell.requests < fair, advice));
+                let why = self.of_target(|cell| cell.requests < fair);
+                shortfalls.push(self.explained(text, why, advice));
             }
         }
     }
 
-    /// A shortfall with its cause, which the cells of time in which it showed tell against the others.
-    fn explained(&self, text: String, lacks: impl Fn(&Cell) -> bool, advice: &str) -> Shortfall {
+    /// A shortfall with its cause. That it is the target, the cells of time in which it showed tell against the others.
+    fn explained(&self, text: String, target: Option<String>, advice: &str) -> Shortfall {
         if let Some(why) = self.of_generator() {
             return because(ShortfallCause::Generator, format!("{text}; {why}"));
         }
-        if let Some(why) = self.of_target(lacks) {
+        if let Some(why) = target {
             return because(ShortfallCause::Target, format!("{text}; {why}"));
         }
         let advice = if advice.is_empty() { String::new() } else { format!(": {advice}") };
@@ -359,6 +370,23 @@ impl Case<'_> {
             format!("answers were slower then: p95 {}, else {}", milliseconds(slow), milliseconds(usual))
         })
     }
+
+    /// A request that hangs neither fails nor is slow before it ends. While iterations are dropped all virtual users
+    /// are busy: where none gets to the end of what usually takes less than a cell, they wait for answers.
+    fn of_silence(&self) -> Option<String> {
+        let usual = median(self.cells.iter().filter_map(|cell| cell.iteration_p95).collect())?;
+        let silent = |cell: &&Cell| cell.dropped > 0.0 && cell.iteration_p95.is_none();
+        let dropped: f64 = self.cells.iter().map(|cell| cell.dropped).sum();
+        let stuck: f64 = self.cells.iter().filter(silent).map(|cell| cell.dropped).sum();
+        let length = self.step * u32::try_from(self.cells.iter().filter(silent).count()).unwrap_or(u32::MAX);
+        (stuck > 0.0 && stuck >= HALF * dropped && usual < self.step.as_secs_f64()).then(|| {
+            format!(
+                "no answers came: for {} not one iteration ended, which takes {} (p95) else",
+                human(length),
+                milliseconds(usual)
+            )
+        })
+    }
 }
 
 impl CellsProbe {
@@ -378,13 +406,17 @@ impl CellsProbe {
                 cells.entry(millis(at)).or_default().dropped += gain;
             }
         }
-        for (_, points) in answers.matrix(self.p95).unwrap_or_default() {
-            for (at, p95) in points.iter().filter(|(_, p95)| p95.is_finite()) {
-                if let Some(cell) = cells.get_mut(&millis(*at)) {
-                    cell.p95 = Some(*p95);
+        let mut put = |id: usize, into: fn(&mut Cell) -> &mut Option<f64>| {
+            for (_, points) in answers.matrix(id).unwrap_or_default() {
+                for (at, p95) in points.iter().filter(|(_, p95)| p95.is_finite()) {
+                    if let Some(cell) = cells.get_mut(&millis(*at)) {
+                        *into(cell) = Some(*p95);
+                    }
                 }
             }
-        }
+        };
+        put(self.p95, |cell| &mut cell.p95);
+        put(self.iteration_p95, |cell| &mut cell.iteration_p95);
         cells.into_values().collect()
     }
 }
@@ -421,7 +453,10 @@ fn because(cause: ShortfallCause, message: String) -> Shortfall {
 }
 
 fn median_p95(cells: &[Cell]) -> Option<f64> {
-    let mut all: Vec<f64> = cells.iter().filter_map(|cell| cell.p95).collect();
+    median(cells.iter().filter_map(|cell| cell.p95).collect())
+}
+
+fn median(mut all: Vec<f64>) -> Option<f64> {
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied()
 }

@@ -17,6 +17,7 @@ pub const HTTP_REQ_DURATION: &str = "k6_http_req_duration_seconds";
 pub const ITERATIONS: &str = "k6_iterations_total";
 pub const DROPPED_ITERATIONS: &str = "k6_dropped_iterations_total";
 
+pub const ITERATION_DURATION: &str = "k6_iteration_duration_seconds";
 pub const VUS: &str = "k6_vus";
 
 /// The label by which k6 tells answered requests ("true") from failed ones ("false").

@@ -38,7 +38,7 @@ fn parts(iterations: f64, dropped: f64) -> Parts {
 
 /// Cells of 5 s with so many requests.
 fn cell(requests: f64, failed: f64, dropped: f64, p95: f64) -> Cell {
-    Cell { requests, failed, dropped, p95: Some(p95) }
+    Cell { requests, failed, dropped, p95: Some(p95), iteration_p95: None }
 }
 
 fn good() -> Cell {
@@ -89,6 +89,47 @@ fn dropped_for_whose_fault(#[case] bad: Cell, #[case] cause: ShortfallCause) {
     let cells = [vec![good(); 8], vec![bad; 4]].concat();
     let delivered = assess(&status(), 800.0, 200.0, cells);
     assert_eq!(causes(&delivered), [cause], "{:?}", delivered.shortfalls);
+}
+
+/// A cell in which iterations were dropped and none ended.
+fn stuck(dropped: f64) -> Cell {
+    Cell { dropped, ..Cell::default() }
+}
+
+/// Of 200 dropped iterations, so many in two cells in which none ended. Else they take so many seconds.
+#[rstest]
+#[case::all(0.0, 0.5, Target)]
+#[case::half(100.0, 0.5, Target)]
+#[case::less_than_half(101.0, 0.5, Unknown)]
+#[case::usually_within_a_cell(0.0, 4.9, Target)]
+// As where the script sleeps between its requests: virtual users are simply too few.
+#[case::usually_longer_than_a_cell(0.0, 5.0, Unknown)]
+fn requests_that_hang(#[case] dropped_else: f64, #[case] usual: f64, #[case] cause: ShortfallCause) {
+    let ended = |cell: Cell| Cell { iteration_p95: Some(usual), ..cell };
+    let busy = ended(cell(80.0, 0.0, dropped_else, 0.020));
+    let hung = stuck((200.0 - dropped_else) / 2.0);
+    let cells = [vec![ended(good()); 9], vec![busy], vec![hung; 2]].concat();
+    let delivered = assess(&status(), 800.0, 200.0, cells);
+    assert_eq!(causes(&delivered), [cause], "{:?}", delivered.shortfalls);
+}
+
+#[test]
+fn a_target_that_hangs_is_named() {
+    let ended = Cell { iteration_p95: Some(0.5), ..good() };
+    let delivered = assess(&status(), 800.0, 200.0, [vec![ended; 10], vec![stuck(100.0); 2]].concat());
+    assert_eq!(
+        delivered.shortfalls[0].message,
+        "200 of 1,000 iterations (20%) were dropped: all virtual users were busy; no answers came: for 10s not one \
+         iteration ended, which takes 500 ms (p95) else"
+    );
+}
+
+/// That no iteration ended says nothing where none ever did, or where nothing was dropped meanwhile.
+#[rstest]
+#[case::never(vec![stuck(50.0); 4])]
+#[case::a_pause([vec![Cell { iteration_p95: Some(0.5), ..cell(80.0, 0.0, 200.0, 0.020) }], vec![stuck(0.0); 3]].concat())]
+fn silence_that_explains_nothing(#[case] cells: Vec<Cell>) {
+    assert_eq!(causes(&assess(&status(), 800.0, 200.0, cells)), [Unknown]);
 }
 
 #[test]
@@ -228,11 +269,12 @@ fn cells_are_what_was_added_in_each() {
         ),
         (1, crate::ask::Answer::Matrix(vec![(crate::ask::Labels::new(), points([0.0, 3.0, 3.0]))])),
         (2, crate::ask::Answer::Matrix(vec![(crate::ask::Labels::new(), points([0.1, f64::NAN, 0.2]))])),
+        (3, crate::ask::Answer::Matrix(vec![(crate::ask::Labels::new(), points([0.3, 0.4, f64::NAN]))])),
     ]);
-    let probe = CellsProbe { step: CELL, requests: 0, dropped: 1, p95: 2 };
+    let probe = CellsProbe { step: CELL, requests: 0, dropped: 1, p95: 2, iteration_p95: 3 };
     let expected = [
-        cell(100.0, 0.0, 0.0, 0.1),
-        Cell { requests: 84.0, failed: 4.0, dropped: 3.0, p95: None },
+        Cell { iteration_p95: Some(0.3), ..cell(100.0, 0.0, 0.0, 0.1) },
+        Cell { requests: 84.0, failed: 4.0, dropped: 3.0, p95: None, iteration_p95: Some(0.4) },
         cell(60.0, 0.0, 0.0, 0.2),
     ];
     assert_eq!(probe.cells(&answers), expected);
