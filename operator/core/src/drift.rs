@@ -28,11 +28,13 @@ pub struct Lost {
 /// not be answered, is not in it.
 #[must_use]
 pub fn matched(plan: &Plan, status: &LoadTestStatus, asked: &[Asked]) -> BTreeMap<String, i64> {
+    let started = status.load.as_ref().and_then(|load| load.started_at.as_ref());
+    let from = started.map_or(f64::NEG_INFINITY, |at| at.0.as_millisecond() as f64 / 1000.0);
     let mut matched = BTreeMap::new();
     for objective in &plan.objectives {
         for (what, is_it) in questions(objective) {
             let answers: Vec<i64> =
-                asked.iter().filter(|a| is_it(&a.query)).filter_map(|a| series(&a.answer)).collect();
+                asked.iter().filter(|a| is_it(&a.query)).filter_map(|a| series(&a.answer, from)).collect();
             if let Some(most) = answers.into_iter().max() {
                 matched.insert(what, most);
             }
@@ -91,10 +93,14 @@ fn questions(objective: &ObjectivePlan) -> Vec<(String, IsIt)> {
     }
 }
 
-fn series(answer: &Answer) -> Option<i64> {
+/// How many series had a value in the load. Raw samples are read from further back, for the value before a window: a
+/// series of which there are only those had ended before, as after a rollout that renamed it.
+fn series(answer: &Answer, from: f64) -> Option<i64> {
     let count = match answer {
         Answer::Vector(series) => series.len(),
-        Answer::Matrix(series) => series.len(),
+        Answer::Matrix(series) => {
+            series.iter().filter(|(_, points)| points.iter().any(|(at, _)| *at >= from)).count()
+        }
         Answer::Histograms(series) => series.len(),
         Answer::Rules(_) | Answer::Failed(_) => return None,
     };

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use loadtest_crds::{LoadTestStatus, Outcome, Plateau, ScenarioStatus, Verdict, WindowKind};
 use rstest::rstest;
@@ -151,6 +151,21 @@ fn what_the_queries_matched_is_counted_from_the_answers() {
         ("the selector good_total{a=\"b\"}", 0),
     ];
     assert_eq!(matched, expected.map(|(what, count)| (what.to_owned(), count)).into());
+}
+
+/// Raw samples are read from five minutes before the load on: a metric that was renamed within these is there no more.
+#[rstest]
+#[case::ended_before(-100..0, 0)]
+#[case::up_to_the_start(-100..1, 1)]
+#[case::born_in_it(59..60, 1)]
+fn what_ended_before_the_load_matches_nothing_in_it(#[case] seconds: Range<i64>, #[case] expected: i64) {
+    let ratio = json!([
+        {"name": "ratio", "ratio": {"good": "good_total", "total": "all_total"}, "atLeast": "90%"},
+    ]);
+    let mut fake = load(50);
+    fake.add("good_total", &[], seconds.map(|s| ((START + s) as f64, 1.0)));
+    let matched = run(test(ratio), &fake).facts.matched;
+    assert_eq!(matched.get("the selector good_total"), Some(&expected), "{matched:?}");
 }
 
 /// As when a recovery takes longer with a stricter limit, and Steady ends elsewhere.
