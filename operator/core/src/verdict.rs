@@ -194,6 +194,7 @@ pub fn decide(
     faults::of_faults(status, &mut grounds);
     // Before the misses that are no evidence because of it.
     load::of_shortfalls(status, figures_whole, &mut grounds);
+    change::of_drift(facts, &mut grounds);
     of_objectives(policy, plans, status, doubt, facts, &mut grounds);
     faults::of_recoveries(status, doubt, &mut grounds);
     faults::of_budgets(status, doubt, &mut grounds);

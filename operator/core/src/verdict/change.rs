@@ -26,6 +26,10 @@ pub(super) fn of_change(status: &LoadTestStatus, facts: &Facts, grounds: &mut Ve
             text: format!("no data: baseline: the earlier runs cannot be read: {why}"),
         });
     }
+}
+
+/// What matched in the run before and matches nothing now, each by its name.
+pub(super) fn of_drift(facts: &Facts, grounds: &mut Vec<Ground>) {
     let Some(before) = facts.history.last() else { return };
     for lost in lost(facts) {
         grounds.push(Ground {
@@ -196,11 +200,19 @@ mod tests {
         };
         let decided = |facts: &Facts| {
             let ruling = decide(&VerdictPolicy::default(), std::slice::from_ref(&plan), &[], &status, facts);
-            (ruling.verdict, ruling.reason)
+            (ruling.verdict, ruling.reason, ruling.message)
         };
-        assert_eq!(decided(&facts), (Verdict::Inconclusive, Reason::Drift));
+        let (verdict, reason, message) = decided(&facts);
+        assert_eq!((verdict, reason), (Verdict::Inconclusive, Reason::Drift));
+        // What is gone is the reason, and that the objective is missed for it comes after.
+        assert!(
+            message.starts_with("drift: the selector good_total matched 3 in the run before"),
+            "{message}"
+        );
+        assert!(message.ends_with("(and 1 more)"), "{message}");
         facts.matched.insert(what, 3);
-        assert_eq!(decided(&facts), (Verdict::Fail, Reason::KeyObjectiveMissed));
+        let (verdict, reason, _) = decided(&facts);
+        assert_eq!((verdict, reason), (Verdict::Fail, Reason::KeyObjectiveMissed));
     }
 
     fn of(status: &LoadTestStatus, facts: &Facts) -> Vec<(Verdict, Reason, String)> {
@@ -253,12 +265,13 @@ mod tests {
             history: History { runs: vec![before], unread: None },
             ..Facts::default()
         };
-        let grounds = of(&LoadTestStatus::default(), &facts);
+        let mut grounds = Vec::new();
+        of_drift(&facts, &mut grounds);
         assert_eq!(grounds.len(), expected);
-        if let [(verdict, reason, text)] = grounds.as_slice() {
-            assert_eq!((*verdict, *reason), (Verdict::Inconclusive, Reason::Drift));
+        if let [ground] = grounds.as_slice() {
+            assert_eq!((ground.verdict, ground.reason), (Verdict::Inconclusive, Reason::Drift));
             assert_eq!(
-                text,
+                ground.text,
                 "no data: drift: the query max(lag) matched 1,200 in the run before (chat-6) and matches nothing now: see \
                  whether it was renamed"
             );
