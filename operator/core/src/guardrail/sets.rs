@@ -26,11 +26,14 @@ pub fn source(set: GuardrailSet) -> &'static str {
     match set {
         GuardrailSet::Client => "k6, the run's own requests",
         GuardrailSet::Node => "node_exporter",
-        GuardrailSet::Pod => "cAdvisor (kubelet) and kube-state-metrics",
+        GuardrailSet::Pod => "cAdvisor (kubelet); the limits from kube-state-metrics, or else from cAdvisor",
         GuardrailSet::Postgres => {
-            "postgres_exporter; query-time: its collector `stat_statements`, which is off by default"
+            "postgres_exporter; query-time also wants the extension pg_stat_statements and the exporter's collector \
+             `stat_statements`, which is off by default"
         }
-        GuardrailSet::Redis => "redis_exporter",
+        GuardrailSet::Redis => {
+            "redis_exporter; memory without `maxmemory` also wants the exporter's option `-include-system-metrics`"
+        }
         GuardrailSet::Kafka => "kafka_exporter",
         GuardrailSet::WebSocket => "the gateway itself, under these names",
     }
@@ -159,14 +162,14 @@ const POD: &[Indicator] = &[
     indicator(
         "cpu",
         "the container closest to its CPU limit",
-        r#"max(sum by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{container!="",SELECTOR}[1m])) / on (namespace, pod, container) max by (namespace, pod, container) (kube_pod_container_resource_limits{resource="cpu",SELECTOR}))"#,
+        r#"max(sum by (namespace, pod, container) (rate(container_cpu_usage_seconds_total{container!="",SELECTOR}[1m])) / (max by (namespace, pod, container) (kube_pod_container_resource_limits{resource="cpu",SELECTOR}) or max by (namespace, pod, container) ((container_spec_cpu_quota{container!="",SELECTOR} > 0) / container_spec_cpu_period{container!="",SELECTOR})))"#,
         "70%",
         "90%",
     ),
     indicator(
         "memory",
         "the container closest to its memory limit",
-        r#"max(max by (namespace, pod, container) (container_memory_working_set_bytes{container!="",SELECTOR}) / on (namespace, pod, container) max by (namespace, pod, container) (kube_pod_container_resource_limits{resource="memory",SELECTOR}))"#,
+        r#"max(max by (namespace, pod, container) (container_memory_working_set_bytes{container!="",SELECTOR}) / (max by (namespace, pod, container) (kube_pod_container_resource_limits{resource="memory",SELECTOR}) or max by (namespace, pod, container) (container_spec_memory_limit_bytes{container!="",SELECTOR} > 0)))"#,
         "70%",
         "85%",
     ),
@@ -176,14 +179,14 @@ const POSTGRES: &[Indicator] = &[
     indicator(
         "connections",
         "connections in use",
-        "max(sum by (instance) (pg_stat_activity_count{SELECTOR}) / on (instance) max by (instance) (pg_settings_max_connections{SELECTOR}))",
+        "max(sum by (instance, server) (pg_stat_activity_count{SELECTOR}) / max by (instance, server) (pg_settings_max_connections{SELECTOR}))",
         "80%",
         "95%",
     ),
     indicator(
         "query-time",
         "mean time of a statement",
-        "sum(rate(pg_stat_statements_seconds_total{SELECTOR}[1m])) / (sum(rate(pg_stat_statements_calls_total{SELECTOR}[1m])) > 0)",
+        "(sum(rate(pg_stat_statements_seconds_total{SELECTOR}[1m])) or sum(rate(pg_stat_statements_total_time_seconds{SELECTOR}[1m]))) / ((sum(rate(pg_stat_statements_calls_total{SELECTOR}[1m])) or sum(rate(pg_stat_statements_calls{SELECTOR}[1m]))) > 0)",
         "100ms",
         "500ms",
     ),
@@ -214,7 +217,7 @@ const REDIS: &[Indicator] = &[
     indicator(
         "connections",
         "clients, of maxclients",
-        "max(redis_connected_clients{SELECTOR} / redis_config_maxclients{SELECTOR})",
+        "max(redis_connected_clients{SELECTOR} / (redis_config_maxclients{SELECTOR} or redis_max_clients{SELECTOR}))",
         "80%",
         "95%",
     ),

@@ -180,7 +180,7 @@ fn a_reserved_tag_is_refused() {
 #[rstest]
 #[case(ratio("chat_message_persist_total{status=\"ok\"}", "chat_message_persist_total"))]
 #[case(ratio("{__name__=\"a\",b=~\"c|d\"}", "a{}"))]
-#[case(query("max(pg_stat_activity_count / pg_settings_max_connections)"))]
+#[case(query("sum(pg_stat_activity_count) / max(pg_settings_max_connections)"))]
 #[case(query("histogram_quantile(0.99, sum by (le) (rate(x_bucket[30s])))"))]
 #[case(query("scalar(sum(up))"))]
 #[case(at_least(k6("http_req_failed", None), "99%"))]
