@@ -447,4 +447,6 @@ impl Context {
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+pub(crate) mod minute;
+#[cfg(test)]
 mod tests;

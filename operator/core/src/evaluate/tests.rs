@@ -1,55 +1,17 @@
 use loadtest_crds::{
-    Between, FaultState, FaultStatus, K6Figure, LoadStatus, Objective, Plateau, Ratio, ScenarioStatus, Slope,
-    TooFewPolicy, VerdictPolicy,
+    Between, FaultState, FaultStatus, K6Figure, Objective, Ratio, Slope, TooFewPolicy, VerdictPolicy,
 };
 use proptest::prelude::*;
 
 use super::{
     fake::{Event, Fake},
+    minute::{GOOD, LENGTH, at, injected, over, pushed, requests, settings},
     *,
 };
 use crate::plan::{RecoveryPlan, TimeLimit};
 
-/// The load starts here, and lasts a minute.
-const START: i64 = 1_700_000_000;
-const LENGTH: f64 = 60.0;
-
-fn at(second: f64) -> f64 {
-    START as f64 + second
-}
-
-fn micro(second: f64) -> Option<MicroTime> {
-    Some(MicroTime(Timestamp::from_millisecond(START * 1000 + (second * 1000.0).round() as i64).unwrap()))
-}
-
-fn status(faults: Vec<FaultStatus>) -> LoadTestStatus {
-    LoadTestStatus {
-        accepted_at: micro(-20.0),
-        load: Some(LoadStatus {
-            start_intended_at: micro(-0.05),
-            started_at: micro(0.0),
-            planned_end_at: micro(LENGTH),
-            ended_at: micro(LENGTH + 0.4),
-            ..LoadStatus::default()
-        }),
-        scenarios: vec![ScenarioStatus {
-            name: "chat".to_owned(),
-            plateaus: vec![Plateau { from: 0, to: 60_000 }],
-            ..ScenarioStatus::default()
-        }],
-        faults,
-        ..LoadTestStatus::default()
-    }
-}
-
-fn kill(injected: f64, replaced: f64) -> FaultStatus {
-    FaultStatus {
-        name: "kill-dbman".to_owned(),
-        state: FaultState::Injected,
-        injected_at: micro(injected),
-        replaced_at: micro(replaced),
-        ..FaultStatus::default()
-    }
+fn kill(at: f64, replaced: f64) -> FaultStatus {
+    injected("kill-dbman", at, replaced)
 }
 
 fn recovery(of: &[&str]) -> FaultLimits {
@@ -89,36 +51,14 @@ fn p95(windows: &[WindowKind]) -> ObjectivePlan {
 
 fn judge(fake: &Fake, objectives: &[ObjectivePlan], faults: Vec<FaultStatus>, of: &[&str]) -> Judgement {
     let recoveries = faults.iter().map(|f| (f.name.clone(), recovery(of))).collect();
-    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
-    let mut evaluation = Evaluation::new(objectives, recoveries, &status(faults), settings);
-    let mut answers = Vec::new();
-    loop {
-        match evaluation.step(answers) {
-            Step::Ask(requests) => answers = requests.iter().map(|r| (r.id, fake.answer(r))).collect(),
-            Step::Done(judgement) => return *judgement,
-        }
-    }
+    minute::judge(Evaluation::new(objectives, recoveries, &over(faults), settings()), fake)
 }
 
-/// 20 requests a second, each 100 ms, from two runners that push at different times. Requests of which
-/// `outcome` says so differ.
-fn load(outcome: impl Fn(f64) -> Option<(f64, bool)>) -> (Fake, Vec<Event>) {
-    let events: Vec<Event> = (0..1200)
-        .filter_map(|n| {
-            let second = f64::from(n) * 0.05 + 0.025;
-            let (took, answered) = outcome(second)?;
-            Some(Event { at: at(second), took, answered })
-        })
-        .collect();
-    let mut fake = Fake::default();
-    let (odd, even): (Vec<_>, Vec<_>) = events.iter().enumerate().partition(|(n, _)| n % 2 == 1);
-    let of = |half: Vec<(usize, &Event)>| half.into_iter().map(|(_, e)| *e).collect::<Vec<Event>>();
-    fake.push("chat-0", 0.3, &of(even));
-    fake.push("chat-1", 0.8, &of(odd));
-    (fake, events)
+/// The requests, and what of them Prometheus has.
+fn load(outcome: impl Fn(f64) -> minute::Request) -> (Fake, Vec<Event>) {
+    let requests = requests(outcome);
+    (pushed(&requests), requests)
 }
-
-const GOOD: Option<(f64, bool)> = Some((0.1, true));
 
 fn result<'a>(judgement: &'a Judgement, objective: &str, kind: WindowKind) -> &'a WindowResult {
     let objective = judgement.objectives.iter().find(|o| o.name == objective).unwrap();
@@ -391,9 +331,8 @@ fn a_fault_that_was_not_injected_has_no_window_and_no_recovery() {
 #[test]
 fn prometheus_that_does_not_answer_is_no_data_everywhere() {
     let objectives = [success(&ALL), p95(&ALL)];
-    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
     let recoveries = vec![("kill-dbman".to_owned(), recovery(&["save-p95"]))];
-    let mut evaluation = Evaluation::new(&objectives, recoveries, &status(vec![kill(20.0, 24.0)]), settings);
+    let mut evaluation = Evaluation::new(&objectives, recoveries, &over(vec![kill(20.0, 24.0)]), settings());
     let mut answers = Vec::new();
     let judgement = loop {
         match evaluation.step(answers) {
@@ -416,8 +355,7 @@ fn prometheus_that_does_not_answer_is_no_data_everywhere() {
 
 #[test]
 fn a_run_without_load_is_judged_without_a_question() {
-    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
-    let mut evaluation = Evaluation::new(&[success(&ALL)], vec![], &LoadTestStatus::default(), settings);
+    let mut evaluation = Evaluation::new(&[success(&ALL)], vec![], &LoadTestStatus::default(), settings());
     let Step::Done(judgement) = evaluation.step(vec![]) else { panic!("there is nothing to ask") };
     assert_eq!(judgement.objectives[0].outcome, Outcome::NoData);
 }

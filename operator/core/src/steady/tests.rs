@@ -1,15 +1,11 @@
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultStatus, LoadStatus};
+use loadtest_crds::FaultStatus;
 use rstest::rstest;
 
 use super::*;
-use crate::evaluate::fake::{Event, Fake};
-
-const START: f64 = 1_700_000_000.0;
-
-fn at(second: f64) -> Timestamp {
-    Timestamp::from_millisecond(((START + second) * 1000.0).round() as i64).unwrap()
-}
+use crate::evaluate::{
+    fake::{Event, Fake},
+    minute::{GOOD, Request as Came, at, going, micro, requests, settings, time},
+};
 
 fn plan() -> Plan {
     let test = serde_json::from_value(serde_json::json!({
@@ -40,44 +36,26 @@ fn plan() -> Plan {
 
 /// The fault `kill` comes at 30 s; another had been injected before it where `other` says when.
 fn steady(now: f64, other: Option<f64>) -> Option<Steady> {
-    let time = |second: f64| Some(MicroTime(at(second)));
-    let load = LoadStatus {
-        start_intended_at: time(0.0),
-        started_at: time(0.0),
-        planned_end_at: time(60.0),
-        ..LoadStatus::default()
-    };
     let injected = |name: &str, at: Option<f64>| FaultStatus {
         name: name.to_owned(),
-        injected_at: at.and_then(time),
+        injected_at: at.and_then(micro),
         ..FaultStatus::default()
     };
-    let status = LoadTestStatus {
-        accepted_at: time(-10.0),
-        load: Some(load),
-        faults: vec![injected("kill", None), injected("other", other)],
-        ..LoadTestStatus::default()
-    };
-    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
-    Steady::ask(&plan(), "kill", &status, &settings, at(now))
+    let mut status = going(vec![injected("kill", None), injected("other", other)]);
+    // The start took no time, so that whole seconds have gone by since.
+    status.load.as_mut().unwrap().start_intended_at = micro(0.0);
+    Steady::ask(&plan(), "kill", &status, &settings(), time(now))
 }
 
 /// 20 requests a second for 28 s, by what comes of each.
-fn health(now: f64, other: Option<f64>, outcome: impl Fn(f64) -> Option<(f64, bool)>) -> Health {
-    let events: Vec<Event> = (0..560)
-        .filter_map(|n| {
-            let second = f64::from(n) * 0.05 + 0.025;
-            let (took, answered) = outcome(second)?;
-            Some(Event { at: START + second, took, answered })
-        })
-        .collect();
+fn health(now: f64, other: Option<f64>, outcome: impl Fn(f64) -> Came) -> Health {
+    let so_far = at(28.0);
+    let events: Vec<Event> = requests(outcome).into_iter().filter(|event| event.at < so_far).collect();
     let mut fake = Fake::default();
     fake.push("chat-0", 0.0, &events);
     let steady = steady(now, other).unwrap();
     steady.judge(steady.requests().iter().map(|r| (r.id, fake.answer(r))).collect())
 }
-
-const GOOD: Option<(f64, bool)> = Some((0.1, true));
 
 #[rstest]
 #[case::well(28.0, |_| GOOD, None)]
@@ -89,7 +67,7 @@ const GOOD: Option<(f64, bool)> = Some((0.1, true));
 #[case::no_request(28.0, |_| None, None)]
 // The load has been there for 3 s.
 #[case::shortly_after_the_start(3.0, |_| Some((0.001, false)), Some("ok: in the 3s before, 100% of 60 requests failed"))]
-fn healths(#[case] now: f64, #[case] outcome: fn(f64) -> Option<(f64, bool)>, #[case] message: Option<&str>) {
+fn healths(#[case] now: f64, #[case] outcome: fn(f64) -> Came, #[case] message: Option<&str>) {
     match (health(now, None, outcome), message) {
         (Health::Held, None) => {}
         (Health::NotHeld(why), Some(message)) => assert!(why.starts_with(message), "{why}"),

@@ -1,22 +1,16 @@
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{K6Figure, LoadStatus, Objective, ScenarioStatus, VerdictPolicy};
+use loadtest_crds::{K6Figure, Objective, VerdictPolicy};
 use rstest::rstest;
 
 use super::*;
 use crate::{
     ask::AlertRule,
     evaluate::{
-        Evaluation, Judgement, Settings, Step,
-        fake::{Event, Fake},
+        Evaluation, Judgement,
+        fake::Fake,
+        minute::{self, GOOD, REFUSED, SLOW, at, injected, over, pushed, requests, settings},
     },
     plan::{AlertPlan, BudgetPlan, RecoveryPlan, TimeLimit},
 };
-
-const START: f64 = 1_700_000_000.0;
-
-fn time(second: f64) -> Option<MicroTime> {
-    Some(MicroTime(Timestamp::from_millisecond(((START + second) * 1000.0).round() as i64).unwrap()))
-}
 
 fn objective(name: &str, metric: &str, percentile: Option<f64>, limit: &str) -> ObjectivePlan {
     let objective = Objective {
@@ -26,16 +20,6 @@ fn objective(name: &str, metric: &str, percentile: Option<f64>, limit: &str) -> 
         ..Objective::default()
     };
     ObjectivePlan::parse(&objective, &VerdictPolicy::default()).unwrap()
-}
-
-fn fault(name: &str, injected: f64, replaced: f64) -> FaultStatus {
-    FaultStatus {
-        name: name.to_owned(),
-        state: FaultState::Injected,
-        injected_at: time(injected),
-        replaced_at: time(replaced),
-        ..FaultStatus::default()
-    }
 }
 
 fn limits(of: &str, alert: bool) -> FaultLimits {
@@ -53,60 +37,19 @@ fn limits(of: &str, alert: bool) -> FaultLimits {
     }
 }
 
-/// A minute of 20 requests a second from two runners, by what comes of each.
-fn load(outcome: impl Fn(f64) -> Option<(f64, bool)>) -> Fake {
-    let events: Vec<Event> = (0..1200)
-        .filter_map(|n| {
-            let second = f64::from(n) * 0.05 + 0.025;
-            let (took, answered) = outcome(second)?;
-            Some(Event { at: START + second, took, answered })
-        })
-        .collect();
-    let mut fake = Fake::default();
-    for (runner, phase, odd) in [("chat-0", 0.3, 0), ("chat-1", 0.8, 1)] {
-        let own = events.iter().enumerate().filter(|(n, _)| n % 2 == odd).map(|(_, e)| *e);
-        fake.push(runner, phase, &own.collect::<Vec<_>>());
-    }
-    fake
+fn load(outcome: impl Fn(f64) -> minute::Request) -> Fake {
+    pushed(&requests(outcome))
 }
 
 fn judge(fake: &Fake, faults: Vec<FaultStatus>, limits: &FaultLimits) -> Judgement {
-    let status = LoadTestStatus {
-        accepted_at: time(-20.0),
-        load: Some(LoadStatus {
-            start_intended_at: time(-0.05),
-            started_at: time(0.0),
-            planned_end_at: time(60.0),
-            ended_at: time(60.4),
-            ..LoadStatus::default()
-        }),
-        scenarios: vec![ScenarioStatus {
-            name: "chat".to_owned(),
-            plateaus: vec![Plateau { from: 0, to: 60_000 }],
-            ..ScenarioStatus::default()
-        }],
-        faults,
-        ..LoadTestStatus::default()
-    };
+    let status = over(faults);
     let objectives = [
         objective("ok", "http_req_failed", None, "1%"),
         objective("p95", "http_req_duration", Some(95.0), "300ms"),
     ];
     let asked = status.faults.iter().map(|f| (f.name.clone(), limits.clone())).collect();
-    let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
-    let mut evaluation = Evaluation::new(&objectives, asked, &status, settings);
-    let mut answers = Vec::new();
-    loop {
-        match evaluation.step(answers) {
-            Step::Ask(requests) => answers = requests.iter().map(|r| (r.id, fake.answer(r))).collect(),
-            Step::Done(judgement) => return *judgement,
-        }
-    }
+    minute::judge(Evaluation::new(&objectives, asked, &status, settings()), fake)
 }
-
-const GOOD: Option<(f64, bool)> = Some((0.1, true));
-const REFUSED: Option<(f64, bool)> = Some((0.001, false));
-const SLOW: Option<(f64, bool)> = Some((0.5, true));
 
 /// 3 s of a minute, in which every request is refused, slow, or never comes back: 60 requests.
 #[rstest]
@@ -121,7 +64,7 @@ fn an_outage_of_three_seconds(
     #[case] outcome: Outcome,
 ) {
     let fake = load(|second| if (30.0..33.0).contains(&second) { during } else { GOOD });
-    let judgement = judge(&fake, vec![fault("kill", 30.0, 34.0)], &limits(of, false));
+    let judgement = judge(&fake, vec![injected("kill", 30.0, 34.0)], &limits(of, false));
     let budget = &judgement.budgets[0].1;
     assert_eq!((budget.outcome, budget.bad_requests), (outcome, bad), "{budget:?}");
     let down = budget.downtime_milliseconds.unwrap();
@@ -133,7 +76,7 @@ fn an_outage_of_three_seconds(
 
 #[test]
 fn without_an_outage_nothing_is_missing() {
-    let judgement = judge(&load(|_| GOOD), vec![fault("kill", 30.0, 34.0)], &limits("ok", false));
+    let judgement = judge(&load(|_| GOOD), vec![injected("kill", 30.0, 34.0)], &limits("ok", false));
     let budget = &judgement.budgets[0].1;
     assert_eq!((budget.outcome, budget.bad_requests), (Outcome::Met, Some(0)));
     assert!(budget.downtime_milliseconds.unwrap() < 500, "{budget:?}");
@@ -144,7 +87,7 @@ fn without_an_outage_nothing_is_missing() {
 #[test]
 fn faults_that_overlap_are_one_incident() {
     let fake = load(|second| if (8.0..20.0).contains(&second) { REFUSED } else { GOOD });
-    let faults = vec![fault("second", 14.0, 15.0), fault("first", 8.0, 10.0)];
+    let faults = vec![injected("second", 14.0, 15.0), injected("first", 8.0, 10.0)];
     let judgement = judge(&fake, faults, &limits("ok", false));
     let [second, first] = [0, 1].map(|n| (judgement.recoveries[n].1.clone(), judgement.budgets[n].1.clone()));
     for message in [second.0.message.unwrap(), second.1.message.clone().unwrap()] {
@@ -164,8 +107,11 @@ fn faults_that_overlap_are_one_incident() {
 #[test]
 fn faults_apart_from_each_other_are_two() {
     let fake = load(|second| if (8.0..11.0).contains(&second) { REFUSED } else { GOOD });
-    let judgement =
-        judge(&fake, vec![fault("first", 8.0, 10.0), fault("second", 30.0, 32.0)], &limits("ok", false));
+    let judgement = judge(
+        &fake,
+        vec![injected("first", 8.0, 10.0), injected("second", 30.0, 32.0)],
+        &limits("ok", false),
+    );
     for (_, recovery) in &judgement.recoveries {
         let message = recovery.message.as_deref().unwrap();
         assert!(!message.contains(", with "), "{message}");
@@ -177,7 +123,7 @@ fn faults_apart_from_each_other_are_two() {
 #[test]
 fn a_target_that_served_nothing_before() {
     let fake = load(|second| if second < 30.0 { None } else { GOOD });
-    let judgement = judge(&fake, vec![fault("kill", 30.0, 34.0)], &limits("ok", false));
+    let judgement = judge(&fake, vec![injected("kill", 30.0, 34.0)], &limits("ok", false));
     assert_eq!(judgement.recoveries[0].1.effect, FaultEffect::NotExercised);
     assert_eq!(judgement.budgets[0].1.outcome, Outcome::NoData);
 }
@@ -186,11 +132,11 @@ fn a_target_that_served_nothing_before() {
 fn the_alert_of_the_targets_namespace_is_the_one() {
     let mut fake = load(|second| if (30.0..33.0).contains(&second) { REFUSED } else { GOOD });
     let alert = |namespace| [("alertname", "DbmanDown"), ("alertstate", "firing"), ("namespace", namespace)];
-    let samples = |from: i32| (from..50).step_by(5).map(|s| (START + f64::from(s), 1.0)).collect::<Vec<_>>();
+    let samples = |from: i32| (from..50).step_by(5).map(|s| (at(f64::from(s)), 1.0)).collect::<Vec<_>>();
     fake.add("ALERTS", &alert("another"), samples(5));
     fake.add("ALERTS", &alert("msg-server"), samples(35));
     fake.rules = vec![AlertRule { holds_for: 0.0, every: 5.0 }];
-    let judgement = judge(&fake, vec![fault("kill", 30.5, 34.0)], &limits("ok", true));
+    let judgement = judge(&fake, vec![injected("kill", 30.5, 34.0)], &limits("ok", true));
     let found = &judgement.recoveries[0].1;
     let times =
         (found.detect_milliseconds, found.detect_resolution_milliseconds, found.detect_floor_milliseconds);
