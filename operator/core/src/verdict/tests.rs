@@ -1,15 +1,17 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
-    FaultState, FaultStatus, Guardrail, GuardrailNoData, GuardrailStatus, K6Figure, Objective,
-    RecoveryStatus, RunnersStatus, ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause, Spike,
-    WindowKind,
+    FaultState, FaultStatus, K6Figure, Objective, RecoveryStatus, RunnersStatus, WindowKind,
 };
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::names::RunNames;
+
+mod faults;
+mod guardrails;
+mod load;
+mod samples;
 
 fn at(second: i64) -> Option<MicroTime> {
     Some(MicroTime(Timestamp::from_second(1_700_000_000 + second).unwrap()))
@@ -89,96 +91,6 @@ fn case(outcomes: [Outcome; 3]) -> Case {
         guardrails: Vec::new(),
         facts: Facts { planned: Duration::from_secs(60), ..Facts::default() },
     }
-}
-
-#[rstest]
-#[case::unclear(
-    Outcome::Unclear,
-    TooFewPolicy::Inconclusive,
-    NoDataPolicy::Inconclusive,
-    Verdict::Warn,
-    "Unclear"
-)]
-#[case::unclear_whatever_the_policies(
-    Outcome::Unclear,
-    TooFewPolicy::Fail,
-    NoDataPolicy::Fail,
-    Verdict::Warn,
-    "Unclear"
-)]
-#[case::too_few(
-    Outcome::TooFew,
-    TooFewPolicy::Inconclusive,
-    NoDataPolicy::Fail,
-    Verdict::Inconclusive,
-    "TooFew"
-)]
-#[case::too_few_is_a_fail(
-    Outcome::TooFew,
-    TooFewPolicy::Fail,
-    NoDataPolicy::Inconclusive,
-    Verdict::Fail,
-    "TooFew"
-)]
-#[case::unmeasurable(
-    Outcome::Unmeasurable,
-    TooFewPolicy::Fail,
-    NoDataPolicy::Inconclusive,
-    Verdict::Inconclusive,
-    "Unmeasurable"
-)]
-#[case::unmeasurable_is_a_fail(
-    Outcome::Unmeasurable,
-    TooFewPolicy::Inconclusive,
-    NoDataPolicy::Fail,
-    Verdict::Fail,
-    "Unmeasurable"
-)]
-fn what_cannot_be_told(
-    #[case] outcome: Outcome,
-    #[case] on_too_few: TooFewPolicy,
-    #[case] on_no_data: NoDataPolicy,
-    #[case] verdict: Verdict,
-    #[case] reason: &str,
-) {
-    let mut case = case([Outcome::Met, outcome, Outcome::Met]);
-    for plan in &mut case.plans {
-        (plan.on_too_few, plan.on_no_data) = (on_too_few, on_no_data);
-    }
-    let ruling = case.decide();
-    assert_eq!((ruling.verdict, ruling.reason.as_str()), (verdict, reason));
-    assert_eq!(ruling.message, "list: the samples cannot tell");
-}
-
-/// Spikes of `save` and of `list`, each so many seconds after the start.
-#[rstest]
-#[case::none(&[], &[], Verdict::Pass, "AllObjectivesMet")]
-#[case::one(&[10], &[], Verdict::Pass, "AllObjectivesMet")]
-#[case::one_moment(&[10], &[10], Verdict::Pass, "AllObjectivesMet")]
-#[case::one_across_two_cells(&[10, 15], &[], Verdict::Pass, "AllObjectivesMet")]
-#[case::two(&[10, 20], &[], Verdict::Warn, "Unstable")]
-#[case::one_of_each(&[10], &[30], Verdict::Warn, "Unstable")]
-#[case::far_apart(&[10], &[611], Verdict::Pass, "AllObjectivesMet")]
-fn spikes_of_steady_load(
-    #[case] save: &[i64],
-    #[case] list: &[i64],
-    #[case] verdict: Verdict,
-    #[case] reason: &str,
-) {
-    let mut case = case([Outcome::Met; 3]);
-    let spike = |second: &i64| Spike {
-        at: at(*second),
-        seconds: 5,
-        share: "42%".to_owned(),
-        usual: "0.1%".to_owned(),
-        samples: 100,
-    };
-    case.status.objectives[0].spikes = save.iter().map(spike).collect();
-    case.status.objectives[1].spikes = list.iter().map(spike).collect();
-    let ruling = case.decide();
-    assert_eq!((ruling.verdict, ruling.reason.as_str()), (verdict, reason));
-    let words = "save at 22:13:30 (10s after the start): 42% of 100 requests bad in 5s, usually 0.1%";
-    assert_eq!(ruling.grounds.iter().any(|line| line.contains(words)), !save.is_empty(), "{ruling:#?}");
 }
 
 fn fault(state: FaultState, outcome: Outcome) -> FaultStatus {
@@ -284,201 +196,9 @@ fn an_objective_that_was_never_evaluated_is_no_pass() {
     assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::NoData));
 }
 
-#[rstest]
-#[case::in_time(FaultState::Injected, Met, Verdict::Pass, Reason::AllObjectivesMet)]
-#[case::too_slow(FaultState::Injected, Missed, Verdict::Fail, Reason::RecoveryTooSlow)]
-#[case::not_measured(FaultState::Injected, NoData, Verdict::Inconclusive, Reason::NoData)]
-#[case::failed(FaultState::Failed, NoData, Verdict::Error, Reason::FaultFailed)]
-#[case::unconfirmed(FaultState::Unconfirmed, NoData, Verdict::Inconclusive, Reason::FaultUnconfirmed)]
-#[case::not_injected(FaultState::NotInjected, NoData, Verdict::Inconclusive, Reason::FaultNotInjected)]
-#[case::still_pending(FaultState::Pending, NoData, Verdict::Inconclusive, Reason::FaultNotInjected)]
-#[case::still_intended(FaultState::Intended, NoData, Verdict::Inconclusive, Reason::FaultNotInjected)]
-fn faults(
-    #[case] state: FaultState,
-    #[case] recovery: Outcome,
-    #[case] verdict: Verdict,
-    #[case] reason: Reason,
-) {
-    let ruling = case([Met, Met, Met]).with(|c| c.status.faults = vec![fault(state, recovery)]).decide();
-    assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);
-}
-
-#[test]
-fn a_fault_without_a_recovery_limit_is_not_judged() {
-    let unjudged = FaultStatus {
-        recovery: Some(RecoveryStatus { outcome: Met, ..RecoveryStatus::default() }),
-        ..fault(FaultState::Injected, Met)
-    };
-    let ruling = case([Met, Met, Met]).with(|c| c.status.faults = vec![unjudged]).decide();
-    assert_eq!(ruling.verdict, Verdict::Pass);
-    assert!(!ruling.grounds.iter().any(|line| line.contains("kill-dbman")));
-}
-
 fn lost(c: &mut Case) {
     let problems = vec!["chat-1: its container ended with exit code 137 (OOMKilled)".to_owned()];
     c.status.runners = Some(RunnersStatus { total: 4, lost: 1, problems, ..RunnersStatus::default() });
-}
-
-fn lacks(c: &mut Case, cause: ShortfallCause) {
-    c.load().shortfalls.push(Shortfall { cause, message: "812 of 1,000 iterations".to_owned() });
-}
-
-#[rstest]
-#[case::runner_lost(lost, Verdict::Inconclusive, Reason::RunnerLost)]
-#[case::interrupted(|c: &mut Case| c.facts.interrupted_runners = 2, Verdict::Inconclusive, Reason::RunnerInterrupted)]
-#[case::less_for_the_generator(|c: &mut Case| lacks(c, ShortfallCause::Generator), Verdict::Inconclusive, Reason::LoadNotDelivered)]
-#[case::less_for_the_target(|c: &mut Case| lacks(c, ShortfallCause::Target), Verdict::Fail, Reason::LoadNotDelivered)]
-#[case::less_for_no_known_reason(|c: &mut Case| lacks(c, ShortfallCause::Unknown), Verdict::Inconclusive, Reason::LoadNotDelivered)]
-#[case::hardly_any_dropped(|c: &mut Case| c.load().dropped_iterations = Some(50), Verdict::Pass, Reason::AllObjectivesMet)]
-#[case::some_script_errors(|c: &mut Case| c.load().script_errors = Some(1), Verdict::Warn, Reason::ScriptErrors)]
-#[case::nothing_but_script_errors(|c: &mut Case| c.load().script_errors = Some(5000), Verdict::Error, Reason::ScriptFailed)]
-#[case::push_errors(|c: &mut Case| c.facts.push_errors = 3, Verdict::Inconclusive, Reason::FiguresIncomplete)]
-#[case::not_settled(|c: &mut Case| c.facts.not_settled = Some("late".to_owned()), Verdict::Inconclusive, Reason::NotSettled)]
-#[case::no_objectives(
-    |c: &mut Case| { c.plans.clear(); c.status.objectives.clear(); },
-    Verdict::Inconclusive,
-    Reason::NoObjectives
-)]
-fn the_load_and_its_figures(#[case] change: fn(&mut Case), #[case] verdict: Verdict, #[case] reason: Reason) {
-    let ruling = case([Met, Met, Met]).with(change).decide();
-    assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);
-}
-
-#[test]
-fn a_miss_with_a_lost_runner_is_still_a_miss_but_a_slow_recovery_is_not() {
-    assert_eq!(case([Missed, Met, Met]).with(lost).decide().verdict, Verdict::Fail);
-    let slow = case([Met, Met, Met]).with(|c| {
-        lost(c);
-        c.status.faults = vec![fault(FaultState::Injected, Missed)];
-    });
-    assert_eq!((slow.decide().verdict, slow.decide().reason), (Verdict::Inconclusive, Reason::RunnerLost));
-    assert_eq!(
-        slow.decide().message,
-        "1 of 4 runners were lost: chat-1: its container ended with exit code 137 (OOMKilled) (and 1 more)"
-    );
-}
-
-#[test]
-fn a_miss_is_no_evidence_where_figures_are_missing() {
-    let ruling = case([Missed, Missed, Missed]).with(|c| c.facts.push_errors = 1).decide();
-    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::FiguresIncomplete));
-    assert!(ruling.message.starts_with("1 of k6's pushes did not reach Prometheus"), "{}", ruling.message);
-}
-
-#[test]
-fn what_starved_runners_measured_is_no_evidence() {
-    let ruling = case([Missed, Missed, Met]).with(|c| lacks(c, ShortfallCause::Generator)).decide();
-    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::LoadNotDelivered));
-    let ruling = case([Missed, Met, Met]).with(|c| lacks(c, ShortfallCause::Unknown)).decide();
-    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Fail, Reason::KeyObjectiveMissed));
-}
-
-#[test]
-fn a_target_is_not_blamed_where_figures_are_missing() {
-    let ruling = case([Met, Met, Met]).with(|c| {
-        lacks(c, ShortfallCause::Target);
-        c.facts.push_errors = 1;
-    });
-    assert_eq!(ruling.decide().verdict, Verdict::Inconclusive);
-}
-
-fn guardrail(outcome: Outcome, stopped: bool) -> GuardrailStatus {
-    GuardrailStatus {
-        name: "errors".to_owned(),
-        outcome,
-        limit: "at most 50%".to_owned(),
-        breached_at: stopped.then(|| at(30)).flatten(),
-        query: Some("sum(errors)".to_owned()),
-        message: Some("62% at 06:12:11Z, beyond since 06:12:01Z, limit 50%".to_owned()),
-        ..GuardrailStatus::default()
-    }
-}
-
-fn watched(on_no_data: GuardrailNoData) -> Vec<GuardrailPlan> {
-    let spec = Guardrail {
-        name: "errors".to_owned(),
-        query: Some("sum(errors)".to_owned()),
-        at_most: Some("50%".into()),
-        for_: "10s".into(),
-        on_no_data,
-        ..Guardrail::default()
-    };
-    let names = RunNames { namespace: "n".to_owned(), name: "r".to_owned(), uid: "u".to_owned() };
-    GuardrailPlan::all(&[spec], &names).unwrap()
-}
-
-#[rstest]
-#[case::held(Met, false, Verdict::Pass, Reason::AllObjectivesMet)]
-#[case::breached(Missed, true, Verdict::Fail, Reason::GuardrailBreached)]
-#[case::warned(Warn, false, Verdict::Warn, Reason::GuardrailWarned)]
-#[case::without_data(NoData, false, Verdict::Warn, Reason::GuardrailWithoutData)]
-#[case::stopped_without_data(NoData, true, Verdict::Inconclusive, Reason::GuardrailWithoutData)]
-fn a_guardrail(
-    #[case] outcome: Outcome,
-    #[case] stopped: bool,
-    #[case] verdict: Verdict,
-    #[case] reason: Reason,
-) {
-    let ruling = case([Met, Met, Met])
-        .with(|c| {
-            c.guardrails = watched(GuardrailNoData::Warn);
-            c.status.guardrails = vec![guardrail(outcome, stopped)];
-        })
-        .decide();
-    assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);
-}
-
-#[test]
-fn a_breach_says_what_where_and_since_when() {
-    let ruling = case([Missed, Met, Met])
-        .with(|c| {
-            c.guardrails = watched(GuardrailNoData::Warn);
-            c.status.guardrails = vec![guardrail(Missed, true)];
-        })
-        .decide();
-    assert_eq!(ruling.reason, Reason::GuardrailBreached);
-    assert_eq!(
-        ruling.message,
-        "guardrail errors stopped the load: 62% at 06:12:11Z, beyond since 06:12:01Z, limit 50% (sum(errors)) (and 1 more)"
-    );
-}
-
-#[rstest]
-#[case::said_to_be_ignored(GuardrailNoData::Ignore, NoData, Verdict::Pass)]
-#[case::not_said(GuardrailNoData::Warn, NoData, Verdict::Warn)]
-fn silence_of_a_guardrail(
-    #[case] policy: GuardrailNoData,
-    #[case] outcome: Outcome,
-    #[case] verdict: Verdict,
-) {
-    let ruling = case([Met, Met, Met]).with(|c| {
-        c.guardrails = watched(policy);
-        c.status.guardrails = vec![guardrail(outcome, false)];
-    });
-    assert_eq!(ruling.decide().verdict, verdict);
-}
-
-#[test]
-fn a_guardrail_that_was_never_watched_is_no_pass() {
-    let ruling = case([Met, Met, Met]).with(|c| c.guardrails = watched(GuardrailNoData::Warn)).decide();
-    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Warn, Reason::GuardrailWithoutData));
-}
-
-#[test]
-fn a_threshold_that_cannot_be_judged_is_named_and_no_pass() {
-    let ruling = case([Met, Met, Met])
-        .with(|c| {
-            let threshold = ScriptThreshold {
-                metric: "http_req_duration".to_owned(),
-                expression: "avg<200".to_owned(),
-                ..ScriptThreshold::default()
-            };
-            let thresholds = vec![threshold];
-            c.status.scenarios = vec![ScenarioStatus { thresholds, ..ScenarioStatus::default() }];
-        })
-        .decide();
-    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Warn, Reason::ThresholdNotJudged));
-    assert!(ruling.message.contains("threshold: http_req_duration avg<200"), "{}", ruling.message);
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Until the load has started.
+
+use super::*;
+
+/// A script that cannot be loaded ends the runners too, and they may be seen first.
+#[test]
+fn a_runner_that_ends_early_waits_for_the_inspection() {
+    let mut sim = Sim::new();
+    while sim.status.phase == Phase::Pending || !sim.facts.has_dispatched(&Effect::Create) {
+        sim.pass();
+        sim.finish_effects();
+    }
+    let plan = sim.plan.clone();
+    for id in plan.runners() {
+        let state = PodState::Ended { exit_code: Some(107), reason: "Error".to_owned() };
+        let view =
+            PodView { role: Role::Runner, scenario: id.scenario.clone(), runner: Some(id.clone()), state };
+        sim.cluster.pods.insert(plan.names.runner_pod(&id), view);
+        sim.facts.last_words.insert(id, "level=error msg=\"the same\"".to_owned());
+    }
+    let decide_with = |facts: &Facts| {
+        let world = World {
+            now: sim.now,
+            stop: false,
+            deleting: false,
+            generation: Some(1),
+            seed: 7,
+            pods: &sim.cluster.pods,
+            facts,
+        };
+        decide(&plan, &sim.status, &world)
+    };
+    sim.facts.inspections.clear();
+    assert_eq!(decide_with(&sim.facts).status.verdict, None);
+    let log = r#"level=error msg="Line 1:35 Unexpected identifier""#;
+    sim.facts.inspections.insert("a".to_owned(), Err(log.to_owned()));
+    let pass = decide_with(&sim.facts);
+    assert_eq!(pass.status.reason.as_deref(), Some("ScriptInvalid"));
+    assert!(pass.status.message.unwrap().contains("Unexpected identifier"));
+}
+
+#[test]
+fn a_problem_of_the_preflight_starts_nothing() {
+    let mut sim = Sim::new();
+    sim.pass();
+    sim.under_way.clear();
+    let problem = Problem { reason: "Forbidden", message: "may not".to_owned() };
+    sim.facts.preflight = Some(vec![problem]);
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.verdict, Some(Verdict::Error));
+    assert_eq!(sim.status.reason.as_deref(), Some("Forbidden"));
+    assert_eq!(sim.cluster.setups, 0);
+}
+
+#[test]
+fn a_stop_while_pods_are_being_created_waits_for_them() {
+    for deleting in [false, true] {
+        let mut sim = Sim::new();
+        while !sim.under_way.contains(&Effect::Create) {
+            sim.finish_effects();
+            sim.pass();
+        }
+        let create = std::mem::take(&mut sim.under_way);
+        (sim.stop, sim.deleting) = (!deleting, deleting);
+        while sim.pass() {
+            assert!(
+                sim.under_way.is_empty(),
+                "nothing is deleted while pods still come: {:?}",
+                sim.under_way
+            );
+        }
+        sim.under_way = create;
+        sim.finish_effects();
+        assert!(!sim.cluster.pods.is_empty());
+        sim.run(&BTreeMap::new());
+        assert!(sim.cluster.pods.is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! The load, and whether its figures are complete.
+
+use loadtest_crds::{Shortfall, ShortfallCause};
+
+use super::*;
+
+fn lacks(c: &mut Case, cause: ShortfallCause) {
+    c.load().shortfalls.push(Shortfall { cause, message: "812 of 1,000 iterations".to_owned() });
+}
+
+#[rstest]
+#[case::runner_lost(lost, Verdict::Inconclusive, Reason::RunnerLost)]
+#[case::interrupted(|c: &mut Case| c.facts.interrupted_runners = 2, Verdict::Inconclusive, Reason::RunnerInterrupted)]
+#[case::less_for_the_generator(|c: &mut Case| lacks(c, ShortfallCause::Generator), Verdict::Inconclusive, Reason::LoadNotDelivered)]
+#[case::less_for_the_target(|c: &mut Case| lacks(c, ShortfallCause::Target), Verdict::Fail, Reason::LoadNotDelivered)]
+#[case::less_for_no_known_reason(|c: &mut Case| lacks(c, ShortfallCause::Unknown), Verdict::Inconclusive, Reason::LoadNotDelivered)]
+#[case::hardly_any_dropped(|c: &mut Case| c.load().dropped_iterations = Some(50), Verdict::Pass, Reason::AllObjectivesMet)]
+#[case::some_script_errors(|c: &mut Case| c.load().script_errors = Some(1), Verdict::Warn, Reason::ScriptErrors)]
+#[case::nothing_but_script_errors(|c: &mut Case| c.load().script_errors = Some(5000), Verdict::Error, Reason::ScriptFailed)]
+#[case::push_errors(|c: &mut Case| c.facts.push_errors = 3, Verdict::Inconclusive, Reason::FiguresIncomplete)]
+#[case::not_settled(|c: &mut Case| c.facts.not_settled = Some("late".to_owned()), Verdict::Inconclusive, Reason::NotSettled)]
+#[case::no_objectives(
+    |c: &mut Case| { c.plans.clear(); c.status.objectives.clear(); },
+    Verdict::Inconclusive,
+    Reason::NoObjectives
+)]
+fn the_load_and_its_figures(#[case] change: fn(&mut Case), #[case] verdict: Verdict, #[case] reason: Reason) {
+    let ruling = case([Met, Met, Met]).with(change).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);
+}
+
+#[test]
+fn a_miss_with_a_lost_runner_is_still_a_miss_but_a_slow_recovery_is_not() {
+    assert_eq!(case([Missed, Met, Met]).with(lost).decide().verdict, Verdict::Fail);
+    let slow = case([Met, Met, Met]).with(|c| {
+        lost(c);
+        c.status.faults = vec![fault(FaultState::Injected, Missed)];
+    });
+    assert_eq!((slow.decide().verdict, slow.decide().reason), (Verdict::Inconclusive, Reason::RunnerLost));
+    assert_eq!(
+        slow.decide().message,
+        "1 of 4 runners were lost: chat-1: its container ended with exit code 137 (OOMKilled) (and 1 more)"
+    );
+}
+
+#[test]
+fn a_miss_is_no_evidence_where_figures_are_missing() {
+    let ruling = case([Missed, Missed, Missed]).with(|c| c.facts.push_errors = 1).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::FiguresIncomplete));
+    assert!(ruling.message.starts_with("1 of k6's pushes did not reach Prometheus"), "{}", ruling.message);
+}
+
+#[test]
+fn what_starved_runners_measured_is_no_evidence() {
+    let ruling = case([Missed, Missed, Met]).with(|c| lacks(c, ShortfallCause::Generator)).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::LoadNotDelivered));
+    let ruling = case([Missed, Met, Met]).with(|c| lacks(c, ShortfallCause::Unknown)).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Fail, Reason::KeyObjectiveMissed));
+}
+
+#[test]
+fn a_target_is_not_blamed_where_figures_are_missing() {
+    let ruling = case([Met, Met, Met]).with(|c| {
+        lacks(c, ShortfallCause::Target);
+        c.facts.push_errors = 1;
+    });
+    assert_eq!(ruling.decide().verdict, Verdict::Inconclusive);
+}
