@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::duration;
 
 mod asked;
+pub mod metrics;
 
 /// `k6 run` and the REST API speak of the state of an execution in these numbers (k6, `lib/execution.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

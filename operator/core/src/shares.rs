@@ -14,7 +14,8 @@ use crate::{
     evaluate::Context,
     histogram::Histogram,
     judge::{self, Outcomes},
-    plan::objective::{Figure, K6Samples, is_built_in_trend},
+    k6::metrics::{Kind, built_in},
+    plan::objective::{Figure, K6Samples},
     probe::seconds,
     promql::{self, Split},
     spikes::CELL_SECONDS,
@@ -74,7 +75,7 @@ pub struct Cells {
 /// The names that a Trend may have in Prometheus, each with the seconds that one of its units is.
 pub fn trends(metric: &str) -> impl Iterator<Item = (String, f64)> {
     let in_seconds = (format!("k6_{metric}_seconds"), 1.0);
-    let raw = (!is_built_in_trend(metric)).then(|| (format!("k6_{metric}"), 0.001));
+    let raw = (built_in(metric) != Some(Kind::Time)).then(|| (format!("k6_{metric}"), 0.001));
     std::iter::once(in_seconds).chain(raw)
 }
 

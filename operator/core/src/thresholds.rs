@@ -16,6 +16,7 @@ use loadtest_crds::{
 use crate::{
     duration,
     guardrail::{Check, GuardrailPlan},
+    k6::metrics::{Kind, built_in},
     limit::Limit,
     plan::objective::{Bound, K6Samples, ObjectivePlan},
     promql::{self, K6Metrics, Split},
@@ -25,20 +26,6 @@ mod rate;
 
 pub use rate::RateProbe;
 
-/// Counters of k6 itself.
-const COUNTERS: [&str; 9] = [
-    "http_reqs",
-    "iterations",
-    "dropped_iterations",
-    "data_sent",
-    "data_received",
-    "ws_sessions",
-    "ws_msgs_sent",
-    "ws_msgs_received",
-    "grpc_streams",
-];
-/// Gauges of k6 itself.
-const GAUGES: [&str; 2] = ["vus", "vus_max"];
 /// For how long a threshold with abortOnFail must be missed where the script does not say.
 const DELAY: Duration = Duration::from_secs(10);
 
@@ -209,7 +196,7 @@ impl Parsed {
     fn is_rate_of_runners(&self) -> bool {
         self.aggregate == Aggregate::Rate
             && self.metric != "http_req_failed"
-            && !COUNTERS.contains(&self.metric.as_str())
+            && built_in(&self.metric) != Some(Kind::Counter)
             && self.limit <= 1.0
     }
 
@@ -238,7 +225,7 @@ impl Parsed {
     }
 
     fn objective(&self, name: &str) -> Option<Objective> {
-        if GAUGES.contains(&self.metric.as_str()) {
+        if built_in(&self.metric) == Some(Kind::Gauge) {
             return None;
         }
         let mut k6 = K6Figure {

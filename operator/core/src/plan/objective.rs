@@ -16,8 +16,6 @@ use crate::{
 
 mod figure;
 
-pub use figure::is_built_in_trend;
-
 /// One objective of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectivePlan {

@@ -5,6 +5,7 @@ use promql_parser::parser::{self, Expr, value::ValueType};
 
 use super::{Bound, Figure, K6Samples, ObjectiveError, share, time};
 use crate::{
+    k6::metrics::{Kind, built_in},
     limit::{Dimension, Limit},
     template::{Template, Values},
 };
@@ -44,57 +45,6 @@ pub fn parse(objective: &Objective, bound: &Bound) -> Result<Figure, ObjectiveEr
     }
 }
 
-/// The Trends of k6 that measure time. They arrive in seconds, under a name that ends so.
-const TIME_TRENDS: [&str; 20] = [
-    "http_req_duration",
-    "http_req_blocked",
-    "http_req_connecting",
-    "http_req_tls_handshaking",
-    "http_req_sending",
-    "http_req_waiting",
-    "http_req_receiving",
-    "iteration_duration",
-    "group_duration",
-    "ws_connecting",
-    "ws_session_duration",
-    "ws_ping",
-    "grpc_req_duration",
-    "browser_http_req_duration",
-    "browser_web_vital_fcp",
-    "browser_web_vital_fid",
-    "browser_web_vital_inp",
-    "browser_web_vital_lcp",
-    "browser_web_vital_ttfb",
-    "browser_dom_content_loaded",
-];
-
-const NO_TRENDS: [&str; 14] = [
-    "http_req_failed",
-    "checks",
-    "http_reqs",
-    "iterations",
-    "dropped_iterations",
-    "vus",
-    "vus_max",
-    "data_sent",
-    "data_received",
-    "ws_sessions",
-    "ws_msgs_sent",
-    "ws_msgs_received",
-    "grpc_streams",
-    "grpc_streams_msgs_sent",
-];
-
-/// True when the metric is a time that k6 measures by itself, and false for a Trend of the script, whose unit
-/// only its samples tell.
-#[must_use]
-pub fn is_built_in_trend(metric: &str) -> bool {
-    TIME_TRENDS.contains(&metric)
-}
-
-/// Metrics of k6 that are neither a Trend nor a Counter.
-const NO_COUNTERS: [&str; 4] = ["http_req_failed", "checks", "vus", "vus_max"];
-
 /// Tags by which the operator tells the runs and the outcomes apart.
 const RESERVED_TAGS: [&str; 3] = ["testid", "loadtest_scenario", "__name__"];
 
@@ -129,7 +79,7 @@ fn of_k6(name: &str, k6: &K6Figure, bound: &Bound) -> Result<Figure, ObjectiveEr
             Ok(Figure::K6Under { metric, under: time_limit(name, under)?, samples })
         }
         (None, None, rate, count) if rate != count => {
-            if NO_COUNTERS.contains(&metric.as_str()) || is_built_in_trend(&metric) {
+            if matches!(built_in(&metric), Some(Kind::Share | Kind::Gauge | Kind::Time)) {
                 return Err(ObjectiveError::NoCounter { objective, metric });
             }
             if bound.limit().dimension() != Dimension::Number {
@@ -142,7 +92,7 @@ fn of_k6(name: &str, k6: &K6Figure, bound: &Bound) -> Result<Figure, ObjectiveEr
 }
 
 fn is_trend(objective: &str, metric: &str) -> Result<(), ObjectiveError> {
-    if NO_TRENDS.contains(&metric) {
+    if matches!(built_in(metric), Some(Kind::Share | Kind::Counter | Kind::Gauge)) {
         Err(ObjectiveError::NoTrend { objective: objective.to_owned(), metric: metric.to_owned() })
     } else {
         Ok(())
