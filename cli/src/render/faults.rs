@@ -25,6 +25,9 @@ const WIDE: u16 = 95;
 /// Targets shown by name; the rest are counted.
 const SHOWN_PODS: usize = 5;
 
+/// Services shown by name; more are counted.
+const SHOWN_SERVICES: usize = 3;
+
 /// The table of faults with notes on what went wrong below it. Empty when there are none.
 pub fn render(test: &LoadTest, page: Page) -> String {
     if test.spec.faults.is_empty() {
@@ -91,12 +94,23 @@ fn row(
     ]
 }
 
-/// Time from the injection until as many pods as before were ready.
+/// Time from the injection until as many pods as before were ready, and served their Services.
 pub fn ready_milliseconds(status: &FaultStatus) -> Option<i64> {
     status.recovery.as_ref().and_then(|recovery| recovery.ready_milliseconds).or_else(|| {
         let (from, to) = (status.injected_at.as_ref()?, status.replaced_at.as_ref()?);
         Some(text::between(from.0, to.0))
     })
+}
+
+/// What was ready then: the pods, or the pods and their Services.
+pub fn ready_behind(status: &FaultStatus) -> String {
+    let names: Vec<&str> = status.services.iter().map(|service| service.name.as_str()).collect();
+    match names.as_slice() {
+        [] => "ready".to_owned(),
+        [one] => format!("ready behind Service {one}"),
+        [..] if names.len() <= SHOWN_SERVICES => format!("ready behind Services {}", names.join(", ")),
+        [..] => format!("ready behind {} Services", names.len()),
+    }
 }
 
 fn injected(status: &FaultStatus, over: bool) -> Field {
@@ -171,9 +185,23 @@ fn problems(status: &FaultStatus) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use loadtest_crds::{Budget, BudgetStatus, RecoveryLimit, RecoveryStatus};
+    use loadtest_crds::{Budget, BudgetStatus, RecoveryLimit, RecoveryStatus, ServedService};
 
     use super::*;
+
+    #[test]
+    fn what_was_ready_is_the_pods_or_their_services() {
+        for (services, words) in [
+            ("", "ready"),
+            ("a", "ready behind Service a"),
+            ("a b c", "ready behind Services a, b, c"),
+            ("a b c d", "ready behind 4 Services"),
+        ] {
+            let services = services.split_whitespace().map(str::to_owned);
+            let services = services.map(|name| ServedService { name, ready_before: 2 }).collect();
+            assert_eq!(ready_behind(&FaultStatus { services, ..pending("kill") }), words);
+        }
+    }
 
     /// By the outcomes of the recovery and the budget, where they are asked for.
     #[test]

@@ -29,7 +29,12 @@ pub struct FaultStatus {
     /// Ready pods behind the selector before the fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_before: Option<i32>,
-    /// When as many pods as before were ready again: the end of the Fault window.
+    /// The Services that the picked pods served when they were picked, at most 16, by name. Empty where none had a
+    /// ready endpoint of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServedService>,
+    /// When as many pods as before were ready again, and each of the services had as many of them ready in its
+    /// EndpointSlices: the end of the Fault window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced_at: Option<MicroTime>,
     /// The picked pods.
@@ -44,6 +49,17 @@ pub struct FaultStatus {
     /// What went wrong, if anything did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// A Service that picked pods served.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(transform = without_defaults)]
+pub struct ServedService {
+    /// Name of the Service, in the namespace of the pods.
+    pub name: String,
+    /// Pods behind the selector that were ready and had a ready endpoint in its EndpointSlices before the fault.
+    pub ready_before: i32,
 }
 
 /// How far a fault is.
@@ -115,9 +131,13 @@ pub struct RecoveryStatus {
     /// The soonest that the alert can fire: its `for` and its group's interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detect_floor_milliseconds: Option<i64>,
-    /// Until as many pods as before were ready.
+    /// Until as many pods as before were ready, and served their Services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_milliseconds: Option<i64>,
+    /// By what that is judged: Endpoints (the pods were ready, and each Service in `services` had as many of them
+    /// ready in its EndpointSlices as before) or Pods (their readiness alone: the picked pods served no Service).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_by: Option<ReadyBy>,
     /// Until the objectives held again, for as long as `hold` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recover_milliseconds: Option<i64>,
@@ -133,6 +153,13 @@ pub struct RecoveryStatus {
     /// The result in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// By what the pods of a fault count as ready again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ReadyBy {
+    Endpoints,
+    Pods,
 }
 
 /// What came of a fault.

@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use fault::{
-    BudgetStatus, FaultEffect, FaultState, FaultStatus, RecoveryStatus, TargetState, TargetStatus,
+    BudgetStatus, FaultEffect, FaultState, FaultStatus, ReadyBy, RecoveryStatus, ServedService, TargetState,
+    TargetStatus,
 };
 pub use judged::{BaselineStatus, GuardrailStatus, ObjectiveStatus, Spike, WindowResult};
 pub use load::{

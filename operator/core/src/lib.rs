@@ -37,6 +37,7 @@ pub mod record;
 pub mod recovery;
 pub mod replay;
 pub mod series;
+pub mod serving;
 pub mod settle;
 pub mod shares;
 pub mod spikes;

@@ -1,15 +1,19 @@
 //! Which pods a fault takes: a pure choice from those that match, random by the run's seed.
 
+use std::collections::BTreeSet;
+
 use crate::plan::{FaultPlan, PickPlan};
 
 /// A pod behind a fault's selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidate {
     pub name: String,
     pub uid: String,
     pub node: Option<String>,
     /// Ready and not already on its way out.
     pub ready: bool,
+    /// The Services that have a ready endpoint of it.
+    pub serves: BTreeSet<String>,
 }
 
 /// Why a fault has no targets.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultEffect, FaultStatus, Outcome, RecoveryStatus};
+use loadtest_crds::{FaultEffect, FaultStatus, Outcome, ReadyBy, RecoveryStatus};
 
 use crate::{
     duration::human,
@@ -373,24 +373,32 @@ pub fn finest(step: Duration, push: Duration, push_ages: &[Duration], cell: usiz
     if oldest > normal { step + oldest } else { normal }
 }
 
-/// The part of a recovery that the watch of the pods tells, and why there is no more.
+/// The part of a recovery that the watch of the pods and of their Services tells, and why there is no more.
 #[must_use]
 pub fn without_measurement(fault: &FaultStatus, plan: Option<&RecoveryPlan>, why: &str) -> RecoveryStatus {
     RecoveryStatus {
         outcome: if plan.is_some_and(|p| p.within.is_some()) { Outcome::NoData } else { Outcome::Met },
         ready_milliseconds: ready(fault),
+        ready_by: ready_by(fault),
         within: plan.and_then(|p| p.within.as_ref()).map(|within| within.text.clone()),
         message: Some(why.to_owned()),
         ..RecoveryStatus::default()
     }
 }
 
-/// Until as many pods as before were ready.
+/// Until as many pods as before were ready and served.
 #[must_use]
 pub fn ready(fault: &FaultStatus) -> Option<i64> {
     let injected = fault.injected_at.as_ref()?.0;
     let replaced = fault.replaced_at.as_ref()?.0;
     i64::try_from(replaced.duration_since(injected).as_millis()).ok()
+}
+
+/// By what that was judged, for a fault that happened.
+#[must_use]
+pub fn ready_by(fault: &FaultStatus) -> Option<ReadyBy> {
+    fault.injected_at.as_ref()?;
+    Some(if fault.services.is_empty() { ReadyBy::Pods } else { ReadyBy::Endpoints })
 }
 
 pub(crate) fn millis(length: Duration) -> i64 {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use loadtest_crds::{
-    BudgetStatus, FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, RecoveryStatus,
+    BudgetStatus, FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, ReadyBy, RecoveryStatus,
 };
 
 use crate::{
@@ -50,6 +50,7 @@ pub struct Asked {
     limits: FaultLimits,
     injected: Timestamp,
     ready: Option<i64>,
+    ready_by: Option<ReadyBy>,
     /// Cells until as many pods as before were ready; `None` where that never came.
     ready_cells: Option<usize>,
     after: Grid,
@@ -120,6 +121,7 @@ pub fn probe(
         limits: limits.clone(),
         injected,
         ready,
+        ready_by: recovery::ready_by(fault),
         ready_cells: ready.map(|ms| {
             usize::try_from(u128::from(ms.unsigned_abs()).div_ceil(step.as_millis().max(1)))
                 .unwrap_or(usize::MAX)
@@ -258,7 +260,7 @@ impl Asked {
             }
             .assess(),
         });
-        let recovery = RecoveryStatus { ready_milliseconds: self.ready, ..recovery };
+        let recovery = RecoveryStatus { ready_milliseconds: self.ready, ready_by: self.ready_by, ..recovery };
         let recovery = match &self.alert {
             Some(alert) => alert.read(answers).join(recovery),
             None => recovery,

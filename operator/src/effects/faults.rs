@@ -1,23 +1,30 @@
 //! Faults: all that reaches the targets, with the rights of the LoadTest's service account and no others.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::join_all};
+use futures::{
+    StreamExt,
+    future::join_all,
+    stream::{self, BoxStream},
+};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Preconditions},
-    runtime::{WatchStreamExt, reflector, watcher},
+    core::NamespaceResourceScope,
+    runtime::{WatchStreamExt, reflector, reflector::Store, watcher},
 };
 use loadtest_core::{
     ask::Answer,
     machine::{KillResult, Problem, TargetSeen},
     pick::Candidate,
     plan::{Action, FaultPlan},
+    serving::{Awaited, Endpoints, SERVICE_LABEL},
     steady::Steady,
 };
 use loadtest_crds::{LoadTestStatus, TargetStatus};
+use serde::de::DeserializeOwned;
 
 use super::{Shared, evaluate};
 use crate::{clients::EffectClient, failpoint};
@@ -37,7 +44,7 @@ pub fn effect_client(s: &Shared) -> Result<EffectClient, Problem> {
     })
 }
 
-/// The pods behind a fault's selector. It also warms the connection that the effect will use.
+/// The pods behind a fault's selector, and what they serve. It also warms the connection that the effect will use.
 pub async fn list_candidates(s: Arc<Shared>, fault: String) {
     let result = match s.plan.fault(&fault) {
         Some(plan) => candidates(&s, plan).await,
@@ -46,18 +53,22 @@ pub async fn list_candidates(s: Arc<Shared>, fault: String) {
     s.tell(move |facts| drop(facts.candidates.insert(fault, result)));
 }
 
-/// Lists the pods that a fault may take.
+/// Lists the pods that a fault may take, with the Services that have a ready endpoint of them.
 pub async fn candidates(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Problem> {
     let effect = effect_client(s)?;
-    let api: Api<Pod> = Api::namespaced(effect.client.clone(), &plan.namespace);
+    let pods: Api<Pod> = Api::namespaced(effect.client.clone(), &plan.namespace);
+    let slices: Api<EndpointSlice> = Api::namespaced(effect.client.clone(), &plan.namespace);
     let matching = ListParams::default().labels(&plan.selector_text());
-    match api.list(&matching).await {
-        Ok(pods) => Ok(pods.items.iter().map(candidate).collect()),
-        Err(error) => Err(Problem {
-            reason: "TargetsUnreadable",
-            message: format!("{} cannot list the pods in namespace {}: {error}", effect.user, plan.namespace),
-        }),
-    }
+    let every = ListParams::default();
+    let (pods, slices) = tokio::join!(pods.list(&matching), slices.list(&every));
+    let unreadable = |what: &str, error: kube::Error| Problem {
+        reason: "TargetsUnreadable",
+        message: format!("{} cannot list the {what} in namespace {}: {error}", effect.user, plan.namespace),
+    };
+    let pods = pods.map_err(|error| unreadable("pods", error))?;
+    let slices = slices.map_err(|error| unreadable("EndpointSlices", error))?;
+    let endpoints = Endpoints::of(&slices.items);
+    Ok(pods.items.iter().map(|pod| candidate(pod, &endpoints)).collect())
 }
 
 /// Asks whether the system is healthy just before a fault. Not asked twice: the fault does not wait for it.
@@ -76,12 +87,14 @@ pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus)
     s.tell(move |facts| drop(facts.steady.insert(fault, health)));
 }
 
-fn candidate(pod: &Pod) -> Candidate {
+fn candidate(pod: &Pod, endpoints: &Endpoints) -> Candidate {
+    let uid = pod.uid().unwrap_or_default();
     Candidate {
         name: pod.name_any(),
-        uid: pod.uid().unwrap_or_default(),
         node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
         ready: is_ready(pod),
+        serves: endpoints.services(&uid),
+        uid,
     }
 }
 
@@ -182,29 +195,50 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32) -> Kil
     KillResult::Unconfirmed { sent, message: "no answer".to_owned() }
 }
 
-/// Watches the pods behind the selector until as many as before are ready, the targets not counted.
-pub async fn await_replacement(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>, before: i32) {
-    let (Some(plan), Ok(effect)) = (s.plan.fault(&fault).cloned(), effect_client(&s)) else { return };
-    let uids: Vec<String> = targets.into_iter().map(|t| t.uid).collect();
-    let before = usize::try_from(before).unwrap_or(1);
-    let api: Api<Pod> = Api::namespaced(effect.client, &plan.namespace);
-    let (store, writer) = reflector::store();
-    let matching = watcher::Config::default().labels(&plan.selector_text());
-    let mut changes = watcher::watcher(api, matching).default_backoff().reflect(writer).boxed();
-    while let Some(change) = changes.next().await {
-        match change {
-            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-            Ok(_) => {
-                let ready = |pod: &Pod| is_ready(pod) && !uids.iter().any(|u| pod.uid().as_ref() == Some(u));
-                if store.state().iter().filter(|pod| ready(pod)).count() >= before {
-                    let at = Timestamp::now();
-                    s.tell(move |facts| {
-                        facts.replaced.insert(fault, at);
-                    });
-                    return;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "failed to watch the targets, trying again"),
+/// Watches the pods behind the selector, and the EndpointSlices of the Services that the picked ones served, until
+/// as many as before are there again.
+pub async fn await_replacement(s: Arc<Shared>, fault: String, awaited: Awaited) {
+    let (Some(plan), Ok(effect)) = (s.plan.fault(&fault), effect_client(&s)) else { return };
+    let (pods, pods_changed) = follow::<Pod>(&effect, &plan.namespace, &plan.selector_text());
+    let services: Vec<&str> = awaited.services().collect();
+    let (slices, slices_changed) = if services.is_empty() {
+        (reflector::store().0, stream::pending().boxed())
+    } else {
+        let matching = format!("{SERVICE_LABEL} in ({})", services.join(","));
+        follow::<EndpointSlice>(&effect, &plan.namespace, &matching)
+    };
+    let mut changes = stream::select(pods_changed, slices_changed);
+    while let Some(()) = changes.next().await {
+        let at = Timestamp::now();
+        let (pods, slices) = (pods.state(), slices.state());
+        let endpoints = Endpoints::of(slices.iter().map(AsRef::as_ref));
+        let now: Vec<Candidate> = pods.iter().map(|pod| candidate(pod, &endpoints)).collect();
+        if awaited.is_there(&now) {
+            return s.tell(move |facts| {
+                facts.replaced.insert(fault, at);
+            });
         }
     }
+}
+
+/// The objects that match, and a sign each time that they have changed. Both stay empty until the first list is
+/// whole; a list that is made anew replaces the one before when it is whole.
+fn follow<K>(effect: &EffectClient, namespace: &str, matching: &str) -> (Store<K>, BoxStream<'static, ()>)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let api: Api<K> = Api::namespaced(effect.client.clone(), namespace);
+    let (store, writer) = reflector::store();
+    let changes = watcher::watcher(api, watcher::Config::default().labels(matching)).default_backoff();
+    let changes = changes.reflect(writer).filter_map(async |change| match change {
+        Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
+        Ok(_) => Some(()),
+        Err(error) => {
+            let kind = K::plural(&());
+            tracing::warn!(%error, %kind, "failed to watch the targets, trying again");
+            None
+        }
+    });
+    (store, changes.boxed())
 }

@@ -20,6 +20,7 @@ use loadtest_core::{
     machine::{Effect, Facts, PodState},
     names::RunnerId,
     plan::Plan,
+    serving::Awaited,
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
 use tokio::{sync::mpsc, task::AbortHandle};
@@ -92,9 +93,9 @@ impl Effects {
                 self.spawn(faults::kill(s, fault, targets));
             }
             Effect::AwaitReplacement { fault } => {
-                let targets = targets_of(status, &fault);
-                let before = status.faults.iter().find(|f| f.name == fault).and_then(|f| f.ready_before);
-                self.spawn(faults::await_replacement(s, fault, targets, before.unwrap_or(1)));
+                if let Some(recorded) = status.faults.iter().find(|f| f.name == fault) {
+                    self.spawn(faults::await_replacement(s, fault, Awaited::of(recorded)));
+                }
             }
             Effect::Watch { queries } => self.spawn(guardrails::watch(s, queries)),
             Effect::StopLoad { runners } => self.spawn(runners::stop_load(s, runners)),

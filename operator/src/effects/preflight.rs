@@ -21,6 +21,23 @@ use loadtest_crds::ScriptConfigMap;
 
 use super::{Shared, faults, guardrails, system};
 
+/// What the LoadTest's account must be allowed to do in a namespace.
+#[derive(Clone, Copy, Debug)]
+struct Right {
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+}
+
+/// To kill pods, and see when as many serve again.
+const FAULT: &[Right] = &[
+    Right { group: "", resource: "pods", verbs: &["list", "watch", "get", "delete"] },
+    Right { group: "discovery.k8s.io", resource: "endpointslices", verbs: &["list", "watch"] },
+];
+
+/// To watch a part of the system under test.
+const WATCH: &[Right] = &[Right { group: "", resource: "pods", verbs: &["list", "watch"] }];
+
 /// All checks at once; the problems in the order of the spec.
 pub async fn check(s: Arc<Shared>) {
     let (scripts, prometheus, faults, every) = tokio::join!(
@@ -139,7 +156,7 @@ async fn targets(s: &Shared) -> Vec<Problem> {
 
 async fn check_part(s: &Shared, part: &WatchPlan) -> Option<Problem> {
     let place = format!("system {}", part.name);
-    if let Err(problem) = allowed(s, &place, &part.namespace, &["list", "watch"]).await {
+    if let Err(problem) = allowed(s, &place, &part.namespace, WATCH).await {
         return Some(problem);
     }
     match system::list_once(s, part).await {
@@ -174,7 +191,7 @@ async fn account(s: &Shared) -> Result<(), Problem> {
 
 async fn check_fault(s: &Shared, fault: &FaultPlan) -> Option<Problem> {
     let place = format!("fault {}", fault.name);
-    if let Err(problem) = allowed(s, &place, &fault.namespace, &["list", "watch", "get", "delete"]).await {
+    if let Err(problem) = allowed(s, &place, &fault.namespace, FAULT).await {
         return Some(problem);
     }
     match faults::candidates(s, fault).await {
@@ -187,9 +204,14 @@ async fn check_fault(s: &Shared, fault: &FaultPlan) -> Option<Problem> {
     }
 }
 
-/// Whether the account may do this with pods there; if not, with the Role that is missing.
-async fn allowed(s: &Shared, place: &str, namespace: &str, verbs: &[&'static str]) -> Result<(), Problem> {
-    let missing = missing_verbs(s, namespace, verbs).await?;
+/// Whether the account may do this there; if not, with the Role that is missing.
+async fn allowed(s: &Shared, place: &str, namespace: &str, rights: &[Right]) -> Result<(), Problem> {
+    let mut missing = Vec::new();
+    for (right, verbs) in missing_verbs(s, namespace, rights).await? {
+        if !verbs.is_empty() {
+            missing.push(format!("{} {}", verbs.join(", "), right.resource));
+        }
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -197,70 +219,89 @@ async fn allowed(s: &Shared, place: &str, namespace: &str, verbs: &[&'static str
     Err(Problem {
         reason: "Forbidden",
         message: format!(
-            "{place}: service account {account} may not {} pods in namespace {namespace}; apply:\n{}",
-            missing.join(", "),
-            role(account, &s.plan.names.namespace, namespace, verbs)
+            "{place}: service account {account} may not {} in namespace {namespace}; apply:\n{}",
+            missing.join(" and "),
+            role(account, &s.plan.names.namespace, namespace, rights)
         ),
     })
 }
 
-/// Asked as the account itself, which needs no further right.
+/// For each right what is missing of it. Asked as the account itself, which needs no further right.
 async fn missing_verbs(
     s: &Shared,
     namespace: &str,
-    verbs: &[&'static str],
-) -> Result<Vec<&'static str>, Problem> {
+    rights: &[Right],
+) -> Result<Vec<(Right, Vec<&'static str>)>, Problem> {
     let effect = faults::effect_client(s)?;
     let api: Api<SelfSubjectAccessReview> = Api::all(effect.client.clone());
-    let answers = join_all(verbs.iter().map(|verb| {
-        let api = &api;
-        async move {
-            let review = SelfSubjectAccessReview {
-                spec: SelfSubjectAccessReviewSpec {
-                    resource_attributes: Some(ResourceAttributes {
-                        namespace: Some(namespace.to_owned()),
-                        resource: Some("pods".to_owned()),
-                        verb: Some((*verb).to_owned()),
-                        ..ResourceAttributes::default()
-                    }),
-                    ..SelfSubjectAccessReviewSpec::default()
-                },
-                ..SelfSubjectAccessReview::default()
-            };
-            (*verb, api.create(&PostParams::default(), &review).await)
-        }
-    }))
-    .await;
+    let asked = rights.iter().map(|right| {
+        join_all(right.verbs.iter().map(|verb| {
+            let review = review(right, verb, namespace);
+            let api = &api;
+            async move { (*verb, api.create(&PostParams::default(), &review).await) }
+        }))
+    });
     let mut missing = Vec::new();
-    for (verb, answer) in answers {
-        match answer {
-            Ok(review) if review.status.as_ref().is_some_and(|s| s.allowed) => {}
-            Ok(_) => missing.push(verb),
-            Err(error) => {
-                return Err(Problem {
-                    reason: "ImpersonationRefused",
-                    message: format!(
-                        "the operator may not act as {}: list the account under faultAccounts in the values of \
-                         the operator's chart ({error})",
-                        effect.user
-                    ),
-                });
+    for (right, answers) in rights.iter().zip(join_all(asked).await) {
+        let mut verbs = Vec::new();
+        for (verb, answer) in answers {
+            match answer {
+                Ok(review) if review.status.as_ref().is_some_and(|s| s.allowed) => {}
+                Ok(_) => verbs.push(verb),
+                Err(error) => {
+                    return Err(Problem {
+                        reason: "ImpersonationRefused",
+                        message: format!(
+                            "the operator may not act as {}: list the account under faultAccounts in the values \
+                             of the operator's chart ({error})",
+                            effect.user
+                        ),
+                    });
+                }
             }
         }
+        missing.push((*right, verbs));
     }
     Ok(missing)
 }
 
+fn review(right: &Right, verb: &str, namespace: &str) -> SelfSubjectAccessReview {
+    let attributes = ResourceAttributes {
+        namespace: Some(namespace.to_owned()),
+        group: Some(right.group.to_owned()),
+        resource: Some(right.resource.to_owned()),
+        verb: Some(verb.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(attributes),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    }
+}
+
 /// The Role that is missing, ready to apply.
-fn role(account: &str, own: &str, target: &str, verbs: &[&str]) -> String {
-    let what = if verbs.contains(&"delete") { "faults" } else { "watch" };
-    let verbs = verbs.join(", ");
+fn role(account: &str, own: &str, target: &str, rights: &[Right]) -> String {
+    let what = if rights.iter().any(|r| r.verbs.contains(&"delete")) { "faults" } else { "watch" };
+    let rules: Vec<String> = rights
+        .iter()
+        .map(|right| {
+            let verbs = right.verbs.join(", ");
+            format!(
+                "- {{apiGroups: [\"{}\"], resources: [{}], verbs: [{verbs}]}}",
+                right.group, right.resource
+            )
+        })
+        .collect();
+    let rules = rules.join("\n");
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {{name: loadtest-{what}-{account}, namespace: {target}}}
 rules:
-- {{apiGroups: [\"\"], resources: [pods], verbs: [{verbs}]}}
+{rules}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -269,4 +310,34 @@ roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: loadtest-{what
 subjects:
 - {{kind: ServiceAccount, name: {account}, namespace: {own}}}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::rbac::v1::PolicyRule;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The Role in the message grants what was found missing, no less and no more.
+    #[test]
+    fn the_role_holds_the_rights_that_are_asked_for() {
+        for (name, rights) in [("faults", FAULT), ("watch", WATCH)] {
+            let text = role("breaker", "loadtests", "shop", rights);
+            let (role, binding) = text.split_once("\n---\n").unwrap();
+            let role: Value = serde_saphyr::from_str(role).unwrap();
+            assert_eq!(role["metadata"]["name"], format!("loadtest-{name}-breaker"));
+            assert_eq!(role["metadata"]["namespace"], "shop");
+            let rules: Vec<PolicyRule> = serde_json::from_value(role["rules"].clone()).unwrap();
+            assert_eq!(rules.len(), rights.len());
+            for (rule, right) in rules.iter().zip(rights) {
+                assert_eq!(rule.api_groups.as_deref(), Some(&[right.group.to_owned()][..]));
+                assert_eq!(rule.resources.as_deref(), Some(&[right.resource.to_owned()][..]));
+                assert_eq!(rule.verbs, right.verbs);
+            }
+            let binding: Value = serde_saphyr::from_str(binding).unwrap();
+            assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+            assert_eq!(binding["subjects"][0]["namespace"], "loadtests");
+        }
+    }
 }

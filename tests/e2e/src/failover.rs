@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, Outcome, Verdict, WindowKind};
+use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, Outcome, ReadyBy, Verdict, WindowKind};
 use serde_json::{Value, json};
 use test_support::{
     audit,
@@ -54,8 +54,8 @@ async fn chat_survives_the_loss_of_a_dbman_and_of_a_chat() {
             let run = stage.run("chat-failover", shortened(stage)).await;
             let status = run.finished().await;
             expect(&status, Verdict::Pass, "AllObjectivesMet", &["objectives were met"]);
-            for name in ["kill-dbman", "kill-chat"] {
-                assert_injected(fault(&status, name));
+            for service in ["dbman", "chat"] {
+                assert_injected(fault(&status, &format!("kill-{service}")), service);
             }
             assert_load(&status);
             assert_objectives(&status);
@@ -80,13 +80,17 @@ async fn chat_survives_the_loss_of_a_dbman_and_of_a_chat() {
         .await;
 }
 
-fn assert_injected(fault: &FaultStatus) {
+fn assert_injected(fault: &FaultStatus, service: &str) {
     assert_eq!(fault.state, FaultState::Injected, "{fault:#?}");
     assert_eq!((fault.ready_before, fault.targets.len()), (Some(2), 1), "{fault:#?}");
+    // Both pods stood behind their Service, and its EndpointSlices say when two do so again.
+    let served: Vec<_> = fault.services.iter().map(|s| (s.name.as_str(), s.ready_before)).collect();
+    assert_eq!(served, [(service, 2)], "{fault:#?}");
     let late = fault.timing_error_milliseconds.expect("no timing error");
     assert!((0..1000).contains(&late), "{late} ms late");
     let recovery = fault.recovery.as_ref().expect("no recovery");
     assert_eq!(recovery.outcome, Outcome::Met, "{recovery:#?}");
+    assert_eq!(recovery.ready_by, Some(ReadyBy::Endpoints), "{recovery:#?}");
     let ready = recovery.ready_milliseconds.expect("no time to ready");
     let recover = recovery.recover_milliseconds.expect("no time to recover");
     let finest = recovery.resolution_milliseconds.expect("no resolution");

@@ -250,7 +250,8 @@ async fn an_account_that_may_not_delete_pods() {
             stage.deploy_victims("victim", 2).await;
             let spec = with(load_with_fault(stage, "20s", "15s"), json!({"serviceAccountName": IDLE}));
             let may_not = format!(
-                "service account idle may not list, watch, get, delete pods in namespace {}",
+                "service account idle may not list, watch, get, delete pods and list, watch endpointslices in \
+                 namespace {}",
                 stage.targets
             );
             let status = refused(stage, "before", spec.clone(), "Forbidden", &["fault kill", &may_not]).await;

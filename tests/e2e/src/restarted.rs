@@ -1,11 +1,18 @@
 //! An operator that dies at the worst moments. Its successor takes the run up from the record, and what may happen
 //! only once happens once: the API server's audit log is the witness.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, StepState, TargetState, Verdict};
+use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, ReadyBy, StepState, TargetState, Verdict};
+use serde_json::json;
 use test_support::{
-    audit,
+    audit, eventually,
+    install::apply,
     runs::{Run, expect, fault},
     stage::{BREAKER, Setup, Stage},
 };
@@ -58,7 +65,12 @@ async fn killed_before_the_effect_was_sent() {
             let status = killed_at_its_failpoint(stage).await;
             assert_killed_once(stage, &status);
             // The pod was found alive, so nothing had been done to it.
-            assert_eq!(fault(&status, "kill").state, FaultState::Injected);
+            let kill = fault(&status, "kill");
+            assert_eq!(kill.state, FaultState::Injected);
+            // No Service stands before these pods: their readiness is all there is.
+            assert_eq!(kill.services, []);
+            assert_eq!(kill.recovery.as_ref().and_then(|r| r.ready_by), Some(ReadyBy::Pods), "{kill:#?}");
+            assert!(kill.replaced_at.is_some(), "{kill:#?}");
             expect(&status, Verdict::Pass, "AllObjectivesMet", &[]);
         })
         .await;
@@ -97,12 +109,15 @@ fn assert_unconfirmed(stage: &Stage, status: &LoadTestStatus) {
     expect(status, Verdict::Inconclusive, "FaultUnconfirmed", &words);
 }
 
+/// The replacement is ready before it serves: the Service takes in only pods that the test has labelled. The next
+/// operator waits for what the one before it recorded.
 #[tokio::test]
 async fn killed_after_the_fault_was_recorded() {
     Setup::new("recorded")
         .room(2)
         .play(async |stage| {
             stage.deploy_victims("victim", 2).await;
+            open_service(stage).await;
             let run = stage.run("once", load_with_fault(stage, "16s", "4s")).await;
             let injected = |t: &LoadTest| {
                 t.status.iter().flat_map(|s| &s.faults).any(|f| f.state == FaultState::Injected)
@@ -110,12 +125,62 @@ async fn killed_after_the_fault_was_recorded() {
             run.until("past its fault", Duration::from_secs(60), injected).await;
             stage.kill_operator();
             stage.start_operator();
+            let (before, joined) = let_in(stage, 1).await;
+            assert_eq!(joined.len(), 1, "{joined:?}");
             let status = run.finished().await;
             assert_killed_once(stage, &status);
-            assert!(fault(&status, "kill").replaced_at.is_some(), "{:#?}", fault(&status, "kill"));
+            let kill = fault(&status, "kill");
+            let served: Vec<_> = kill.services.iter().map(|s| (s.name.as_str(), s.ready_before)).collect();
+            assert_eq!(served, [("victim", 2)], "{kill:#?}");
+            assert_eq!(kill.recovery.as_ref().and_then(|r| r.ready_by), Some(ReadyBy::Endpoints), "{kill:#?}");
+            let replaced = SystemTime::from(kill.replaced_at.as_ref().expect("not replaced").0);
+            assert!(replaced > before, "replaced at {replaced:?}, let in after {before:?}");
             expect(&status, Verdict::Pass, "AllObjectivesMet", &[]);
         })
         .await;
+}
+
+/// The Service `victim` of the pods `app: victim` that were let in; both of them are.
+async fn open_service(stage: &Stage) {
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "victim", "namespace": stage.targets},
+        "spec": {"selector": {"app": "victim", "let-in": "yes"}, "ports": [{"port": 6379}]},
+    });
+    apply(&service.to_string());
+    let_in(stage, 2).await;
+    let slices: Api<EndpointSlice> = Api::namespaced(stage.client.clone(), &stage.targets);
+    eventually("two ready endpoints", Duration::from_secs(30), || async {
+        let slices = slices.list(&ListParams::default()).await.ok()?.items;
+        let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+        let ready = endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready == Some(true)));
+        (ready.count() == 2).then_some(())
+    })
+    .await;
+}
+
+/// Labels the pods that are ready and not let in yet, when there are so many; when that was, and which.
+async fn let_in(stage: &Stage, count: usize) -> (SystemTime, Vec<String>) {
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.targets);
+    let waiting = ListParams::default().labels("app=victim,let-in!=yes");
+    let names = eventually("pods to let in", Duration::from_secs(30), || async {
+        let pods = pods.list(&waiting).await.ok()?.items;
+        let names: Vec<String> = pods.iter().filter(|p| is_ready(p)).map(ResourceExt::name_any).collect();
+        (names.len() == count).then_some(names)
+    })
+    .await;
+    let at = SystemTime::now();
+    for name in &names {
+        let label = Patch::Merge(json!({"metadata": {"labels": {"let-in": "yes"}}}));
+        pods.patch(name, &PatchParams::default(), &label).await.unwrap();
+    }
+    (at, names)
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// In every phase, one after the other; nothing of it shows in the figures.

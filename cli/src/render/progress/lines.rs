@@ -65,7 +65,7 @@ fn fault_changes(
     let first =
         |known: &dyn Fn(&FaultStatus) -> Option<i64>| known(new).filter(|_| old.and_then(known).is_none());
     if let Some(ms) = first(&faults::ready_milliseconds) {
-        news.push(format!("pods ready again after {}", text::span(ms)));
+        news.push(format!("pods {} again after {}", faults::ready_behind(new), text::span(ms)));
     }
     if let Some(ms) = first(&|fault| fault.recovery.as_ref()?.recover_milliseconds) {
         let limit =

@@ -167,7 +167,7 @@ impl<'a> Standing<'a> {
         }
         let ready = faults::ready_milliseconds(fault);
         if let Some(ready) = ready {
-            parts.push(format!("ready after {}", text::span(ready)));
+            parts.push(format!("{} after {}", faults::ready_behind(fault), text::span(ready)));
         }
         let recovery = fault.recovery.as_ref();
         let recovered = recovery.and_then(|recovery| recovery.recover_milliseconds);

@@ -10,6 +10,7 @@ use super::{Effect, KillResult, Pass, TargetSeen, World, prepare::millis_between
 use crate::{
     pick::{self, Candidate},
     plan::{FaultPlan, Plan},
+    serving,
     steady::{self, Health},
 };
 
@@ -57,15 +58,17 @@ fn choose(
     if world.now < due - LEAD {
         return pass.wake_at(due - LEAD);
     }
-    let (ready, picked) = match world.facts.candidates.get(&own.name) {
+    let candidates = match world.facts.candidates.get(&own.name) {
         None => return pass.effect(Effect::ListCandidates { fault: own.name.clone() }),
-        Some(Err(problem)) => (None, Err(problem.message.clone())),
-        Some(Ok(candidates)) => {
-            let ready = i32::try_from(candidates.iter().filter(|c| c.ready).count()).ok();
-            let seed = pass.status.seed.unwrap_or_default();
-            (ready, pick::pick(own, candidates, seed).map_err(|e| e.to_string()))
-        }
+        Some(listed) => listed.as_ref().map_err(|problem| problem.message.clone()),
     };
+    let ready = candidates.as_ref().ok().map(|all| all.iter().filter(|c| c.ready).count());
+    let seed = pass.status.seed.unwrap_or_default();
+    let picked = candidates.and_then(|all| {
+        let picked = pick::pick(own, all, seed).map_err(|error| error.to_string())?;
+        let services = serving::services(&picked, all);
+        Ok((picked, services))
+    });
     let still_felt = steady::felt_until(plan, &pass.status, &own.name).is_some_and(|end| world.now < end);
     let health = match &picked {
         Ok(_) if own.limits.recovery.is_some() && !still_felt => health(pass, own, due, world),
@@ -73,7 +76,7 @@ fn choose(
     };
     // Nothing is recorded before the answer, or before there is no more time for one.
     let Some(health) = health else { return };
-    fault.ready_before = ready;
+    fault.ready_before = ready.and_then(|ready| i32::try_from(ready).ok());
     match (picked, health) {
         (Err(message), _) => {
             fault.state = FaultState::Failed;
@@ -83,12 +86,13 @@ fn choose(
             fault.state = FaultState::NotInjected;
             fault.message = Some(format!("{NOT_STEADY}: {why}"));
         }
-        (Ok(targets), health) => {
+        (Ok((targets, services)), health) => {
             if let Health::Unknown(why) = health {
                 fault.message = Some(format!("whether the system was steady before it is not known: {why}"));
             }
             fault.state = FaultState::Intended;
             fault.targets = targets.into_iter().map(|t| target(t, &own.namespace)).collect();
+            fault.services = services;
             pass.effect(Effect::AwaitReplacement { fault: own.name.clone() });
             pass.wake_at(due);
         }

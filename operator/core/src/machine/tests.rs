@@ -255,6 +255,7 @@ impl Sim {
                     uid: uid.clone(),
                     node: None,
                     ready: true,
+                    serves: BTreeSet::from(["dbman".to_owned()]),
                 });
                 facts.candidates.insert(fault, Ok(pods.collect()));
             }
@@ -383,6 +384,8 @@ fn an_undisturbed_run_goes_through_all_phases() {
     assert_eq!(fault.state, FaultState::Injected);
     assert_eq!(fault.timing_error_milliseconds, Some(0));
     assert_eq!(fault.targets[0].uid, sim.cluster.deletes[0]);
+    let services: Vec<_> = fault.services.iter().map(|s| (s.name.as_str(), s.ready_before)).collect();
+    assert_eq!(services, [("dbman", 2)]);
     assert!(sim.cluster.pods.is_empty());
     assert!(sim.status.conditions.iter().any(|c| c.type_ == "Complete" && c.status == "True"));
     let watched = &sim.status.system[0];

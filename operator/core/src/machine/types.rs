@@ -90,7 +90,7 @@ pub struct Facts {
     pub steady: BTreeMap<String, Health>,
     pub seen: BTreeMap<String, BTreeMap<String, TargetSeen>>,
     pub kills: BTreeMap<String, BTreeMap<String, KillResult>>,
-    /// By fault: when as many pods as before were ready again.
+    /// By fault: when as many pods as before were ready again, and served what was served before.
     pub replaced: BTreeMap<String, Timestamp>,
     /// What is seen of the system under test, by part.
     pub system: BTreeMap<String, Course>,
@@ -216,7 +216,7 @@ pub enum Effect {
     LowerDeadline { seconds: i64 },
     /// Ask the runners how far they are, until each is through.
     Follow { runners: Vec<RunnerId> },
-    /// List the pods behind a fault's selector.
+    /// List the pods behind a fault's selector, and the Services that they serve.
     ListCandidates { fault: String },
     /// Ask whether the system is healthy just before a fault.
     CheckSteady { fault: String },
@@ -224,7 +224,7 @@ pub enum Effect {
     LookAgain { fault: String },
     /// Delete a fault's recorded targets, each with its uid as precondition. Only after its intent.
     Kill { fault: String, uids: Vec<String> },
-    /// Watch until as many pods as before are ready.
+    /// Watch until as many pods as before are ready, and serve what was served before.
     AwaitReplacement { fault: String },
     /// Ask the guardrails' queries each second.
     Watch { queries: Vec<WatchedQuery> },

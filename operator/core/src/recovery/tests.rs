@@ -1,3 +1,4 @@
+use loadtest_crds::ServedService;
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -283,4 +284,24 @@ proptest! {
             prop_assert!(time(&worse) >= time(&picture), "{} before {}", worse, picture);
         }
     }
+}
+
+/// Said of a fault that happened, also of one whose pods never came back.
+#[rstest]
+#[case::pods(Some(INJECTED), &[], Some(ReadyBy::Pods))]
+#[case::services(Some(INJECTED), &["dbman"], Some(ReadyBy::Endpoints))]
+#[case::never_injected(None, &["dbman"], None)]
+fn what_counts_as_ready_is_said(
+    #[case] injected: Option<i64>,
+    #[case] services: &[&str],
+    #[case] expected: Option<ReadyBy>,
+) {
+    let service = |name: &&str| ServedService { name: (*name).to_owned(), ready_before: 2 };
+    let fault = FaultStatus {
+        injected_at: injected.map(|second| MicroTime(Timestamp::from_second(second).unwrap())),
+        services: services.iter().map(service).collect(),
+        ..FaultStatus::default()
+    };
+    let found = without_measurement(&fault, None, "no recovery is asked for");
+    assert_eq!((found.ready_by, found.ready_milliseconds), (expected, None));
 }

@@ -1,0 +1,114 @@
+//! Whether the pods behind a fault's selector serve: before the fault and, counted the same way, after it.
+//!
+//! A pod serves a Service when it is ready and an EndpointSlice of that Service has a ready endpoint of it. Each
+//! Service is counted by itself: pods behind one selector may stand behind different Services, and a count of those
+//! that serve all of them could be none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use loadtest_crds::{FaultStatus, ServedService};
+
+use crate::pick::Candidate;
+
+/// The label by which an EndpointSlice says whose it is.
+pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// So many Services of a fault's pods are recorded, and waited for: a status stays small.
+pub const MAX_SERVICES: usize = 16;
+
+/// The Services that have a ready endpoint of a pod, by the pod's uid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints(BTreeMap<String, BTreeSet<String>>);
+
+impl Endpoints {
+    /// Reads slices. A Service may have several, as many as it has families of addresses or more, and a pod may be in
+    /// more than one of them.
+    #[must_use]
+    pub fn of<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> Self {
+        let mut pods: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for slice in slices {
+            let Some(service) = slice.metadata.labels.as_ref().and_then(|l| l.get(SERVICE_LABEL)) else {
+                continue;
+            };
+            for uid in slice.endpoints.iter().filter(|e| is_ready(e)).filter_map(pod) {
+                pods.entry(uid.to_owned()).or_default().insert(service.clone());
+            }
+        }
+        Self(pods)
+    }
+
+    /// The Services that a pod serves.
+    #[must_use]
+    pub fn services(&self, uid: &str) -> BTreeSet<String> {
+        self.0.get(uid).cloned().unwrap_or_default()
+    }
+}
+
+/// The API has it so that no condition means ready.
+fn is_ready(endpoint: &Endpoint) -> bool {
+    endpoint.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true)
+}
+
+/// The uid of the pod behind an endpoint.
+fn pod(endpoint: &Endpoint) -> Option<&str> {
+    let target = endpoint.target_ref.as_ref().filter(|t| t.kind.as_deref() == Some("Pod"))?;
+    target.uid.as_deref()
+}
+
+/// The Services that picked pods serve, each with how many of all the pods serve it.
+#[must_use]
+pub fn services(picked: &[Candidate], all: &[Candidate]) -> Vec<ServedService> {
+    let names: BTreeSet<&String> = picked.iter().flat_map(|pod| &pod.serves).collect();
+    let each = names.into_iter().take(MAX_SERVICES).map(|name| ServedService {
+        name: name.clone(),
+        ready_before: i32::try_from(all.iter().filter(|pod| serves(pod, name)).count()).unwrap_or(i32::MAX),
+    });
+    each.collect()
+}
+
+fn serves(pod: &Candidate, service: &str) -> bool {
+    pod.ready && pod.serves.contains(service)
+}
+
+/// What ends a fault: as many ready pods as before it, and as many that serve each of its Services. The pods that the
+/// fault picked do not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    picked: BTreeSet<String>,
+    ready: usize,
+    services: Vec<(String, usize)>,
+}
+
+impl Awaited {
+    /// From what was recorded with the intent.
+    #[must_use]
+    pub fn of(fault: &FaultStatus) -> Self {
+        let count = |recorded: i32| usize::try_from(recorded).unwrap_or(0);
+        Self {
+            picked: fault.targets.iter().map(|target| target.uid.clone()).collect(),
+            // Nobody picks from no pods: one at least was ready.
+            ready: fault.ready_before.map_or(1, count).max(1),
+            services: fault.services.iter().map(|s| (s.name.clone(), count(s.ready_before))).collect(),
+        }
+    }
+
+    /// The Services that are waited for.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether it is so, with these pods behind the selector.
+    #[must_use]
+    pub fn is_there(&self, pods: &[Candidate]) -> bool {
+        let others: Vec<&Candidate> = pods.iter().filter(|pod| !self.picked.contains(&pod.uid)).collect();
+        let enough = |wanted: usize, counts: &dyn Fn(&Candidate) -> bool| {
+            others.iter().filter(|pod| counts(pod)).count() >= wanted
+        };
+        enough(self.ready, &|pod| pod.ready)
+            && self.services.iter().all(|(name, wanted)| enough(*wanted, &|pod| serves(pod, name)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
