@@ -132,7 +132,11 @@ async fn killed_after_the_fault_was_recorded() {
             let kill = fault(&status, "kill");
             let served: Vec<_> = kill.services.iter().map(|s| (s.name.as_str(), s.ready_before)).collect();
             assert_eq!(served, [("victim", 2)], "{kill:#?}");
-            assert_eq!(kill.recovery.as_ref().and_then(|r| r.ready_by), Some(ReadyBy::Endpoints), "{kill:#?}");
+            assert_eq!(
+                kill.recovery.as_ref().and_then(|r| r.ready_by),
+                Some(ReadyBy::Endpoints),
+                "{kill:#?}"
+            );
             let replaced = SystemTime::from(kill.replaced_at.as_ref().expect("not replaced").0);
             assert!(replaced > before, "replaced at {replaced:?}, let in after {before:?}");
             expect(&status, Verdict::Pass, "AllObjectivesMet", &[]);

@@ -167,7 +167,9 @@ impl<'a> Standing<'a> {
         }
         let ready = faults::ready_milliseconds(fault);
         if let Some(ready) = ready {
-            parts.push(format!("{} after {}", faults::ready_behind(fault), text::span(ready)));
+            // A line has no room for the names of the Services.
+            let word = if fault.services.is_empty() { "ready" } else { "serving" };
+            parts.push(format!("{word} after {}", text::span(ready)));
         }
         let recovery = fault.recovery.as_ref();
         let recovered = recovery.and_then(|recovery| recovery.recover_milliseconds);

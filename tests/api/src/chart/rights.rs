@@ -93,10 +93,8 @@ async fn the_operator_has_no_power_over_the_cluster_secrets_or_other_accounts() 
 async fn a_fault_account_may_kill_pods_in_its_targets_and_nothing_else() {
     with_chart(|chart| async move {
         let killer = chart.killer();
-        let kill = rights(&[
-            ("get list watch delete", "/pods"),
-            ("list watch", "discovery.k8s.io/endpointslices"),
-        ]);
+        let kill =
+            rights(&[("get list watch delete", "/pods"), ("list watch", "discovery.k8s.io/endpointslices")]);
         assert_eq!(rights_of(&killer, &chart.target).await, kill);
         assert_eq!(rights_of(&killer, &chart.outside).await, rights(&[("list watch", "/pods")]));
         for elsewhere in [&chart.runs, &chart.more_runs, &chart.system] {
