@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use loadtest_crds::{LoadTest, Phase};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::commands::Closing;
 use crate::error::Error;
 use crate::render::phase_of;
 use crate::render::progress::meter::Meter;
@@ -18,6 +17,15 @@ use crate::screen::{Block, Screen, print_line};
 const REDRAW: Duration = Duration::from_secs(1);
 /// A log gets a line as often while the load runs.
 const LINE: Duration = Duration::from_secs(5);
+
+/// What stays on a terminal at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The block as it was last.
+    Keep,
+    /// Nothing: more is printed in its place.
+    Clear,
+}
 
 pub struct View {
     screen: Screen,

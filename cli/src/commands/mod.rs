@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::exit;
 use crate::render::{self, verdict_of};
 use crate::screen::{self, Screen};
-pub use watch::Closing;
+use crate::view::Closing;
 
 pub async fn execute(cli: Cli) -> Result<u8, Error> {
     // A bad file is told before a missing cluster.

@@ -10,6 +10,7 @@ use crate::args::StopArgs;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::render::{phase_of, verdict_of, verdict_word};
+use crate::view::Closing;
 use crate::{find, screen};
 
 pub async fn execute(cluster: &Cluster, args: &StopArgs) -> Result<u8, Error> {
@@ -30,8 +31,7 @@ pub async fn execute(cluster: &Cluster, args: &StopArgs) -> Result<u8, Error> {
         screen::print_line(&format!("loadtest.loadtest.dev/{name} told to stop"))?;
     }
     if args.wait
-        && let watch::Ended::Interrupted(code) =
-            watch::until_finished(cluster, name, watch::Closing::Keep).await?
+        && let watch::Ended::Interrupted(code) = watch::until_finished(cluster, name, Closing::Keep).await?
     {
         return Ok(code);
     }

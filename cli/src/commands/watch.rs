@@ -15,7 +15,7 @@ use crate::args::WatchArgs;
 use crate::cluster::{Cluster, root_cause};
 use crate::error::Error;
 use crate::render::{phase_of, verdict_of};
-use crate::view::View;
+use crate::view::{Closing, View};
 use crate::{exit, find, screen, signals};
 
 /// The API server ends a watch after this many seconds and it is begun anew, so that a connection that died without
@@ -27,15 +27,6 @@ pub enum Ended {
     Finished(Box<LoadTest>),
     /// By a signal; the exit code.
     Interrupted(u8),
-}
-
-/// What stays on a terminal at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
-    /// The block as it was last.
-    Keep,
-    /// Nothing: more is printed in its place.
-    Clear,
 }
 
 pub async fn execute(cluster: &Cluster, args: &WatchArgs) -> Result<u8, Error> {
