@@ -1,11 +1,11 @@
 //! What is broken while the load runs, and how fast the system must be back.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    schema::{NAME, NAME_MESSAGE, rule},
+    pods::Pods,
+    schema::{NAME, NAME_MESSAGE},
     text::{DurationText, LimitText},
 };
 
@@ -71,16 +71,8 @@ pub struct Budget {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
-    /// Namespace of the pods. Default: the LoadTest's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new(NAME).message("a namespace has lower-case letters, digits and '-', as in msg-server"))]
-    pub namespace: Option<String>,
-
-    /// Labels of the pods, as in `matchLabels: {app: dbman}`. An empty selector is refused.
-    #[x_kube(validation = Rule::new("(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)").message("an empty selector would match every pod of the namespace: write matchLabels, as in {app: dbman}"))]
-    #[schemars(schema_with = "selector_schema")]
-    pub selector: LabelSelector,
+    #[serde(flatten)]
+    pub pods: Pods,
 
     /// How many of the matching ready pods: exactly one of count, percent or all. Default: count 1.
     #[serde(default)]
@@ -156,55 +148,4 @@ pub struct RecoveryLimit {
 
 fn default_hold() -> DurationText {
     "10s".into()
-}
-
-/// A label selector with bounds, so that the cost of its rules is bounded too. The type of k8s-openapi has
-/// neither bounds nor descriptions.
-pub(crate) fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "description": "Labels of the pods, as in `matchLabels: {app: dbman}`. An empty selector is refused.",
-        "type": "object",
-        "properties": {
-            "matchLabels": {
-                "description": "Labels that a pod must have, all of them, as in `{app: dbman}`.",
-                "type": "object",
-                "maxProperties": 16,
-                "additionalProperties": { "type": "string", "maxLength": 63 }
-            },
-            "matchExpressions": {
-                "description": "Conditions on labels, all of which must hold.",
-                "type": "array",
-                "maxItems": 16,
-                "items": {
-                    "description": "One condition on a label.",
-                    "type": "object",
-                    "required": ["key", "operator"],
-                    "x-kubernetes-validations": [
-                        rule(
-                            "!(self.operator in ['In', 'NotIn']) || (has(self.values) && self.values.size() > 0)",
-                            "In and NotIn need values, as in values: [blue, green]"
-                        ),
-                        rule(
-                            "self.operator in ['In', 'NotIn'] || !has(self.values) || self.values.size() == 0",
-                            "Exists and DoesNotExist take no values"
-                        )
-                    ],
-                    "properties": {
-                        "key": { "description": "Key of the label.", "type": "string", "minLength": 1, "maxLength": 317 },
-                        "operator": {
-                            "description": "In, NotIn, Exists or DoesNotExist.",
-                            "type": "string",
-                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"]
-                        },
-                        "values": {
-                            "description": "Values for In and NotIn.",
-                            "type": "array",
-                            "maxItems": 32,
-                            "items": { "type": "string", "maxLength": 63 }
-                        }
-                    }
-                }
-            }
-        }
-    })
 }

@@ -10,6 +10,7 @@
 pub mod fault;
 pub mod guardrail;
 pub mod objective;
+pub mod pods;
 pub mod scenario;
 mod schema;
 pub mod spec;
@@ -20,6 +21,7 @@ pub mod text;
 pub use fault::{Budget, Fault, Pick, PodKill, RecoveryLimit, Target};
 pub use guardrail::{Guardrail, GuardrailNoData, GuardrailSet};
 pub use objective::{Between, K6Figure, NoDataPolicy, Objective, Ratio, Slope, TooFewPolicy, WindowKind};
+pub use pods::Pods;
 pub use scenario::{
     EnvSource, EnvVar, ImageScript, KeyRef, Runner, Scenario, Script, ScriptConfigMap, ScriptVolume,
     Toleration,

@@ -1,11 +1,10 @@
 //! The system under test: what of it is watched while the load runs.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fault::selector_schema,
+    pods::Pods,
     schema::{NAME, NAME_MESSAGE},
     text::{DurationText, LimitText},
 };
@@ -21,16 +20,8 @@ pub struct Watched {
     #[x_kube(validation = Rule::new(NAME).message(NAME_MESSAGE))]
     pub name: String,
 
-    /// Namespace of the pods. Default: the LoadTest's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new(NAME).message("a namespace has lower-case letters, digits and '-', as in msg-server"))]
-    pub namespace: Option<String>,
-
-    /// Labels of the pods, as in `matchLabels: {app: dbman}`. An empty selector is refused.
-    #[x_kube(validation = Rule::new("(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)").message("an empty selector would match every pod of the namespace: write matchLabels, as in {app: dbman}"))]
-    #[schemars(schema_with = "selector_schema")]
-    pub selector: LabelSelector,
+    #[serde(flatten)]
+    pub pods: Pods,
 
     /// A restart of a container that no fault explains fails the run. Default false: it makes the run a Warn.
     #[serde(default)]

@@ -96,8 +96,8 @@ impl FaultPlan {
         let kill = fault.pod_kill.as_ref().ok_or_else(|| PlanError::NoAction { fault: name.clone() })?;
         Ok(Self {
             at: time(&format!("fault {name}: at"), &fault.at)?,
-            namespace: fault.target.namespace.clone().unwrap_or_else(|| own_namespace.to_owned()),
-            selector: fault.target.selector.clone(),
+            namespace: fault.target.pods.namespace_in(own_namespace),
+            selector: fault.target.pods.selector.clone(),
             pick: PickPlan::of(&fault.target.pick)
                 .ok_or_else(|| PlanError::NoPick { fault: name.clone() })?,
             allow_no_ready: fault.target.allow_no_ready,
@@ -184,7 +184,7 @@ impl FaultLimits {
                 }
             }
         };
-        let namespace = fault.target.namespace.clone().unwrap_or_else(|| own_namespace.to_owned());
+        let namespace = fault.target.pods.namespace_in(own_namespace);
         let limit = |field: &str, text: &DurationText| {
             let time = time(&format!("fault {}: {field}", fault.name), text)?;
             Ok::<_, PlanError>(TimeLimit { time, text: text.to_string() })

@@ -58,8 +58,8 @@ impl WatchPlan {
         };
         Ok(Self {
             name: part.name.clone(),
-            namespace: part.namespace.clone().unwrap_or_else(|| own.to_owned()),
-            selector: part.selector.clone(),
+            namespace: part.pods.namespace_in(own),
+            selector: part.pods.selector.clone(),
             named: true,
             assert_no_restarts: part.assert_no_restarts,
             assert_no_oom: part.assert_no_oom,

@@ -106,7 +106,7 @@ fn sees(second: i64, pod: PodSeen) -> Step {
 
 fn plan(fields: Watched) -> WatchPlan {
     let mut part = Watched { name: "dbman".to_owned(), ..fields };
-    part.selector = LabelSelector {
+    part.pods.selector = LabelSelector {
         match_labels: Some([("app".to_owned(), "dbman".to_owned())].into()),
         ..LabelSelector::default()
     };
