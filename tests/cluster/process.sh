@@ -22,14 +22,25 @@ pid_of() {
 }
 
 # start COMMAND ARGS...: in the cluster's namespaces, with its output in .cluster/logs. Does nothing when it runs.
-# It outlives the calling shell: a session of its own, no terminal, no lock inherited.
+# It outlives the calling shell: a session of its own, no terminal, no lock inherited, not the caller's either.
 start() {
     local name=${1##*/}
     [[ -z $(pid_of "$name") ]] || return 0
     STARTED+=("$name")
-    LOADTEST_CLUSTER=$ROOT setsid nsenter --net="$ROOT/ns/net" --mount="$ROOT/ns/mnt" -- "$@" \
-        >>"$STATE/logs/$name.log" 2>&1 </dev/null {SLOT_LOCK}<&- &
+    (
+        close_inherited
+        LOADTEST_CLUSTER=$ROOT exec setsid nsenter --net="$ROOT/ns/net" --mount="$ROOT/ns/mnt" -- "$@"
+    ) >>"$STATE/logs/$name.log" 2>&1 </dev/null &
     disown
+}
+
+# close_inherited: closes every file of this shell but its input and outputs, as a lock around `make cluster-up`.
+close_inherited() {
+    local file
+    for file in "/proc/$BASHPID/fd"/*; do
+        file=${file##*/}
+        if ((file > 2)); then exec {file}<&-; fi
+    done
 }
 
 # wait_for SECONDS WHAT COMPONENT COMMAND...: until the command succeeds; a dead component ends the wait at once.
