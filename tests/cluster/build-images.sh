@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds every image that the tests and the demo use, and imports what the cluster does not have yet.
-# Names on the command line limit it to these: k6, postgres, redis, loadtest-operator, target-app, kubectl-loadtest.
+# Names on the command line limit it to these: k6, postgres, redis, exporters, loadtest-operator, target-app,
+# kubectl-loadtest.
 # With CLUSTER=existing it stops at the archives and says how to push them.
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=tests/cluster/lib.sh
@@ -12,7 +13,7 @@ source "$here/process.sh"
 # shellcheck source=tests/cluster/image.sh
 source "$here/image.sh"
 
-THIRD_PARTY=(k6 postgres redis)
+THIRD_PARTY=(k6 postgres redis exporters)
 # Our own: the name of the binary and the folder of its Containerfile.
 declare -A OWN=([loadtest-operator]=operator [target-app]=target-app [kubectl-loadtest]=cli)
 

@@ -81,8 +81,9 @@ start_containerd() { start "$(command -v containerd)" --config "$ROOT/etc/contai
 
 start_kubelet() {
     mkdir -p "$ROOT/kubelet"
+    # --containerd: where the cAdvisor in it asks for the names of pods and containers.
     start "$(go_bin kubernetes)/kubelet" --config="$ROOT/etc/kubelet.yaml" --kubeconfig="$ROOT/pki/kubelet.conf" \
-        --root-dir="$ROOT/kubelet" --cert-dir="$ROOT/kubelet/pki" \
+        --root-dir="$ROOT/kubelet" --cert-dir="$ROOT/kubelet/pki" --containerd="$CONTAINERD" \
         --hostname-override="$NODE_NAME" --node-ip="$NODE_IP"
 }
 

@@ -63,7 +63,8 @@ prepare_context() {
 }
 
 # make_rootfs FOLDER: FOLDER/rootfs.tar of the Debian packages listed in FOLDER/packages and what they depend on,
-# unpacked only, without what FOLDER/prune lists, and with the users and writable folders of the other files.
+# unpacked only, without what FOLDER/prune lists, and with the users and writable folders of the other files,
+# where there are any.
 make_rootfs() {
     local context=$1 root=$1/rootfs packages folder
     packages=$(xargs <"$context/packages")
@@ -72,8 +73,9 @@ make_rootfs() {
     xargs -I{} rm -rf "$root/{}" < <(tr ' ' '\n' <"$context/prune")
     mkdir -p "$root/etc" "$root/tmp"
     ln -sf dash "$root/bin/sh"
-    cp "$context/etc-passwd" "$root/etc/passwd"
+    if [[ -f $context/etc-passwd ]]; then cp "$context/etc-passwd" "$root/etc/passwd"; fi
     chmod 1777 "$root/tmp"
+    [[ -f $context/folders ]] || : >"$context/folders"
     for folder in $(<"$context/folders"); do install -d -m 1777 -o 999 -g 999 "$root/$folder"; done
     tar --create --file "$context/rootfs.tar" --directory "$root" --sort=name --mtime=@0 --numeric-owner .
     rm -rf "$root"

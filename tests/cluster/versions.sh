@@ -30,6 +30,7 @@ PROMETHEUS_IMAGE=loadtest.dev/prometheus:3.7.0
 K6_IMAGE=docker.io/grafana/k6:1.8.1
 POSTGRES_IMAGE=docker.io/library/postgres:15
 REDIS_IMAGE=docker.io/library/redis:7
+EXPORTERS_IMAGE=loadtest.dev/exporters:bookworm
 LOADTEST_OPERATOR_IMAGE=loadtest.dev/loadtest-operator:dev
 TARGET_APP_IMAGE=loadtest.dev/target-app:dev
 KUBECTL_LOADTEST_IMAGE=loadtest.dev/kubectl-loadtest:dev

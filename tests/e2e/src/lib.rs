@@ -9,6 +9,7 @@
 //! - `restarted`: an operator that dies at the worst moments; each fault happens once
 //! - `trust`: the same healthy test again and again, and a Prometheus that is away
 //! - `guardrails`: what ends a load, and what it lacked; thresholds of scripts
+//! - `sets`: the ready-made sets of guardrails, asked of real exporters
 //! - `power`: rights that are not there
 //! - `figures`: counts against the servers' own ledger
 //! - `replayed`: judged again from the record, and against earlier runs
@@ -38,6 +39,8 @@ mod refused;
 mod replayed;
 #[cfg(test)]
 mod restarted;
+#[cfg(test)]
+mod sets;
 #[cfg(test)]
 mod spec;
 #[cfg(test)]
