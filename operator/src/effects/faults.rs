@@ -1,30 +1,23 @@
 //! Faults: all that reaches the targets, with the rights of the LoadTest's service account and no others.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{
-    StreamExt,
-    future::join_all,
-    stream::{self, BoxStream},
-};
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, ListParams, Preconditions},
-    core::NamespaceResourceScope,
-    runtime::{WatchStreamExt, reflector, reflector::Store, watcher},
 };
 use loadtest_core::{
     ask::Answer,
     machine::{KillResult, Problem, TargetSeen},
     pick::Candidate,
     plan::{Action, FaultPlan},
-    serving::{Awaited, Endpoints, SERVICE_LABEL},
+    serving::Endpoints,
     steady::Steady,
 };
 use loadtest_crds::{LoadTestStatus, TargetStatus};
-use serde::de::DeserializeOwned;
 
 use super::{Shared, evaluate};
 use crate::{clients::EffectClient, failpoint};
@@ -87,7 +80,8 @@ pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus)
     s.tell(move |facts| drop(facts.steady.insert(fault, health)));
 }
 
-fn candidate(pod: &Pod, endpoints: &Endpoints) -> Candidate {
+/// A pod as the core takes it in.
+pub fn candidate(pod: &Pod, endpoints: &Endpoints) -> Candidate {
     let uid = pod.uid().unwrap_or_default();
     Candidate {
         name: pod.name_any(),
@@ -193,52 +187,4 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32) -> Kil
         }
     }
     KillResult::Unconfirmed { sent, message: "no answer".to_owned() }
-}
-
-/// Watches the pods behind the selector, and the EndpointSlices of the Services that the picked ones served, until
-/// as many as before are there again.
-pub async fn await_replacement(s: Arc<Shared>, fault: String, awaited: Awaited) {
-    let (Some(plan), Ok(effect)) = (s.plan.fault(&fault), effect_client(&s)) else { return };
-    let (pods, pods_changed) = follow::<Pod>(&effect, &plan.namespace, &plan.selector_text());
-    let services: Vec<&str> = awaited.services().collect();
-    let (slices, slices_changed) = if services.is_empty() {
-        (reflector::store().0, stream::pending().boxed())
-    } else {
-        let matching = format!("{SERVICE_LABEL} in ({})", services.join(","));
-        follow::<EndpointSlice>(&effect, &plan.namespace, &matching)
-    };
-    let mut changes = stream::select(pods_changed, slices_changed);
-    while let Some(()) = changes.next().await {
-        let at = Timestamp::now();
-        let (pods, slices) = (pods.state(), slices.state());
-        let endpoints = Endpoints::of(slices.iter().map(AsRef::as_ref));
-        let now: Vec<Candidate> = pods.iter().map(|pod| candidate(pod, &endpoints)).collect();
-        if awaited.is_there(&now) {
-            return s.tell(move |facts| {
-                facts.replaced.insert(fault, at);
-            });
-        }
-    }
-}
-
-/// The objects that match, and a sign each time that they have changed. Both stay empty until the first list is
-/// whole; a list that is made anew replaces the one before when it is whole.
-fn follow<K>(effect: &EffectClient, namespace: &str, matching: &str) -> (Store<K>, BoxStream<'static, ()>)
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    K: Clone + fmt::Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let api: Api<K> = Api::namespaced(effect.client.clone(), namespace);
-    let (store, writer) = reflector::store();
-    let changes = watcher::watcher(api, watcher::Config::default().labels(matching)).default_backoff();
-    let changes = changes.reflect(writer).filter_map(async |change| match change {
-        Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
-        Ok(_) => Some(()),
-        Err(error) => {
-            let kind = K::plural(&());
-            tracing::warn!(%error, %kind, "failed to watch the targets, trying again");
-            None
-        }
-    });
-    (store, changes.boxed())
 }

@@ -8,6 +8,7 @@ mod history;
 mod logs;
 mod objects;
 mod preflight;
+mod replacement;
 mod report;
 mod runners;
 mod system;
@@ -94,7 +95,7 @@ impl Effects {
             }
             Effect::AwaitReplacement { fault } => {
                 if let Some(recorded) = status.faults.iter().find(|f| f.name == fault) {
-                    self.spawn(faults::await_replacement(s, fault, Awaited::of(recorded)));
+                    self.spawn(replacement::watch(s, fault, Awaited::of(recorded)));
                 }
             }
             Effect::Watch { queries } => self.spawn(guardrails::watch(s, queries)),
