@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{FaultState, GuardrailStatus, LoadTestStatus, Outcome, ShortfallCause, Verdict};
+use loadtest_crds::{FaultState, GuardrailStatus, LoadTestStatus, Outcome, Phase, ShortfallCause, Verdict};
 use serde_json::json;
 use test_support::{
+    ledger::Tally,
     runs::{expect, fault, objective},
-    stage::Setup,
+    stage::{Setup, Stage},
 };
 
-use crate::spec::{READER, load, load_with_fault, with};
+use crate::{
+    figures::counted,
+    spec::{READER, load, load_with_fault, with},
+};
 
 fn guardrail<'a>(status: &'a LoadTestStatus, name: &str) -> &'a GuardrailStatus {
     let found = status.guardrails.iter().find(|guardrail| guardrail.name == name);
@@ -142,6 +146,98 @@ async fn a_starved_generator_is_inconclusive() {
             assert!(load.shortfalls.iter().all(|s| s.cause == ShortfallCause::Generator), "{load:?}");
             assert_eq!(load.asked_iterations, Some(2000));
             assert_eq!(status.runners.unwrap_or_default().starved.len(), 1);
+        })
+        .await;
+}
+
+/// Arrivals at 20 a second, with virtual users for as many requests at once as take half a second each.
+const ARRIVALS: &str = "
+import http from 'k6/http';
+export const options = { scenarios: { arrivals: {
+  executor: 'constant-arrival-rate', rate: 20, duration: '20s', preAllocatedVUs: 10, maxVUs: 10, gracefulStop: '1s' } } };
+const params = (more) => ({ headers: { 'Content-Type': 'application/json', 'X-Request-Name': __ENV.ROUTE, ...more } });
+const login = () =>
+  http.post(`${__ENV.BASE_URL}/api/v1/auth/login`, JSON.stringify({ name: 'load-test-user-1', password: 'any' }), params({}));
+export function setup() { return login().json(); }
+export default function ({ token }) {
+  if (__ENV.ROUTE === 'login') login();
+  else http.get(`${__ENV.BASE_URL}/api/v1/me`, params({ Authorization: `Bearer ${token}` }));
+}";
+
+/// A run of [`ARRIVALS`] at one of chat's routes, which answers so much later from the second cell of time on.
+async fn late(stage: &Stage, url: &str, name: &str, route: &str, delay: u64) -> LoadTestStatus {
+    let env = json!([{"name": "BASE_URL", "value": url}, {"name": "ROUTE", "value": name}]);
+    let mut spec = load(ARRIVALS, "");
+    spec["scenarios"] = json!([{"name": "a", "script": {"inline": ARRIVALS}, "env": env}]);
+    let run = stage.run(name, spec).await;
+    run.reached(Phase::Running).await;
+    let served = |t: Tally| t.ok >= 120;
+    counted(stage, name, served).await;
+    stage.delay_route(route, delay).await;
+    run.finished().await
+}
+
+/// The runners have CPU, so that iterations are dropped is the target's doing: it hangs to the end of the one load, and
+/// needs twice the time that there are virtual users for in the other.
+#[tokio::test]
+async fn a_target_that_hangs_or_is_slow_fails_the_run() {
+    Setup::new("late")
+        .room(3)
+        .play(async |stage| {
+            let url = stage.deploy_lone_chat("chat").await;
+            let (hung, slow) = tokio::join!(
+                late(stage, &url, "me", "/api/v1/me", 60_000),
+                late(stage, &url, "login", "/api/v1/auth/login", 1000),
+            );
+            let dropped = "were dropped: all virtual users were busy";
+            expect(
+                &hung,
+                Verdict::Fail,
+                "LoadNotDelivered",
+                &[dropped, "no answers came", "not one iteration ended"],
+            );
+            expect(&slow, Verdict::Fail, "LoadNotDelivered", &[dropped, "answers were slower then: p95 1"]);
+            for status in [hung, slow] {
+                let load = status.load.unwrap_or_default();
+                assert_eq!(load.asked_iterations, Some(400));
+                assert!(load.shortfalls.iter().all(|s| s.cause == ShortfallCause::Target), "{load:?}");
+                let runners = status.runners.unwrap_or_default();
+                assert_eq!((runners.lost, runners.starved.len()), (0, 0), "{runners:?}");
+            }
+        })
+        .await;
+}
+
+/// The load is there for 60 s; every request fails, and k6 itself would have stopped the one runner after 3 s.
+#[tokio::test]
+async fn a_threshold_that_aborts_stops_the_load_of_all_runners() {
+    Setup::new("aborting")
+        .room(2)
+        .play(async |stage| {
+            let script = "
+                import http from 'k6/http';
+                import { sleep } from 'k6';
+                export const options = { thresholds: { 'http_req_failed{name:Nowhere}': [
+                  { threshold: 'rate<0.5', abortOnFail: true, delayAbortEval: '3s' } ] } };
+                export default function () {
+                  http.get('http://prometheus.monitoring:9090/nowhere', { tags: { name: 'Nowhere' } });
+                  sleep(0.2);
+                }";
+            let run = stage.run("aborting", with(load(script, "60s"), json!({"objectives": []}))).await;
+            let status = run.finished().await;
+            let name = "threshold: http_req_failed{name:Nowhere} rate<0.5";
+            let stopped = format!("guardrail {name} stopped the load");
+            expect(&status, Verdict::Fail, "GuardrailBreached", &[&stopped, "100%", "limit 50%", "since"]);
+            assert_eq!(guardrail(&status, name).outcome, Outcome::Missed);
+            assert_eq!(objective(&status, name).outcome, Outcome::Missed);
+            let load = status.load.clone().unwrap_or_default();
+            let (Some(from), Some(to)) = (&load.started_at, &load.ended_at) else { panic!("{status:?}") };
+            let lasted = to.0.as_millisecond() - from.0.as_millisecond();
+            assert!((3000..20_000).contains(&lasted), "the load went on for {lasted} ms");
+            // It was not the script that ended its runners, and nothing is missing.
+            assert!(load.shortfalls.is_empty(), "{load:?}");
+            assert_eq!(status.runners.as_ref().map(|r| (r.total, r.lost)), Some((2, 0)));
+            assert!(status.grounds.iter().all(|g| !g.contains("their own script")), "{:?}", status.grounds);
         })
         .await;
 }

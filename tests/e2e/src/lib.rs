@@ -12,7 +12,7 @@
 //! - `sets`: the ready-made sets of guardrails, asked of real exporters
 //! - `power`: rights that are not there
 //! - `figures`: counts against the servers' own ledger
-//! - `replayed`: judged again from the record, and against earlier runs
+//! - `replayed`: judged again from the record, and against earlier runs; metrics that are gone
 //! - `outage`: what a fault did, against the clock and the ledger
 //! - `watched`: what happens to the system under test in mid-run
 //! - `failover`: the example, shortened

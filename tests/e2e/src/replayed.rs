@@ -159,3 +159,61 @@ async fn a_slow_down_of_15_percent_is_found_and_one_of_3_is_not() {
         })
         .await;
 }
+
+/// Users who log in again and again.
+const LOGIN: &str = "
+import http from 'k6/http';
+import { sleep } from 'k6';
+const headers = { 'Content-Type': 'application/json' };
+export default function () {
+  http.post(`${__ENV.BASE_URL}/api/v1/auth/login`, JSON.stringify({ name: 'load-test-user-1', password: 'any' }), { headers });
+  sleep(0.1);
+}";
+
+/// A load of the pods `app: web`, whose own series are judged.
+fn logins(stage: &Stage, url: &str) -> Value {
+    let all = format!("http_requests_total{{namespace=\"{}\"", stage.targets);
+    let ok = json!({"good": format!("{all},app=\"web\",status=\"200\"}}"), "total": format!("{all}}}")});
+    let up = format!("max(up{{namespace=\"{}\",app=\"web\"}})", stage.targets);
+    let mut spec = load(LOGIN, "8s");
+    spec["scenarios"][0]["env"] = json!([{"name": "BASE_URL", "value": url}]);
+    let objectives = json!([
+        few_failures(),
+        {"name": "ok", "ratio": ok, "atLeast": "99%", "key": true},
+        {"name": "up", "query": up, "atLeast": "1"},
+    ]);
+    with(spec, json!({"objectives": objectives}))
+}
+
+/// Its label is changed, so that selectors of the old one match nothing: what would be the miss of a key objective is
+/// none, though the old series ended only a moment ago.
+#[tokio::test]
+async fn what_matched_in_the_run_before_and_does_no_more_is_drift() {
+    Setup::new("drift")
+        .room(2)
+        .play(async |stage| {
+            let url = stage.deploy_lone_chat("web").await;
+            let before = stage.run("drift-1", logins(stage, &url)).await.finished().await;
+            expect(&before, Verdict::Pass, "AllObjectivesMet", &["all 3 objectives"]);
+            assert_eq!(before.series.as_deref(), Some("drift"));
+
+            stage.relabel("web", "site").await;
+            let after = stage.run("drift-2", logins(stage, &url)).await.finished().await;
+            let words = ["drift", "matched 1 in the run before (drift-1)", "matches nothing now"];
+            expect(&after, Verdict::Inconclusive, "Drift", &words);
+            let ok = result(&after, "ok", WindowKind::Run, None);
+            assert_eq!((ok.outcome, ok.value.as_deref()), (Outcome::Missed, Some("0%")), "{ok:#?}");
+            assert_eq!(result(&after, "up", WindowKind::Run, None).outcome, Outcome::NoData);
+            assert_eq!(result(&after, "few-failures", WindowKind::Run, None).outcome, Outcome::Met);
+            let named = |what: &str| after.grounds.iter().filter(|ground| ground.contains(what)).count();
+            let selector = format!(
+                "drift: the selector http_requests_total{{namespace=\"{}\",app=\"web\"",
+                stage.targets
+            );
+            let query = format!("drift: the query max(up{{namespace=\"{}\",app=\"web\"}})", stage.targets);
+            assert_eq!((named(&selector), named(&query)), (1, 1), "{:#?}", after.grounds);
+            // Its total is still there.
+            assert_eq!(named("drift: "), 2, "{:#?}", after.grounds);
+        })
+        .await;
+}

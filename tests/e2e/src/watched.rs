@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api,
-    api::{ListParams, Patch, PatchParams},
+    api::{EvictParams, ListParams, Patch, PatchParams},
     runtime::wait::{await_condition, conditions},
 };
 use loadtest_crds::{HappeningKind, LoadTest, LoadTestStatus, Outcome, Phase, Verdict, WatchedStatus};
@@ -53,12 +53,18 @@ async fn patch(stage: &Stage, patch: Value) {
     api.patch("victim", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
 }
 
-/// A pod `app: victim` whose container ends by itself when it is told to, and is started again.
-async fn falling_pod(stage: &Stage) {
+/// Ends with an exit code.
+const EXITS: &str = "exit 3";
+/// Takes twice as much memory again and again.
+const EATS: &str = "x=a; while :; do x=$x$x; done";
+
+/// A pod `app: victim` whose container ends in this way when it is told to, and is started again.
+async fn falling_pod(stage: &Stage, name: &str, end: &str) {
+    let command = format!("redis-server --save '' --dir /tmp & echo $! > /tmp/pid; wait; {end}");
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "falling", "namespace": stage.targets, "labels": {"app": "victim"}},
+        "metadata": {"name": name, "namespace": stage.targets, "labels": {"app": "victim"}},
         "spec": {
             "automountServiceAccountToken": false,
             "terminationGracePeriodSeconds": 1,
@@ -66,22 +72,25 @@ async fn falling_pod(stage: &Stage) {
             "containers": [{
                 "name": "main",
                 "image": "docker.io/library/redis:7",
-                "command": ["sh", "-c", "redis-server --save '' --dir /tmp & echo $! > /tmp/pid; wait; exit 3"],
+                "command": ["sh", "-c", command],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}},
+                "resources": {"requests": {"cpu": "5m", "memory": "8Mi"}, "limits": {"memory": "64Mi"}},
             }],
         },
     });
     apply(&pod.to_string());
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.targets);
-    let ready = await_condition(pods, "falling", conditions::is_pod_running());
+    let ready = await_condition(victims(stage), name, conditions::is_pod_running());
     tokio::time::timeout(Duration::from_secs(30), ready).await.unwrap().unwrap();
 }
 
-fn fall(stage: &Stage) {
+fn victims(stage: &Stage) -> Api<Pod> {
+    Api::namespaced(stage.client.clone(), &stage.targets)
+}
+
+fn fall(stage: &Stage, name: &str) {
     // The image has a shell and little else.
     let kill = "read pid < /tmp/pid; kill $pid";
-    let args = ["exec", "falling", "--namespace", &stage.targets, "--", "sh", "-c", kill];
+    let args = ["exec", name, "--namespace", &stage.targets, "--", "sh", "-c", kill];
     let output = kubectl(&args);
     assert!(output.status.success(), "{}", printed(&output));
 }
@@ -92,12 +101,12 @@ async fn a_container_that_restarts_is_listed_or_fails_the_run() {
         .room(3)
         .play(async |stage| {
             stage.deploy_victims("victim", 2).await;
-            falling_pod(stage).await;
+            falling_pod(stage, "falling", EXITS).await;
             let listed = stage.run("listed", watching(stage, "15s", json!({}))).await;
             let strict = json!({"assertNoRestarts": true, "assertNoOOM": true});
             let strict = stage.run("strict", watching(stage, "15s", strict)).await;
             tokio::join!(is_watched(&listed), is_watched(&strict));
-            fall(stage);
+            fall(stage, "falling");
             let (listed, refused) = tokio::join!(listed.finished(), strict.finished());
             expect(
                 &listed,
@@ -113,6 +122,51 @@ async fn a_container_that_restarts_is_listed_or_fails_the_run() {
             assert!(victim.ready.len() >= 2 && victim.ready[0].pods == 3, "{:?}", victim.ready);
             let words = ["victim: 1 restart that no fault explains, none allowed", "pod falling"];
             expect(&refused, Verdict::Fail, "AssertFailed", &words);
+        })
+        .await;
+}
+
+/// One of three pods eats its memory up, and another is evicted as by `kubectl drain`.
+#[tokio::test]
+async fn a_kill_for_lack_of_memory_and_an_eviction() {
+    Setup::new("taken")
+        .room(3)
+        .play(async |stage| {
+            stage.deploy_victims("victim", 2).await;
+            falling_pod(stage, "greedy", EATS).await;
+            let listed = stage.run("listed", watching(stage, "15s", json!({}))).await;
+            let strict = stage.run("strict", watching(stage, "15s", json!({"assertNoOOM": true}))).await;
+            tokio::join!(is_watched(&listed), is_watched(&strict));
+            fall(stage, "greedy");
+            let all = victims(stage).list(&ListParams::default().labels("app=victim")).await.unwrap();
+            let evicted =
+                all.items.iter().filter_map(|p| p.metadata.name.clone()).find(|name| name != "greedy");
+            let evicted = evicted.expect("no victim is left");
+            victims(stage).evict(&evicted, &EvictParams::default()).await.unwrap();
+            let (listed, refused) = tokio::join!(listed.finished(), strict.finished());
+
+            for status in [&listed, &refused] {
+                let victim = part(status, "victim");
+                assert_eq!((victim.restarts, victim.out_of_memory), (1, 1), "{victim:?}");
+                let of = |kind: HappeningKind| {
+                    let all: Vec<_> = victim.happenings.iter().filter(|h| h.kind == kind).collect();
+                    assert_eq!(all.len(), 1, "{kind:?}: {victim:?}");
+                    (all[0].pod.clone().unwrap_or_default(), all[0].message.clone())
+                };
+                let (pod, why) = of(HappeningKind::OutOfMemory);
+                assert_eq!(pod, "greedy");
+                assert!(why.contains("was killed for lack of memory, restarted"), "{why}");
+                let (pod, why) = of(HappeningKind::Eviction);
+                assert_eq!(pod, evicted);
+                assert!(why.contains("was evicted: EvictionByEvictionAPI"), "{why}");
+                // What came in its place is neither a deletion nor scaling.
+                assert_eq!(victim.happenings.len(), 2, "{victim:?}");
+            }
+            expect(&listed, Verdict::Warn, "Confounded", &["victim: ", "into the load"]);
+            assert_eq!(part(&listed, "victim").outcome, Outcome::Met);
+            let words = ["victim: 1 container killed for lack of memory", "none allowed", "pod greedy"];
+            expect(&refused, Verdict::Fail, "AssertFailed", &words);
+            assert_eq!(part(&refused, "victim").outcome, Outcome::Missed);
         })
         .await;
 }
@@ -183,7 +237,7 @@ async fn a_fault_explains_its_pods_and_no_others() {
             };
             run.reached(Phase::Running).await;
             run.until("replaced", Duration::from_secs(20), injected).await;
-            let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.targets);
+            let pods = victims(stage);
             let all = pods.list(&ListParams::default().labels("app=victim")).await.unwrap();
             let one = all.items.iter().find(|p| p.metadata.deletion_timestamp.is_none());
             let one = one.and_then(|p| p.metadata.name.clone()).expect("no victim is left");

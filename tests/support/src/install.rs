@@ -31,7 +31,7 @@ use crate::{
     wait::eventually,
 };
 
-const IMAGES: [&str; 3] =
+pub(crate) const IMAGES: [&str; 3] =
     ["docker.io/grafana/k6:1.8.1", "docker.io/library/redis:7", "loadtest.dev/target-app:dev"];
 const ACCOUNT: &str = "loadtest-operator";
 /// Nothing listens there.

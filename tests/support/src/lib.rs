@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod crd;
 pub mod install;
 pub mod ledger;
+pub mod lone;
 pub mod namespace;
 pub mod operator;
 pub mod program;
