@@ -1,8 +1,7 @@
 //! What all runs share.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use anyhow::Context as _;
 use kube::runtime::events::{Recorder, Reporter};
 
 use crate::{
@@ -37,18 +36,13 @@ impl Context {
             .iter()
             .map(|(name, endpoint)| Ok((name.clone(), Prometheus::new(endpoint)?)))
             .collect::<anyhow::Result<_>>()?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(1))
-            .no_proxy()
-            .build()
-            .context("failed to make an HTTP client")?;
         Ok(Self {
             recorder: Recorder::new(own.client.clone(), reporter),
             own,
             effects: EffectClients::default(),
             config,
             metrics,
-            k6: K6Api::new(http),
+            k6: K6Api::new(),
             prometheus,
         })
     }

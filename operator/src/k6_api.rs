@@ -2,116 +2,156 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
+use futures::stream;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    Method, Request, StatusCode,
+    body::{Bytes, Frame},
+    header,
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use jiff::Timestamp;
 use loadtest_core::{
     build::K6_API_PORT,
     k6::{ExecutionStatus, RunnerStatus},
 };
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use crate::error::chain;
 
 /// Client of all runners; it keeps their connections warm.
 #[derive(Clone)]
 pub struct K6Api {
-    http: reqwest::Client,
+    http: Client<HttpConnector, Body>,
 }
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What a runner's API did not give us.
 #[derive(Debug, thiserror::Error)]
 pub enum K6Error {
-    #[error("failed to reach k6: {0}")]
-    Unreachable(#[from] reqwest::Error),
+    #[error("failed to reach k6: {}", chain(.0))]
+    Unreachable(#[from] hyper_util::client::legacy::Error),
+    #[error("k6's answer broke off: {}", chain(.0))]
+    BrokenOff(#[from] hyper::Error),
+    #[error("k6 gave no answer within {0:?}")]
+    Silent(Duration),
+    #[error("failed to write a request: {0}")]
+    Unwritable(#[from] hyper::http::Error),
     #[error("k6 answered {status}: {detail}")]
     Refused { status: u16, detail: String },
     #[error("failed to read k6's answer: {0}")]
     Unreadable(&'static str),
 }
 
+const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
-/// So long a request may wait for its last byte.
+/// So long a request may wait for its body.
 pub const STAGING: Duration = Duration::from_secs(3);
 const RESUME: &str = r#"{"data":{"type":"status","id":"default","attributes":{"paused":false}}}"#;
 
-/// Where a request waits for its last byte.
+/// Where a request waits before its body.
 pub struct Gate {
-    /// Dropped when all else of the request is on its way, or will never be.
+    /// Dropped when the other side waits for the body, or never will.
     pub staged: mpsc::Sender<()>,
     /// Dropped without having been opened, the request fails.
     pub open: watch::Receiver<bool>,
 }
 
-/// A body of two parts, the second of them one byte, when the gate opens.
+/// A body that is sent when the gate opens.
 fn held_back(
     body: &'static str,
-    gate: Gate,
+    mut open: watch::Receiver<bool>,
     sent: Arc<OnceLock<Timestamp>>,
-) -> impl futures::Stream<Item = io::Result<&'static str>> {
-    let (most, last) = body.split_at(body.len() - 1);
-    let last = async move {
-        let Gate { staged, mut open } = gate;
-        drop(staged);
+) -> Body {
+    let whole = async move {
         open.wait_for(|open| *open).await.map_err(io::Error::other)?;
         // The first is the one that counts.
         let _ = sent.set(Timestamp::now());
-        Ok(last)
+        Ok(Frame::data(Bytes::from_static(body.as_bytes())))
     };
-    stream::once(async move { Ok(most) }).chain(stream::once(last))
+    StreamBody::new(stream::once(whole)).boxed_unsync()
 }
 
 impl K6Api {
-    pub fn new(http: reqwest::Client) -> Self {
-        Self { http }
+    pub fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_nodelay(true);
+        Self { http: Client::builder(TokioExecutor::new()).build(connector) }
     }
 
     pub async fn status(&self, ip: &str) -> Result<RunnerStatus, K6Error> {
-        let body = answer(self.http.get(url(ip, "status")).timeout(ANSWER)).await?;
-        read_status(&body)
+        read_status(&self.ask(Method::GET, ip, "status", String::new(), ANSWER).await?)
     }
 
-    /// Lets a paused runner go when the gate opens. All but the last byte of the request is sent before, so
-    /// that k6 waits for nothing but that byte. Gives the time at which it was sent.
+    /// Lets a paused runner go when the gate opens. The head of the request goes out before, and k6 says that it
+    /// waits for the body (`100 Continue`), so that it has nothing else to do. Gives the time at which the body
+    /// was sent.
     pub async fn resume(&self, ip: &str, gate: Gate) -> (Timestamp, Result<RunnerStatus, K6Error>) {
         let sent = Arc::new(OnceLock::new());
-        let request = self
-            .http
-            .patch(url(ip, "status"))
-            .timeout(STAGING + ANSWER)
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(reqwest::Body::wrap_stream(held_back(RESUME, gate, sent.clone())));
-        let result = answer(request).await.and_then(|body| read_status(&body));
+        let result = self.try_resume(ip, gate, sent.clone()).await;
         (sent.get().copied().unwrap_or_else(Timestamp::now), result)
+    }
+
+    async fn try_resume(
+        &self,
+        ip: &str,
+        gate: Gate,
+        sent: Arc<OnceLock<Timestamp>>,
+    ) -> Result<RunnerStatus, K6Error> {
+        let staged = Staged::new(gate.staged);
+        let mut request = request(Method::PATCH, ip, "status")
+            .header(header::EXPECT, "100-continue")
+            .header(header::CONTENT_LENGTH, RESUME.len())
+            .body(held_back(RESUME, gate.open, sent))?;
+        let waiting = staged.clone();
+        hyper::ext::on_informational(&mut request, move |answer| {
+            if answer.status() == StatusCode::CONTINUE {
+                waiting.tell();
+            }
+        });
+        let answer = self.answer(request, STAGING + ANSWER).await;
+        staged.tell();
+        read_status(&answer?)
     }
 
     /// Ends the load; k6 itself stays. One that has ended already says so too.
     pub async fn stop(&self, ip: &str) -> Result<(), K6Error> {
         let body = json!({"data": {"type": "status", "id": "default", "attributes": {"stopped": true}}});
-        answer(self.http.patch(url(ip, "status")).timeout(ANSWER).json(&body)).await.map(drop)
+        self.ask(Method::PATCH, ip, "status", body.to_string(), ANSWER).await.map(drop)
     }
 
     /// Runs setup(). k6 cancels it when the client goes away, and runs it again for a second request.
     pub async fn run_setup(&self, ip: &str, limit: Duration) -> Result<Option<Value>, K6Error> {
-        let body = answer(self.http.post(url(ip, "setup")).timeout(limit)).await?;
+        let body = self.ask(Method::POST, ip, "setup", String::new(), limit).await?;
         // Without a setup() the answer has no data at all.
         Ok(body.pointer("/data/attributes/data").filter(|d| !d.is_null()).cloned())
     }
 
     pub async fn put_setup(&self, ip: &str, data: Option<&Value>) -> Result<(), K6Error> {
         let body = data.map(ToString::to_string).unwrap_or_default();
-        answer(self.http.put(url(ip, "setup")).timeout(ANSWER).body(body)).await.map(drop)
+        self.ask(Method::PUT, ip, "setup", body, ANSWER).await.map(drop)
     }
 
     pub async fn run_teardown(&self, ip: &str, limit: Duration) -> Result<(), K6Error> {
-        answer(self.http.post(url(ip, "teardown")).timeout(limit)).await.map(drop)
+        self.ask(Method::POST, ip, "teardown", String::new(), limit).await.map(drop)
     }
 
     /// The runner's own count of HTTP requests; none where the script sent no request.
     pub async fn requests(&self, ip: &str) -> Result<i64, K6Error> {
-        match answer(self.http.get(url(ip, "metrics/http_reqs")).timeout(ANSWER)).await {
+        match self.ask(Method::GET, ip, "metrics/http_reqs", String::new(), ANSWER).await {
             Err(K6Error::Refused { status: 404, .. }) => Ok(0),
             Err(error) => Err(error),
             Ok(body) => body
@@ -121,24 +161,59 @@ impl K6Api {
                 .ok_or(K6Error::Unreadable("no sample count")),
         }
     }
-}
 
-fn url(ip: &str, path: &str) -> String {
-    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-    format!("http://{host}:{K6_API_PORT}/v1/{path}")
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> Result<Value, K6Error> {
-    let response = request.send().await?;
-    let status = response.status();
-    let text = response.text().await?;
-    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    if status.is_success() {
-        return Ok(body);
+    async fn ask(
+        &self,
+        method: Method,
+        ip: &str,
+        path: &str,
+        body: String,
+        limit: Duration,
+    ) -> Result<Value, K6Error> {
+        let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
+        self.answer(request(method, ip, path).body(body)?, limit).await
     }
-    let error = body.pointer("/errors/0").cloned().unwrap_or(Value::Null);
-    let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Err(K6Error::Refused { status: status.as_u16(), detail: format!("{} {}", part("title"), part("detail")) })
+
+    async fn answer(&self, request: Request<Body>, limit: Duration) -> Result<Value, K6Error> {
+        let answered = async {
+            let response = self.http.request(request).await?;
+            let status = response.status();
+            let bytes = response.into_body().collect().await?.to_bytes();
+            Ok::<_, K6Error>((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+        };
+        let (status, body) = timeout(limit, answered).await.map_err(|_| K6Error::Silent(limit))??;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let error = body.pointer("/errors/0").cloned().unwrap_or(Value::Null);
+        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Err(K6Error::Refused {
+            status: status.as_u16(),
+            detail: format!("{} {}", part("title"), part("detail")),
+        })
+    }
+}
+
+/// Says once that a request is staged.
+#[derive(Clone)]
+struct Staged(Arc<Mutex<Option<mpsc::Sender<()>>>>);
+
+impl Staged {
+    fn new(staged: mpsc::Sender<()>) -> Self {
+        Self(Arc::new(Mutex::new(Some(staged))))
+    }
+
+    fn tell(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+fn request(method: Method, ip: &str, path: &str) -> hyper::http::request::Builder {
+    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+    Request::builder()
+        .method(method)
+        .uri(format!("http://{host}:{K6_API_PORT}/v1/{path}"))
+        .header(header::CONTENT_TYPE, "application/json")
 }
 
 fn read_status(body: &Value) -> Result<RunnerStatus, K6Error> {
@@ -149,4 +224,52 @@ fn read_status(body: &Value) -> Result<RunnerStatus, K6Error> {
         paused: attributes.get("paused").and_then(Value::as_bool).unwrap_or(false),
         vus: attributes.get("vus").and_then(Value::as_i64).unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// Reads until what came ends so.
+    async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "ended after {read:?}");
+        }
+        String::from_utf8(read).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_start_waits_for_the_gate_with_its_body() {
+        let runner = TcpListener::bind(("127.0.0.1", K6_API_PORT)).await.unwrap();
+        let (staged, mut all_staged) = mpsc::channel(1);
+        let (open, opened) = watch::channel(false);
+        let resumed = tokio::spawn(async move {
+            K6Api::new().resume("127.0.0.1", Gate { staged, open: opened }).await
+        });
+        let (mut stream, _) = runner.accept().await.unwrap();
+
+        let head = read_until(&mut stream, "\r\n\r\n").await.to_lowercase();
+        assert!(head.starts_with("patch /v1/status "), "{head}");
+        assert!(head.contains("expect: 100-continue"), "{head}");
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+        assert_eq!(all_staged.recv().await, None, "staged is told by its end");
+        let early = stream.try_read(&mut [0]).map_err(|e| e.kind());
+        assert_eq!(early, Err(io::ErrorKind::WouldBlock), "nothing of the body comes before the gate opens");
+
+        let opened_at = Timestamp::now();
+        open.send_replace(true);
+        assert_eq!(read_until(&mut stream, "}}}").await, RESUME);
+        let status = r#"{"data":{"attributes":{"status":7,"paused":false,"vus":3}}}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{status}", status.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let (sent, status) = resumed.await.unwrap();
+        assert!(sent >= opened_at, "sent {sent}, opened {opened_at}");
+        assert_eq!(status.unwrap().vus, 3);
+    }
 }

@@ -11,6 +11,7 @@ mod clients;
 mod config;
 mod context;
 mod effects;
+mod error;
 mod events;
 mod failpoint;
 mod http;

@@ -13,7 +13,7 @@ use loadtest_core::{
 use reqwest::RequestBuilder;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::config::PrometheusEndpoint;
+use crate::{config::PrometheusEndpoint, error::chain};
 
 /// One Prometheus.
 #[derive(Clone)]
@@ -243,17 +243,6 @@ fn number(text: &str) -> f64 {
 fn seconds(at: jiff::Timestamp) -> String {
     let millis = at.as_millisecond();
     format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
-}
-
-/// reqwest hides the cause one level down.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -94,13 +94,13 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
     others.into_iter().collect()
 }
 
-/// Resumes all runners at once: every request is sent up to its last byte, then all last bytes together. One that
-/// already runs, after a restart of the operator, was started between its intent and now.
+/// Resumes all runners at once: when every k6 waits for nothing but the body of its request, all bodies go out. One
+/// that already runs, after a restart of the operator, was started between its intent and now.
 pub async fn start(s: Arc<Shared>, runners: Vec<RunnerId>, intended: Option<Timestamp>) {
     failpoint::hit("start-intended");
     let addressed: Vec<(RunnerId, Option<String>)> =
         runners.into_iter().map(|id| (id.clone(), s.runner_ip(&id))).collect();
-    let ips: Vec<String> = addressed.iter().filter_map(|(_, ip)| ip.clone()).collect();
+    let count = u32::try_from(addressed.len()).unwrap_or(u32::MAX);
     let (staged, mut all_staged) = mpsc::channel(1);
     let (open, opened) = watch::channel(false);
     let starts: Vec<_> = addressed
@@ -113,12 +113,8 @@ pub async fn start(s: Arc<Shared>, runners: Vec<RunnerId>, intended: Option<Time
         .collect();
     drop(staged);
     // One that cannot be reached must not hold up the others.
-    let _ = tokio::time::timeout(STAGING / 2, async {
-        while all_staged.recv().await.is_some() {}
-        // Whoever answers this has also seen what came before it, and is awake.
-        join_all(ips.iter().map(|ip| s.context.k6.status(ip))).await;
-    })
-    .await;
+    let _ = timeout(STAGING / 2, async { while all_staged.recv().await.is_some() {} }).await;
+    tokio::time::sleep(SETTLE_OF_EACH.saturating_mul(count).min(SETTLE_MOST)).await;
     open.send_replace(true);
     let starts: Vec<RunnerStart> = join_all(starts).await.into_iter().filter_map(Result::ok).collect();
     failpoint::hit("started");
@@ -164,7 +160,7 @@ pub async fn follow(s: Arc<Shared>, runner: RunnerId) {
 
 /// `None` where its pod has ended before it.
 async fn follow_to_end(s: &Shared, runner: &RunnerId, promptness: &mut Promptness) -> Option<RunnerStatus> {
-    let mut poll = tokio::time::interval(FOLLOW_POLL);
+    let mut poll = tokio::time::interval_at(Instant::now() + turn(s, runner), FOLLOW_POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let due = poll.tick().await;
@@ -186,6 +182,13 @@ async fn follow_to_end(s: &Shared, runner: &RunnerId, promptness: &mut Promptnes
             Some(PodState::Waiting { .. }) => {}
         }
     }
+}
+
+/// Each runner is asked at a time of its own: all at once they would be late for no other reason than that.
+fn turn(s: &Shared, runner: &RunnerId) -> Duration {
+    let runners: Vec<RunnerId> = s.plan.runners().collect();
+    let position = runners.iter().position(|id| id == runner).unwrap_or_default();
+    FOLLOW_POLL.mul_f64((position + 1) as f64 / runners.len().max(1) as f64)
 }
 
 /// Ends the load of all runners at once. k6 stays, for teardown() and its counts.
