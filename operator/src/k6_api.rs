@@ -70,11 +70,7 @@ pub struct Gate {
 }
 
 /// A body that is sent when the gate opens.
-fn held_back(
-    body: &'static str,
-    mut open: watch::Receiver<bool>,
-    sent: Arc<OnceLock<Timestamp>>,
-) -> Body {
+fn held_back(body: &'static str, mut open: watch::Receiver<bool>, sent: Arc<OnceLock<Timestamp>>) -> Body {
     let whole = async move {
         open.wait_for(|open| *open).await.map_err(io::Error::other)?;
         // The first is the one that counts.
@@ -249,9 +245,10 @@ mod tests {
         let runner = TcpListener::bind(("127.0.0.1", K6_API_PORT)).await.unwrap();
         let (staged, mut all_staged) = mpsc::channel(1);
         let (open, opened) = watch::channel(false);
-        let resumed = tokio::spawn(async move {
-            K6Api::new().resume("127.0.0.1", Gate { staged, open: opened }).await
-        });
+        let resumed =
+            tokio::spawn(
+                async move { K6Api::new().resume("127.0.0.1", Gate { staged, open: opened }).await },
+            );
         let (mut stream, _) = runner.accept().await.unwrap();
 
         let head = read_until(&mut stream, "\r\n\r\n").await.to_lowercase();

@@ -22,6 +22,8 @@ use crate::{
 
 /// k6 has no watch: between the container's start and the barrier it is asked this often.
 const BARRIER_POLL: Duration = Duration::from_millis(50);
+/// All runners together are asked no more often than this: while they start, the CPU is what they wait for.
+const BARRIER_POLL_OF_ALL: Duration = Duration::from_millis(5);
 /// While the load runs.
 const FOLLOW_POLL: Duration = Duration::from_millis(500);
 /// An answer that takes longer is late. k6 answers within a millisecond or two, on a busy machine too; one that has
@@ -37,7 +39,9 @@ const SETUP_LIMIT: Duration = Duration::from_secs(600);
 
 /// Asks until the runner waits at the barrier or its pod is gone.
 pub async fn await_barrier(s: Arc<Shared>, runner: RunnerId) {
-    let mut poll = tokio::time::interval(BARRIER_POLL);
+    let of_all =
+        BARRIER_POLL_OF_ALL.saturating_mul(u32::try_from(s.plan.runners().count()).unwrap_or(u32::MAX));
+    let mut poll = tokio::time::interval(BARRIER_POLL.max(of_all));
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         poll.tick().await;
