@@ -24,6 +24,10 @@ use crate::{
 const BARRIER_POLL: Duration = Duration::from_millis(50);
 /// All runners together are asked no more often than this: while they start, the CPU is what they wait for.
 const BARRIER_POLL_OF_ALL: Duration = Duration::from_millis(5);
+/// After the last runner was ready, the cluster is still busy with it (kubelet, API server): for each runner it is
+/// given this long, so that those who start have the CPU.
+const SETTLE_OF_EACH: Duration = Duration::from_millis(2);
+const SETTLE_MOST: Duration = Duration::from_millis(500);
 /// While the load runs.
 const FOLLOW_POLL: Duration = Duration::from_millis(500);
 /// An answer that takes longer is late. k6 answers within a millisecond or two, on a busy machine too; one that has
