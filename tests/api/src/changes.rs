@@ -112,6 +112,25 @@ async fn metadata_and_status_may_change() {
     .await;
 }
 
+/// What an older CRD answers to a status that a newer operator writes. The operator tells the user this field.
+#[tokio::test]
+async fn a_status_with_an_unknown_value_is_refused_with_its_field() {
+    in_namespace("api-unknown", |_, namespace| async move {
+        let api = Server::new().await.load_tests(&namespace);
+        made(&api, "run", &spec("{}")).await;
+        let unknown = Patch::Merge(json!({"status": {"phase": "Resting"}}));
+        let error = api.patch_status("run", &PatchParams::default(), &unknown).await.unwrap_err();
+        let kube::Error::Api(refusal) = error else { panic!("{error}") };
+        assert_eq!(refusal.code, 422, "{refusal:#?}");
+        let causes = refusal.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+        let named: Vec<_> = causes.iter().filter(|cause| cause.field != "<nil>").collect();
+        assert_eq!(named.len(), 1, "{refusal:#?}");
+        assert_eq!(named[0].field, "status.phase");
+        assert!(named[0].message.contains("Unsupported value: \"Resting\""), "{}", named[0].message);
+    })
+    .await;
+}
+
 /// Admission weighs rules by what they cost; comparing a spec with its old self must fit for the largest one.
 #[tokio::test]
 async fn the_largest_spec_can_be_made_and_stopped() {
