@@ -22,6 +22,10 @@ pub struct WatchedStatus {
     /// Images that they ran, at most 10; those of a rollout are added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// Limits of their containers, as in `dbman: cpu 500m, memory 256Mi` or `dbman: none`, at most 10; those of a
+    /// rollout or a resize are added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// Revisions of the pods' templates, as in `dbman 5f7c6d9b9c`, at most 10; those of a rollout are added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<String>,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::join_all};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use kube::{
     Api, ResourceExt,
     api::ListParams,
@@ -140,6 +140,7 @@ fn seen(pod: &Pod) -> PodSeen {
                 all.map(|c| (c.name.clone(), c.image.clone().unwrap_or_default())).collect::<BTreeMap<_, _>>()
             })
             .unwrap_or_default(),
+        limits: spec.map(|s| s.containers.iter().map(limits).collect()).unwrap_or_default(),
         ready: is_ready(pod),
         going: pod.metadata.deletion_timestamp.is_some(),
         over: status.and_then(|s| s.phase.as_deref()).is_some_and(|p| matches!(p, "Failed" | "Succeeded")),
@@ -167,6 +168,12 @@ fn template(pod: &Pod) -> (String, Option<String>) {
             (name, short)
         }
     }
+}
+
+fn limits(container: &Container) -> (String, BTreeMap<String, String>) {
+    let limits = container.resources.as_ref().and_then(|r| r.limits.as_ref());
+    let limits = limits.into_iter().flatten().map(|(name, limit)| (name.clone(), limit.0.clone()));
+    (container.name.clone(), limits.collect())
 }
 
 fn container(status: &ContainerStatus) -> ContainerSeen {
@@ -223,7 +230,11 @@ mod tests {
     use super::*;
 
     fn pod(metadata: Value, status: Value) -> PodSeen {
-        let spec = json!({"containers": [{"name": "c", "image": "i:1"}], "initContainers": [{"name": "x", "image": "x:1"}]});
+        let limits = json!({"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "5m"}});
+        let spec = json!({
+            "containers": [{"name": "c", "image": "i:1", "resources": limits}, {"name": "d", "image": "d:1"}],
+            "initContainers": [{"name": "x", "image": "x:1"}],
+        });
         seen(&serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).unwrap())
     }
 
@@ -252,8 +263,10 @@ mod tests {
         assert_eq!((seen.workload.as_str(), seen.revision.as_deref()), (workload, revision));
         assert_eq!(
             seen.images,
-            [("c".to_owned(), "i:1".to_owned()), ("x".to_owned(), "x:1".to_owned())].into()
+            [("c", "i:1"), ("d", "d:1"), ("x", "x:1")].map(|(c, i)| (c.to_owned(), i.to_owned())).into()
         );
+        let limits = [("cpu", "500m"), ("memory", "64Mi")].map(|(r, l)| (r.to_owned(), l.to_owned())).into();
+        assert_eq!(seen.limits, [("c".to_owned(), limits), ("d".to_owned(), BTreeMap::new())].into());
         assert!(seen.lives() && !seen.ready);
     }
 

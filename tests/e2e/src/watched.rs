@@ -118,6 +118,7 @@ async fn a_container_that_restarts_is_listed_or_fails_the_run() {
             let victim = part(&listed, "victim");
             assert_eq!((victim.pods, victim.restarts, victim.outcome), (Some(3), 1, Outcome::Met));
             assert_eq!(victim.images, ["docker.io/library/redis:7"]);
+            assert!(victim.limits.iter().any(|limits| limits == "main: memory 64Mi"), "{:?}", victim.limits);
             // The pod was not ready for a moment.
             assert!(victim.ready.len() >= 2 && victim.ready[0].pods == 3, "{:?}", victim.ready);
             let words = ["victim: 1 restart that no fault explains, none allowed", "pod falling"];

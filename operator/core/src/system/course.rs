@@ -25,6 +25,8 @@ pub struct Course {
     pub(super) pods: BTreeMap<String, PodSeen>,
     pub(super) revisions: Vec<String>,
     pub(super) images: Vec<String>,
+    /// The limits of their containers, in words.
+    pub(super) limits: Vec<String>,
     /// By workload: the newest template.
     newest: BTreeMap<String, PodSeen>,
     pub(super) ends: Vec<End>,
@@ -104,7 +106,8 @@ impl Course {
     #[must_use]
     pub fn new(before: WatchedStatus, started: Timestamp) -> Self {
         let (revisions, images) = (before.revisions.clone(), before.images.clone());
-        Self { before, started, revisions, images, ..Self::default() }
+        let limits = before.limits.clone();
+        Self { before, started, revisions, images, limits, ..Self::default() }
     }
 
     /// All pods as they are.
@@ -247,6 +250,10 @@ impl Course {
             self.rollouts.push(Rollout { at, workload: pod.workload.clone(), message });
             self.know_images(&pod);
         }
+        // A resize in place changes no template.
+        if !came && old.limits != pod.limits {
+            self.know_limits(&pod);
+        }
         if old.disruption.is_none()
             && let Some(disruption) = &pod.disruption
         {
@@ -307,12 +314,24 @@ impl Course {
             self.revisions.push(template);
         }
         self.know_images(pod);
+        self.know_limits(pod);
     }
 
     fn know_images(&mut self, pod: &PodSeen) {
         for image in pod.images.values() {
             if !self.images.contains(image) {
                 self.images.push(image.clone());
+            }
+        }
+    }
+
+    fn know_limits(&mut self, pod: &PodSeen) {
+        for (container, limits) in &pod.limits {
+            let each: Vec<String> = limits.iter().map(|(name, limit)| format!("{name} {limit}")).collect();
+            let limits = if each.is_empty() { "none".to_owned() } else { each.join(", ") };
+            let words = format!("{container}: {limits}");
+            if !self.limits.contains(&words) {
+                self.limits.push(words);
             }
         }
     }

@@ -33,6 +33,8 @@ pub struct PodSeen {
     pub revision: Option<String>,
     /// By container.
     pub images: BTreeMap<String, String>,
+    /// By container: by resource, as in 500m for cpu. Not those of containers that only initialise.
+    pub limits: BTreeMap<String, BTreeMap<String, String>>,
     pub ready: bool,
     /// It is being deleted.
     pub going: bool,

@@ -79,6 +79,7 @@ pub fn record(
         outcome: Outcome::NoData,
         pods: before.pods.or(Some(begun.pods)),
         images: course.images.iter().take(MOST_TEMPLATES).cloned().collect(),
+        limits: course.limits.iter().take(MOST_TEMPLATES).cloned().collect(),
         revisions: course.revisions.iter().take(MOST_TEMPLATES).cloned().collect(),
         ready,
         restarts: before.restarts + found.restarts,

@@ -11,6 +11,8 @@ use super::*;
 use crate::plan::{WatchPlan, watch};
 use HappeningKind::*;
 
+mod limits;
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
