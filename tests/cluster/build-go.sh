@@ -20,20 +20,44 @@ ldflags() {
     esac
 }
 
+# go_build NAME FOLDER: its programs into FOLDER. Every step is joined by &&, for errexit is off in a condition.
+go_build() {
+    local name=$1 out=$2 packages=tool flags=()
+    if [[ $name == coredns ]]; then packages=./coredns; fi
+    if [[ $name == prometheus ]]; then
+        lean_prometheus "$out.source" || return
+        flags=(-modfile "$out.source/build.mod")
+    fi
+    CGO_ENABLED=0 GOFLAGS=-mod=readonly go build "${flags[@]}" -trimpath -buildvcs=false \
+        -ldflags "-s -w$(ldflags "$name")" -o "$out/" "$packages"
+}
+
+# lean_prometheus FOLDER: its source in FOLDER, with our list of plugins instead of its own, and in FOLDER/build.mod
+# our go.mod with this source. The list is a file of the module, so there is no way to it from outside.
+lean_prometheus() {
+    local copy=$1 module=${GO_MODULES[prometheus]%@*} original
+    original=$(go mod download -json "$module" | jq -er .Dir) &&
+        cp -r --no-preserve=mode "$original" "$copy" &&
+        cp prometheus/plugins.go "$copy/plugins/plugins.go" &&
+        cp go.sum "$copy/build.sum" &&
+        cp go.mod "$copy/build.mod" &&
+        go mod edit -replace "$module=$copy" "$copy/build.mod"
+}
+
 build() {
-    local name=$1 out tmp
+    local name=$1 out tmp folder
     out=$(go_bin "$name")
     [[ -d $out ]] && return
-    grep -q " ${GO_MODULES[$name]##*@}\( \|$\)" "$CLUSTER_DIR/go/$name/go.mod" ||
-        die "go/$name/go.mod is not at ${GO_MODULES[$name]}" "run tests/cluster/go/update.sh $name"
+    folder=$CLUSTER_DIR/go/$(go_folder "$name")
+    grep -q " ${GO_MODULES[$name]##*@}\( \|$\)" "$folder/go.mod" ||
+        die "$folder/go.mod is not at ${GO_MODULES[$name]}" "run tests/cluster/go/update.sh $name"
     step "building ${GO_MODULES[$name]} (once, then cached)"
     tmp=$(mktemp -d "$CACHE/bin/.build-XXXXXX")
-    if ! (cd "$CLUSTER_DIR/go/$name" &&
-        CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false \
-            -ldflags "-s -w$(ldflags "$name")" -o "$tmp/" tool) >&2; then
-        rm -rf "$tmp"
+    if ! (cd "$folder" && go_build "$name" "$tmp") >&2; then
+        rm -rf "$tmp" "$tmp.source"
         die "building ${GO_MODULES[$name]} failed" "the Go module proxy must be reachable: $(go env GOPROXY)"
     fi
+    rm -rf "$tmp.source"
     # etcd's main package is named for its folder.
     if [[ -f $tmp/server ]]; then mv "$tmp/server" "$tmp/etcd"; fi
     chmod 755 "$tmp"
@@ -48,5 +72,5 @@ exec {lock}<"$CACHE/bin"
 flock --nonblock "$lock" || { step "waiting for another build of the cluster's programs"; flock "$lock"; }
 rm -rf "$CACHE"/bin/.build-*
 
-if (($# == 0)); then set -- etcd kubernetes coredns prometheus k6 helm; fi
+if (($# == 0)); then set -- "${!GO_MODULES[@]}"; fi
 for name in "$@"; do build "$name"; done

@@ -25,11 +25,12 @@ build_archive() {
 }
 
 # third_party NAME: prints the archive of image NAME, after building it unless the cache has it.
-# Its key is the content of images/NAME with the version of the Go module of the same name.
+# Its key is the content of images/NAME with the folder of the Go program of the same name, where it is one.
 third_party() {
-    local name=$1 image key archive context
+    local name=$1 image key archive context program=
     image=$(image_of "$name")
-    key=$({ find "$IMAGES/$name" -type f -print0 | sort -z | xargs -0 cat; echo "$image ${GO_MODULES[$name]:-}"; go_toolchain; } |
+    if [[ -n ${GO_MODULES[$name]:-} ]]; then program=$(basename "$(go_bin "$name")"); fi
+    key=$({ find "$IMAGES/$name" -type f -print0 | sort -z | xargs -0 cat; echo "$image $program"; go_toolchain; } |
         sha256sum | cut -c1-12)
     archive=$CACHE/images/$name-$key.tar
     if [[ ! -f $archive ]]; then
@@ -56,7 +57,10 @@ prepare_context() {
     local name=$1 context=$2
     case $name in
         pause) CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$context/pause" "$context/pause.go" ;;
-        coredns | prometheus | k6) cp "$(go_bin "$name")/$name" "$context/" ;;
+        coredns | prometheus | k6)
+            need_go "$name"
+            cp "$(go_bin "$name")/$name" "$context/"
+            ;;
     esac
     if [[ -f $context/packages ]]; then make_rootfs "$context"; fi
     if [[ $name == k6 ]]; then cp -L /etc/ssl/certs/ca-certificates.crt "$context/"; fi

@@ -7,6 +7,7 @@ source "$CLUSTER_DIR/slot.sh"
 
 if [[ ${CLUSTER:-} != existing ]]; then
     [[ -f $STATE/kubeconfig ]] || die "this checkout has no cluster" "run 'make cluster-up'"
+    need_go helm
 fi
 eval "$("$CLUSTER_DIR/env.sh")"
 need kubectl "install kubectl, or leave out CLUSTER=existing"

@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need shellcheck "apt-get install shellcheck"
 cd "$REPO"
 git ls-files '*.sh' .ci/run | xargs shellcheck --external-sources --source-path=.
-"$CLUSTER_DIR/build-go.sh" helm
+need_go helm
 for chart in charts/*/; do
     if [[ -f $chart/Chart.yaml ]]; then "$(go_bin helm)/helm" lint --strict --quiet "$chart"; fi
 done

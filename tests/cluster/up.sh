@@ -91,7 +91,7 @@ bring_up() {
 check_machine
 install_packages
 claim_slot
-"$CLUSTER_DIR/build-go.sh" {SLOT_LOCK}<&-
+"$CLUSTER_DIR/build-go.sh" etcd kubernetes coredns prometheus {SLOT_LOCK}<&-
 
 if [[ -d $ROOT/etcd ]] && ! namespaces_alive; then
     # Without its namespaces nothing of it can be used again; what still runs is for a person to look at.

@@ -4,15 +4,15 @@
 //! - **bad requests**: those that failed or were slower than the objective's limit;
 //! - **downtime**: the good requests that are missing in each cell, against the median of a cell in the up to 60 s
 //!   before, divided by that median. A second without any good request is 1 s, one with half of them 500 ms;
-//! - **worst second**: the largest share of bad requests in a cell; a cell without any, where some were usual, is
-//!   100%.
+//! - **worst second**: the largest share of bad requests in a cell; in a cell without any, where some were usual,
+//!   what is missing counts as bad: all of it is 100%.
 //!
 //! The edges. k6 brings what happened since its last push with the next one, so a cell can lack requests that its
 //! neighbour has. What a cell has above the median therefore makes up for what its neighbour lacks, and pays once;
 //! and what was missing in this way in an ordinary cell before the fault is not held against the cells that served.
 //! So a downtime is known to one push on either side, and is only missed where it is beyond its limit by more than
 //! that. A worst second is only missed where it and a neighbour together are beyond the limit: a push may have put
-//! them together. In between it is Unclear. Bad requests are counted to one push after the system was back, and are
+//! them together, and one push that finds nothing is no silence of two. In between it is Unclear. Bad requests are counted to one push after the system was back, and are
 //! exact; some that ended in the push before the injection may be among them.
 
 use std::time::Duration;
@@ -240,21 +240,23 @@ fn worst_cell(track: &Track, cells: usize) -> Option<(f64, f64)> {
     let around: Vec<f64> =
         std::iter::once(last).chain(track.after.iter().take(cells + 1).copied()).map(|c| c.total).collect();
     let lacking = lacking(&around, usual);
-    let silent = |at: usize| usual > 0.0 && lacking.get(at + 1).is_some_and(|lacks| *lacks > usual / 2.0);
     let after = track.after.get(..cells.min(track.after.len())).unwrap_or_default();
+    // What is missing from a cell that nobody else has.
+    let silent = |at: usize| {
+        let lacks = lacking.get(at + 1).copied().unwrap_or(0.0);
+        let empty = after.get(at).is_some_and(|cell| cell.total < 0.5);
+        if empty && lacks > usual / 2.0 { lacks } else { 0.0 }
+    };
     let share = |at: usize, length: usize| {
         let here = after.get(at..at + length)?;
         let sum =
             here.iter().fold(Cell::default(), |s, c| Cell { total: s.total + c.total, bad: s.bad + c.bad });
-        // What a silent cell would have had, had it been as usual, is bad.
-        let silent = here
-            .iter()
-            .enumerate()
-            .filter(|(n, c)| c.total < 0.5 && silent(at + n))
-            .map(|_| usual)
-            .sum::<f64>();
-        let total = sum.total + silent;
-        (total >= 0.5).then(|| (sum.bad + silent) / total)
+        // Of a silent cell beside one that is not, only the cell by itself can be told.
+        let all_silent = (at..at + length).all(|cell| silent(cell) > 0.0);
+        if all_silent {
+            return Some((at..at + length).map(silent).sum::<f64>() / length as f64 / usual);
+        }
+        (sum.total >= 0.5).then(|| sum.bad / sum.total)
     };
     let most = |length: usize| (0..after.len()).filter_map(|at| share(at, length)).max_by(f64::total_cmp);
     let single = most(1)?;

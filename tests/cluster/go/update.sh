@@ -3,13 +3,13 @@
 # shellcheck source=tests/cluster/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
+# programs FOLDER: what is built in it beside its own main packages.
 programs() {
     case $1 in
         etcd) echo go.etcd.io/etcd/server/v3 ;;
         k6) echo go.k6.io/k6 ;;
         helm) echo helm.sh/helm/v3/cmd/helm ;;
-        prometheus) echo github.com/prometheus/prometheus/cmd/prometheus ;;
-        coredns) echo github.com/coredns/coredns ;;
+        addons) echo github.com/prometheus/prometheus/cmd/prometheus ;;
         kubernetes) printf 'k8s.io/kubernetes/cmd/%s\n' kube-{apiserver,controller-manager,scheduler,proxy} kubelet kubectl ;;
     esac
 }
@@ -24,18 +24,22 @@ staging() {
 }
 
 update() {
-    local name=$1 ref=${GO_MODULES[$1]} dir=$CLUSTER_DIR/go/$1
-    step "$ref"
+    local folder=$1 dir=$CLUSTER_DIR/go/$1 name ref
+    step "$folder"
     mkdir -p "$dir"
     rm -f "$dir/go.mod" "$dir/go.sum"
     {
-        printf 'module loadtest.dev/cluster/%s\n\ngo 1.24.0\n\n' "$name"
-        programs "$name" | sed 's/^/tool /'
-        echo "require ${ref%@*} ${ref##*@}"
-        if [[ $name == kubernetes ]]; then staging "$ref"; fi
+        printf 'module loadtest.dev/cluster/%s\n\ngo 1.24.0\n\n' "$folder"
+        programs "$folder" | sed 's/^/tool /'
+        for name in "${!GO_MODULES[@]}"; do
+            [[ $(go_folder "$name") == "$folder" ]] || continue
+            ref=${GO_MODULES[$name]}
+            echo "require ${ref%@*} ${ref##*@}"
+            if [[ $name == kubernetes ]]; then staging "$ref"; fi
+        done
     } >"$dir/go.mod"
     (cd "$dir" && go mod tidy)
 }
 
 if (($# == 0)); then set -- "${!GO_MODULES[@]}"; fi
-for name in "$@"; do update "$name"; done
+for folder in $(for name in "$@"; do go_folder "$name"; done | sort -u); do update "$folder"; done

@@ -4,7 +4,7 @@ use super::*;
 use crate::{plan::TimeLimit, recovery::Allowed};
 
 /// One character is a cell of 1 s: `.` 20 good requests, `x` 10 good and 10 bad, `!` 20 bad, ` ` none, `-` 10
-/// good, `+` 30 good, `=` 40 good, `^` 80 good, `'` 19 good and 1 bad, `:` 19 good.
+/// good, `,` 25 good, `+` 30 good, `=` 40 good, `^` 80 good, `'` 19 good and 1 bad, `:` 19 good.
 fn cells(picture: &str) -> Vec<Cell> {
     let cell = |good: f64, bad: f64| Cell { total: good + bad, bad };
     picture
@@ -16,6 +16,7 @@ fn cells(picture: &str) -> Vec<Cell> {
             'x' => cell(10.0, 10.0),
             '!' => cell(0.0, 20.0),
             '-' => cell(10.0, 0.0),
+            ',' => cell(25.0, 0.0),
             '+' => cell(30.0, 0.0),
             '=' => cell(40.0, 0.0),
             '^' => cell(80.0, 0.0),
@@ -71,6 +72,9 @@ fn harm<'a>(plan: &'a BudgetPlan, tracks: &'a [Track], back: Option<usize>) -> H
 // A push that came late: its requests are in the next cell, or in the one before.
 #[case::a_late_push(". =.........", Some(4), 0, 0, "0%")]
 #[case::an_early_push(".= .........", Some(4), 0, 0, "0%")]
+// A pause of half a second, seen by a push that finds nothing.
+#[case::a_late_push_and_a_pause(". +.........", Some(4), 0, 500, "0%")]
+#[case::a_late_push_and_a_longer_pause(". ,.........", Some(4), 0, 750, "75%")]
 #[case::uneven_pushes(". =. =. =...", Some(9), 0, 0, "0%")]
 // Requests that hung for 3 s and were then answered all at once, 60 of them: what one push can move is let off.
 #[case::a_burst_after_an_outage("   ^........", Some(3), 0, 2000, "100%")]
@@ -150,6 +154,8 @@ fn a_downtime(
 #[case::one_second("!..........", Outcome::Unclear)]
 #[case::two_seconds("!!.........", Outcome::Missed)]
 #[case::silent_for_two("  .........", Outcome::Missed)]
+#[case::silent_and_bad(" !.........", Outcome::Missed)]
+#[case::silent_for_one(" ..........", Outcome::Unclear)]
 fn a_worst_second_is_missed_only_with_its_neighbour(#[case] after: &str, #[case] outcome: Outcome) {
     let plan = plan(None, None, Some("60%"));
     let status = harm(&plan, &[track("save", BEFORE, after)], Some(2)).assess();
