@@ -65,11 +65,14 @@ test-e2e: ## Run the tests on the real cluster (after cluster-up, images, instal
 	$(IN_CLUSTER) cargo test --package e2e-tests -- --test-threads=4
 
 
-.PHONY: bench bench-start
-bench: bench-start ## Measure all that has a goal
+.PHONY: bench bench-start bench-active
+bench: bench-start bench-active ## Measure all that has a goal
 
 bench-start: ## Measure how fast runners start, beside bare k6 pods: ARGS="--runners 4,20,50 --pairs 5"
-	@tests/bench/start.sh $(ARGS)
+	@tests/bench/bench.sh start $(ARGS)
+
+bench-active: ## Measure the operator's size and its faults' delay with many tests at once: ARGS="--tests 100"
+	@tests/bench/bench.sh active $(ARGS)
 
 
 .PHONY: generate lint fmt clean

@@ -17,7 +17,7 @@ use loadtest_core::{
 };
 use tokio::time::{Duration, Instant, timeout};
 
-use crate::{LIMIT, place::Place};
+use crate::{ours::LOAD, place::Place, start::LIMIT};
 
 /// What all bare pods carry. Not the operator's own label: it would watch them.
 pub const LABEL: &str = "app.kubernetes.io/managed-by=bench-start";
@@ -70,7 +70,7 @@ pub async fn measure(place: &Place, name: &str, runners: u32) -> anyhow::Result<
 
 /// The pods that the operator would create, without an owner and without the inspection.
 fn build(place: &Place, name: &str, runners: u32) -> anyhow::Result<Vec<Pod>> {
-    let mut test = place.load_test(name, runners)?;
+    let mut test = place.load_test(name, runners, LOAD)?;
     test.metadata.uid = Some("00000000-0000-0000-0000-000000000000".to_owned());
     let plan = Plan::of(&test)?;
     let remote_write = RemoteWrite {

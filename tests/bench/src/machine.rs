@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
 /// Other work on the machine up to this share hardly moves a figure.
@@ -49,6 +50,44 @@ pub fn load_average() -> f64 {
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
 }
 
+/// What a process has in memory, in MiB.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    pub now: f64,
+    /// The most that it ever had.
+    pub peak: f64,
+}
+
+/// The resident memory of a process: its own and what it has mapped of files.
+pub fn memory(process: u32) -> anyhow::Result<Memory> {
+    parse_memory(&read(process, "status")?).context("no memory is told")
+}
+
+/// The CPU time that a process has used so far.
+pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    parse_cpu_seconds(&read(process, "stat")?).context("no CPU time is told")
+}
+
+fn read(process: u32, file: &str) -> anyhow::Result<String> {
+    let path = format!("/proc/{process}/{file}");
+    std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}: has the operator ended?"))
+}
+
+fn parse_memory(status: &str) -> Option<Memory> {
+    let mebibytes = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kibibytes| kibibytes / 1024.0)
+    };
+    Some(Memory { now: mebibytes("VmRSS:")?, peak: mebibytes("VmHWM:")? })
+}
+
+fn parse_cpu_seconds(stat: &str) -> Option<f64> {
+    // The name, in brackets, may have spaces. Linux gives user and system time in hundredths of a second.
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / 100.0)
+}
+
 /// Cores and model.
 pub fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -70,5 +109,14 @@ mod tests {
         assert!((busy(before, after) - 0.525).abs() < 1e-9);
         assert!(busy(before, before).abs() < 1e-9);
         assert_eq!(parse("intr 5"), None);
+    }
+
+    #[test]
+    fn a_process_tells_its_memory_and_time() {
+        let status = "Name:\tx\nVmHWM:\t   30720 kB\nVmRSS:\t   20480 kB\n";
+        assert_eq!(parse_memory(status), Some(Memory { now: 20.0, peak: 30.0 }));
+        let stat = "12 (a b) S 1 12 12 0 -1 4194304 500 0 0 0 150 50 0 0 20 0 3 0 100 1 2";
+        assert_eq!(parse_cpu_seconds(stat), Some(2.0));
+        assert!(memory(std::process::id()).unwrap().now > 1.0);
     }
 }

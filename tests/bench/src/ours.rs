@@ -6,10 +6,10 @@ use kube::api::{DeleteParams, PostParams};
 use loadtest_crds::{LoadTestStatus, Phase};
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::{LIMIT, place::Place, witness::Witness};
+use crate::{place::Place, start::LIMIT, witness::Witness};
 
-/// What all our LoadTests carry.
-pub const LABEL: &str = "loadtest.dev/series=bench-start";
+/// Longer than any measurement: the LoadTest is deleted before.
+pub const LOAD: &str = "5m";
 /// The run is looked at this often, to learn of its failure.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -30,10 +30,7 @@ pub struct Ours {
 
 pub async fn measure(place: &Place, witness: &Witness, name: &str, runners: u32) -> anyhow::Result<Ours> {
     let api = place.load_tests();
-    let mut test = place.load_test(name, runners)?;
-    if let Some((key, value)) = LABEL.split_once('=') {
-        test.metadata.labels = Some([(key.to_owned(), value.to_owned())].into());
-    }
+    let test = place.load_test(name, runners, LOAD)?;
     let prefix = format!("{name}-first-");
 
     let created_at = Timestamp::now();

@@ -1,5 +1,7 @@
 //! Where it is measured: a namespace, the script, and an operator.
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
 use kube::{
@@ -11,14 +13,14 @@ use serde_json::json;
 use test_support::Namespace;
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::{Args, operator::Operator, witness::RUNNER_HEADER};
+use crate::{operator::Operator, witness::RUNNER_HEADER};
 
 /// How long pods and LoadTests may take to go.
 const LEAVING: Duration = Duration::from_secs(60);
 /// What the ConfigMap with the script is called.
-const SCRIPT: &str = "bench-start";
-/// Longer than any measurement: the LoadTest is deleted before.
-const LOAD: &str = "5m";
+const SCRIPT: &str = "bench";
+/// What all our LoadTests carry.
+pub const LABEL: (&str, &str) = ("loadtest.dev/series", "bench");
 
 /// One request of each virtual user, then one a second. There is no setup().
 fn script() -> String {
@@ -44,8 +46,15 @@ pub struct Place {
 }
 
 impl Place {
-    pub async fn make(client: Client, args: &Args, witness: &str) -> anyhow::Result<Self> {
-        let own = match &args.operator {
+    /// In a namespace of its own with an operator of its own, or in that which the installed one serves.
+    pub async fn make(
+        image: &str,
+        operator: Option<&Path>,
+        served: &str,
+        witness: &str,
+    ) -> anyhow::Result<Self> {
+        let client = test_support::client().await;
+        let own = match operator {
             None => None,
             Some(_) => {
                 let labels = [("pod-security.kubernetes.io/enforce", "restricted")];
@@ -53,17 +62,17 @@ impl Place {
             }
         };
         let mut place = Self {
-            namespace: own.as_ref().map_or_else(|| args.namespace.clone(), |n| n.name.clone()),
+            namespace: own.as_ref().map_or_else(|| served.to_owned(), |n| n.name.clone()),
             client,
             own,
             operator: None,
-            image: args.image.clone(),
+            image: image.to_owned(),
             witness: witness.to_owned(),
         };
         let made = async {
             place.config_maps().delete(SCRIPT, &DeleteParams::default()).await.ok();
             place.config_maps().create(&PostParams::default(), &place.script_map()).await?;
-            if let Some(binary) = &args.operator {
+            if let Some(binary) = operator {
                 let prometheus = place.prometheus().await?;
                 place.operator = Some(Operator::start(binary, &place.namespace, &prometheus)?);
             }
@@ -76,12 +85,13 @@ impl Place {
         Ok(place)
     }
 
-    /// A LoadTest of so many runners. Also what the bare pods are built from.
-    pub fn load_test(&self, name: &str, runners: u32) -> anyhow::Result<LoadTest> {
+    /// A LoadTest of so many runners for so long. Also what the bare pods are built from.
+    pub fn load_test(&self, name: &str, runners: u32, duration: &str) -> anyhow::Result<LoadTest> {
+        let (key, value) = LABEL;
         Ok(serde_json::from_value(json!({
             "apiVersion": "loadtest.dev/v1alpha1",
             "kind": "LoadTest",
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace, "labels": {key: value}},
             "spec": {
                 "runner": {"image": self.image},
                 "scenarios": [{
@@ -89,11 +99,24 @@ impl Place {
                     "script": {"configMap": {"name": SCRIPT, "key": "script.js"}},
                     "parallelism": runners,
                     "vus": runners,
-                    "duration": LOAD,
+                    "duration": duration,
                     "env": [{"name": "WITNESS", "value": self.witness}]
                 }]
             }
         }))?)
+    }
+
+    /// The operator that was started for this, if it was.
+    pub fn operator(&self) -> Option<&Operator> {
+        self.operator.as_ref()
+    }
+
+    /// A measurement to its end, or until Ctrl-C. When it fails, the operator's log is shown.
+    pub async fn watched(&self, measurement: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        tokio::select! {
+            result = measurement => result.inspect_err(|_| self.show_log()),
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        }
     }
 
     pub fn load_tests(&self) -> Api<LoadTest> {
@@ -131,8 +154,7 @@ impl Place {
         format!("Kubernetes {version}, {} node(s), {runtime}; k6 image {}", nodes.len(), self.image)
     }
 
-    /// Shows the end of our operator's log.
-    pub fn show_log(&self) {
+    fn show_log(&self) {
         if let Some(operator) = &self.operator {
             eprintln!("the operator's last words:\n{}", operator.last_words());
         }
@@ -158,7 +180,7 @@ impl Place {
     /// Runs that an interruption left. An operator that is gone would never let them go.
     async fn remove_runs(&self) -> anyhow::Result<()> {
         let api = self.load_tests();
-        let ours = ListParams::default().labels(crate::ours::LABEL);
+        let ours = ListParams::default().labels(&format!("{}={}", LABEL.0, LABEL.1));
         api.delete_collection(&DeleteParams::background(), &ours).await?;
         let bare = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() };
         self.pods().delete_collection(&bare, &ListParams::default().labels(crate::bare::LABEL)).await?;

@@ -1,10 +1,11 @@
 //! The figures as text.
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::{
+    active::Figures,
     machine,
     ours::{Ours, STEPS},
 };
@@ -13,6 +14,11 @@ use crate::{
 const GOAL_RATIO: f64 = 1.15;
 /// Between the first and the last runner's start.
 const GOAL_SPREAD: Duration = Duration::from_millis(50);
+/// The operator's resident memory without any test, and with all of them, in MiB.
+const GOAL_REST: f64 = 32.0;
+const GOAL_ACTIVE: f64 = 64.0;
+/// How late 99 of 100 faults may be, in milliseconds.
+const GOAL_LATE: f64 = 100.0;
 
 /// Two measurements, one right after the other.
 #[derive(Clone, Debug)]
@@ -59,10 +65,10 @@ impl Figure {
     }
 }
 
-pub fn header(cluster: &str, operator: Option<&Path>) -> String {
+pub fn header(title: &str, cluster: &str, operator: Option<&Path>) -> String {
     let operator = operator.map_or_else(|| "the installed one".to_owned(), |p| p.display().to_string());
     format!(
-        "Start of runners, {:.0}\nmachine:  {}, load average {:.1}\ncluster:  {cluster}\noperator: {operator}\n\n",
+        "{title}, {:.0}\nmachine:  {}, load average {:.1}\ncluster:  {cluster}\noperator: {operator}\n\n",
         Timestamp::now(),
         machine::describe(),
         machine::load_average()
@@ -161,6 +167,52 @@ pub fn summary(sizes: &[Size]) -> String {
     text
 }
 
+/// What many active tests need.
+pub fn active(figures: &Figures) -> String {
+    let show = |figure: Option<Figure>, digits| figure.map_or("-".to_owned(), |f: Figure| f.show(digits));
+    let late = percentile(&figures.late, 0.99);
+    let most = figures.active.iter().copied().fold(0.0, f64::max);
+    let lines = [
+        (
+            "memory at rest, MiB".to_owned(),
+            format!("{:.1}", figures.rest),
+            goal(figures.rest <= GOAL_REST, &format!("≤ {GOAL_REST}")),
+        ),
+        (
+            format!("memory with {} active tests, MiB", figures.tests),
+            show(Figure::of(figures.active.iter().copied()), 1),
+            goal(most > 0.0 && most <= GOAL_ACTIVE, &format!("≤ {GOAL_ACTIVE}")),
+        ),
+        ("memory at most, verdicts included, MiB".to_owned(), format!("{:.1}", figures.peak), String::new()),
+        ("CPU while all are active, cores".to_owned(), format!("{:.2}", figures.cpu), String::new()),
+        ("faults late, ms".to_owned(), show(Figure::of(figures.late.iter().copied()), 0), String::new()),
+        (
+            "faults late, ms, 99th percentile".to_owned(),
+            late.map_or("-".to_owned(), |late| format!("{late:.0}")),
+            goal(late.is_some_and(|late| late <= GOAL_LATE), &format!("≤ {GOAL_LATE}")),
+        ),
+        ("faults".to_owned(), counts(&figures.faults), String::new()),
+        ("verdicts".to_owned(), counts(&figures.verdicts), String::new()),
+    ];
+    let mut text = "median (least–greatest)\n".to_owned();
+    for (what, value, goal) in lines {
+        let _ = writeln!(text, "{}", format!("{what:<40}  {value:<24}  {goal}").trim_end());
+    }
+    text
+}
+
+fn counts(of: &BTreeMap<String, usize>) -> String {
+    of.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The least value that this share of all is not above.
+fn percentile(values: &[f64], share: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
 fn goal(met: bool, limit: &str) -> String {
     format!("{} {limit}", if met { "PASS" } else { "over" })
 }
@@ -179,6 +231,31 @@ mod tests {
         assert_eq!(Figure::of([4.0, 1.0]).map(|f| f.median), Some(2.5));
         assert_eq!(Figure::of([]), None);
         assert_eq!(Figure::of([1.0, 2.0, 4.0]).map(|f| f.show(1)), Some("2.0 (1.0–4.0)".to_owned()));
+    }
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_seen() {
+        let values: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(percentile(&values, 0.99), Some(198.0));
+        assert_eq!(percentile(&[7.0], 0.99), Some(7.0));
+        assert_eq!(percentile(&[], 0.99), None);
+    }
+
+    #[test]
+    fn nothing_measured_meets_no_goal() {
+        let nothing = active(&Figures { tests: 3, ..Figures::default() });
+        assert_eq!(nothing.matches("over").count(), 2, "{nothing}");
+        let figures = Figures {
+            rest: 20.0,
+            active: vec![40.0, 70.0],
+            late: vec![3.0, 5.0, 4.0],
+            verdicts: [("Pass".to_owned(), 3)].into(),
+            ..Figures::default()
+        };
+        let text = active(&figures);
+        assert!(text.contains("20.0") && text.contains("PASS ≤ 32"), "{text}");
+        assert!(text.contains("55.0 (40.0–70.0)") && text.contains("over ≤ 64"), "{text}");
+        assert!(text.contains("4 (3–5)") && text.contains("PASS ≤ 100") && text.contains("3 Pass"), "{text}");
     }
 
     #[test]
