@@ -64,10 +64,24 @@ pub enum InspectionError {
         "scenario {scenario}: the script has {found} thresholds, and at most {MOST_THRESHOLDS} are judged: remove some"
     )]
     TooManyThresholds { scenario: String, found: usize },
+    #[error("scenario {scenario}: the script has {found} {what}, and at most {most} can be run: write fewer")]
+    TooMany { scenario: String, what: &'static str, found: usize, most: usize },
+    #[error(
+        "scenario {scenario}: the script has a threshold of {found} characters, and at most \
+         {LONGEST_EXPRESSION} are judged: shorten it"
+    )]
+    ThresholdTooLong { scenario: String, found: usize },
+    #[error("scenario {scenario}: the script's load lasts longer than 168h, a week: shorten it")]
+    TooLong { scenario: String },
 }
 
-/// More thresholds of one script would make the status too large.
+/// More of one script would make the status too large. The image that inspects it is the user's.
 const MOST_THRESHOLDS: usize = 32;
+const LONGEST_EXPRESSION: usize = 500;
+const MOST_SCENARIOS: usize = 50;
+const MOST_STAGES: usize = 500;
+/// As of every length of time in a LoadTest.
+const LONGEST: Duration = Duration::from_secs(168 * 3600);
 
 /// What a script asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +173,17 @@ pub fn requirements(
         let (scenario, found) = (scenario.to_owned(), thresholds.len());
         return Err(InspectionError::TooManyThresholds { scenario, found });
     }
+    if let Some(found) =
+        thresholds.iter().map(|t| t.metric.len() + t.expression.len()).find(|n| *n > LONGEST_EXPRESSION)
+    {
+        return Err(InspectionError::ThresholdTooLong { scenario: scenario.to_owned(), found });
+    }
+    let stages = own.values().filter_map(|part| part.stages.as_ref()).map(Vec::len).sum();
+    for (what, found, most) in [("scenarios", own.len(), MOST_SCENARIOS), ("stages", stages, MOST_STAGES)] {
+        if found > most {
+            return Err(InspectionError::TooMany { scenario: scenario.to_owned(), what, found, most });
+        }
+    }
 
     let required = match (load, inspection.source()) {
         (Some(_), Source::Scenarios) => {
@@ -177,7 +202,7 @@ pub fn requirements(
         },
         (None, _) => Requirements {
             max_vus: inspection.max_vus.unwrap_or(0),
-            longest: inspection.total_duration.as_deref().and_then(duration::parse).unwrap_or_default(),
+            longest: inspection.total_duration.as_deref().and_then(length).unwrap_or_default(),
             planned: own.values().map(K6Scenario::planned_end).max().unwrap_or_default(),
             plateaus: intersect(own.values().map(K6Scenario::plateaus)),
             held_vus: asked::held(own.values()),
@@ -186,6 +211,9 @@ pub fn requirements(
         },
     };
 
+    if required.planned > LONGEST || required.longest > LONGEST + Duration::from_secs(3600) {
+        return Err(InspectionError::TooLong { scenario: scenario.to_owned() });
+    }
     if required.max_vus < i64::from(runners) {
         return Err(InspectionError::MoreRunnersThanVus {
             scenario: scenario.to_owned(),
@@ -237,11 +265,11 @@ impl K6Scenario {
     }
 
     fn planned_end(&self) -> Duration {
-        let start = self.start_time.as_deref().and_then(duration::parse).unwrap_or_default();
+        let start = self.start_time.as_deref().and_then(length).unwrap_or_default();
         let own = match (&self.stages, &self.duration, &self.max_duration) {
             (Some(stages), _, _) => stages.iter().map(Stage::length).sum(),
-            (None, Some(duration), _) => duration::parse(duration).unwrap_or_default(),
-            (None, None, Some(max)) => duration::parse(max).unwrap_or_default(),
+            (None, Some(duration), _) => length(duration).unwrap_or_default(),
+            (None, None, Some(max)) => length(max).unwrap_or_default(),
             // Executors by iterations have this limit where the script says none.
             (None, None, None) => Duration::from_secs(600),
         };
@@ -251,7 +279,7 @@ impl K6Scenario {
     /// Stretches in which this scenario's load does not ramp. Before its start it adds nothing, which is
     /// constant too; its start and end are steps.
     fn plateaus(&self) -> Vec<Plateau> {
-        let start = self.start_time.as_deref().and_then(duration::parse).unwrap_or_default();
+        let start = self.start_time.as_deref().and_then(length).unwrap_or_default();
         let Some(stages) = &self.stages else {
             return vec![Plateau { from: millis(start), to: millis(self.planned_end()) }];
         };
@@ -277,7 +305,7 @@ impl K6Scenario {
 
 impl Stage {
     fn length(&self) -> Duration {
-        self.duration.as_deref().and_then(duration::parse).unwrap_or_default()
+        self.duration.as_deref().and_then(length).unwrap_or_default()
     }
 }
 
@@ -296,6 +324,11 @@ pub fn intersect(all: impl Iterator<Item = Vec<Plateau>>) -> Vec<Plateau> {
         both
     })
     .unwrap_or_default()
+}
+
+/// A length of time as k6 prints it. One that is too long to run stays too long, and can be added to others.
+fn length(text: &str) -> Option<Duration> {
+    Some(duration::parse(text)?.min(2 * LONGEST))
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -399,6 +432,37 @@ mod tests {
   },
   "totalDuration": "2m0s", "maxVUs": 15
 }"#;
+
+    /// The image that prints it is the user's, and may print anything.
+    #[rstest::rstest]
+    #[case::longer_than_can_be_added(
+        r#"{"a": {"executor": "constant-vus", "startTime": "5000000000000000h", "duration": "5000000000000000h"}}"#
+    )]
+    #[case::later_than_any_calendar(r#"{"a": {"executor": "constant-vus", "duration": "99999999h"}}"#)]
+    #[case::in_stages(
+        r#"{"a": {"executor": "ramping-vus", "stages": [{"duration": "100h"}, {"duration": "4000000000000000h"}]}}"#
+    )]
+    fn a_load_of_more_than_a_week_is_refused(#[case] scenarios: &str) {
+        let printed = format!("{{\"scenarios\": {scenarios}, \"maxVUs\": 1}}");
+        let refused = requirements("a", 1, None, &printed).unwrap_err();
+        assert_eq!(refused, InspectionError::TooLong { scenario: "a".to_owned() });
+    }
+
+    #[test]
+    fn more_than_the_status_can_hold_is_refused() {
+        let stage = r#"{"duration": "1s", "target": 1}"#;
+        let stages = vec![stage; MOST_STAGES + 1].join(",");
+        let one = format!(
+            r#"{{"scenarios": {{"a": {{"executor": "ramping-vus", "stages": [{stages}]}}}}, "maxVUs": 1}}"#
+        );
+        let refused = requirements("a", 1, None, &one).unwrap_err();
+        assert!(refused.to_string().contains("501 stages, and at most 500"), "{refused}");
+        let expression = "p(95)<1".repeat(100);
+        let long =
+            format!(r#"{{"vus": 1, "duration": "1s", "thresholds": {{"http_reqs": ["{expression}"]}}}}"#);
+        let refused = requirements("a", 1, None, &long).unwrap_err();
+        assert!(refused.to_string().contains("a threshold of 709 characters"), "{refused}");
+    }
 
     #[test]
     fn the_load_test_says_the_load_of_a_plain_script() {

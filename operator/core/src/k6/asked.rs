@@ -6,8 +6,7 @@ use std::time::Duration;
 use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
 use serde::Deserialize;
 
-use super::{K6Scenario, millis};
-use crate::duration;
+use super::{K6Scenario, length, millis};
 
 /// A stretch of constant load must last so long for its virtual users to be seen: k6 reports them each second.
 const SEEN: Duration = Duration::from_secs(5);
@@ -62,7 +61,7 @@ pub fn held<'a>(scenarios: impl Iterator<Item = &'a K6Scenario>) -> Option<i64> 
             for (b, more) in &right {
                 let stretch = Plateau { from: a.from.max(b.from), to: a.to.min(b.to) };
                 if stretch.from < stretch.to {
-                    both.push((stretch, users + more));
+                    both.push((stretch, users.saturating_add(*more)));
                 }
             }
         }
@@ -79,12 +78,10 @@ pub fn held_for(vus: i32, length: Duration) -> Option<i64> {
 
 impl K6Scenario {
     fn iterations_to_arrive(&self) -> Option<i64> {
-        let unit = self.time_unit.as_deref().and_then(duration::parse).unwrap_or(Duration::from_secs(1));
+        let unit = self.time_unit.as_deref().and_then(length).unwrap_or(Duration::from_secs(1));
         let arrive = |rate: f64, length: Duration| rate * length.as_secs_f64() / unit.as_secs_f64();
         let iterations = match self.executor.as_str() {
-            "constant-arrival-rate" => {
-                arrive(self.rate?, self.duration.as_deref().and_then(duration::parse)?)
-            }
+            "constant-arrival-rate" => arrive(self.rate?, self.duration.as_deref().and_then(length)?),
             "ramping-arrival-rate" => {
                 let mut rate = self.start_rate.unwrap_or(0.0);
                 let mut sum = 0.0;
@@ -109,7 +106,7 @@ impl K6Scenario {
                 Some(self.plateaus().into_iter().map(|stretch| (stretch, users)).collect())
             }
             "ramping-vus" => {
-                let mut at = self.start_time.as_deref().and_then(duration::parse).unwrap_or_default();
+                let mut at = self.start_time.as_deref().and_then(length).unwrap_or_default();
                 let mut users = self.start_vus.unwrap_or(1.0);
                 let mut levels = Vec::new();
                 for stage in self.stages.iter().flatten() {
