@@ -61,10 +61,12 @@ impl RunNames {
         format!("{}-{scenario}-inspect", self.name)
     }
 
-    /// The ConfigMap that holds an inline script.
+    /// The ConfigMap that holds an inline script. With the uid, for it must be this run's: `a` with scenario `b-c` and
+    /// `a-b` with scenario `c` would share a name, as would a run that was deleted and made anew.
     #[must_use]
     pub fn script_config_map(&self, scenario: &str) -> String {
-        format!("{}-{scenario}-script", self.name)
+        let uid: String = self.uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+        format!("{}-{scenario}-script-{uid}", self.name)
     }
 
     /// The ConfigMap that keeps the logs of the runners.

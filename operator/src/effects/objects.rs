@@ -1,17 +1,18 @@
 //! The run's own objects: created, released, deleted.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    ResourceExt,
+    Api, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use loadtest_core::{
     build::{self, RemoteWrite},
     names::{ROLE_LABEL, Role, RunnerId, UID_LABEL},
 };
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{Shared, persist};
@@ -33,10 +34,13 @@ async fn try_create(s: &Shared) -> Result<(), String> {
         RemoteWrite { url: endpoint.remote_write_url.clone(), push_interval: endpoint.push_interval };
     let objects = build::build_run(&s.plan, &remote_write);
 
+    let maps = s.config_maps();
     for map in &objects.config_maps {
-        match s.config_maps().create(&PostParams::default(), map).await {
+        match maps.create(&PostParams::default(), map).await {
             Ok(_) => {}
-            Err(kube::Error::Api(refusal)) if refusal.code == 409 => {}
+            Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
+                ours(&maps, &map.name_any(), &s.plan.names.uid).await?;
+            }
             Err(error) => return Err(format!("failed to create ConfigMap {}: {error}", map.name_any())),
         }
     }
@@ -71,15 +75,41 @@ async fn create_pods(s: &Shared, pods: Vec<Pod>) -> Result<(), String> {
     result
 }
 
-/// An earlier process may have created it; anyone else's pod of that name is in the way.
-async fn ours(api: &kube::Api<Pod>, name: &str, uid: &str) -> Result<(), String> {
-    match api.get_opt(name).await {
-        Ok(Some(pod)) if pod.labels().get(UID_LABEL).is_some_and(|of| of == uid) => Ok(()),
-        Ok(_) => {
-            Err(format!("a pod named {name} exists and is not of this run: delete it or rename the LoadTest"))
+/// An earlier process may have created it; anyone else's object of that name is in the way.
+async fn ours<K>(api: &Api<K>, name: &str, uid: &str) -> Result<(), String>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    match whose(api, name, uid).await {
+        Ok(Whose::Ours) => Ok(()),
+        Ok(Whose::Others | Whose::Nobodys) => {
+            let kind = K::kind(&());
+            Err(format!(
+                "a {kind} named {name} exists and is not of this run: delete it or rename the LoadTest"
+            ))
         }
-        Err(error) => Err(format!("failed to look at pod {name}: {error}")),
+        Err(error) => Err(format!("failed to look at {name}: {error}")),
     }
+}
+
+/// Whose object has a name that this run wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Ours,
+    Others,
+    Nobodys,
+}
+
+/// Looks at an object's label, for its name says nothing: users name objects too.
+pub async fn whose<K>(api: &Api<K>, name: &str, uid: &str) -> kube::Result<Whose>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    Ok(match api.get_opt(name).await? {
+        Some(object) if object.labels().get(UID_LABEL).is_some_and(|of| of == uid) => Whose::Ours,
+        Some(_) => Whose::Others,
+        None => Whose::Nobodys,
+    })
 }
 
 /// A paused k6 has no end of its own, so its pod was created with a high ceiling; now the length is known.

@@ -8,7 +8,11 @@ use loadtest_core::{
     record::{Draft, MOST_BYTES, Record},
 };
 
-use super::{Shared, persist};
+use super::{
+    Shared,
+    objects::{Whose, whose},
+    persist,
+};
 
 /// Writes the record of the run into its ConfigMap.
 pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
@@ -26,6 +30,9 @@ async fn write(s: &Shared, draft: &Draft) -> Result<(), String> {
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
     persist("keep the record of the run", || async {
+        if whose(&api, &name, &s.plan.names.uid).await? == Whose::Others {
+            return Ok(Err(format!("a ConfigMap named {name} exists and is not of this run")));
+        }
         match api.patch(&name, &params, &Patch::Apply(&map)).await {
             Err(kube::Error::Api(refusal)) => Ok(Err(refusal.to_string())),
             other => other.map(|_| Ok(())),

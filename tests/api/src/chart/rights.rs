@@ -30,7 +30,7 @@ async fn the_operator_may_do_exactly_what_it_needs() {
             ("update", "loadtest.dev/loadtests/finalizers"),
             ("get list watch create patch delete", "/pods"),
             ("get", "/pods/log"),
-            ("get list watch create update patch delete", "/configmaps"),
+            ("get create patch", "/configmaps"),
             ("get", "/serviceaccounts"),
             ("create patch", "/events"),
             ("create patch", "events.k8s.io/events"),
