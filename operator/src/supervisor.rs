@@ -33,8 +33,11 @@ struct Handle {
 enum Seen {
     Test(Box<LoadTest>),
     TestGone(String),
-    /// Pods of these runs changed.
-    Pods(Vec<String>),
+    /// A pod of this run changed.
+    Pod(String),
+    /// All pods were read anew. Of those that went while nobody watched there is no event, so this is news for every
+    /// run.
+    AllPods,
 }
 
 /// Runs until the process ends. Watches that break are begun again.
@@ -56,11 +59,8 @@ pub async fn supervise(context: Arc<Context>) -> anyhow::Result<()> {
             Some(seen) = seen.next() => match seen {
                 Seen::Test(test) => forward(&context, &stores, &mut handles, &mut tasks, *test),
                 Seen::TestGone(uid) => drop(handles.remove(&uid)),
-                Seen::Pods(uids) => {
-                    for handle in uids.iter().filter_map(|uid| handles.get(uid)) {
-                        handle.pods.notify_one();
-                    }
-                }
+                Seen::Pod(uid) => handles.get(&uid).iter().for_each(|handle| handle.pods.notify_one()),
+                Seen::AllPods => handles.values().for_each(|handle| handle.pods.notify_one()),
             },
             Some(ended) = tasks.join_next() => match ended {
                 Ok(uid) => drop(handles.remove(&uid)),
@@ -141,10 +141,10 @@ fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::Box
     let pods = Pods { store: store.clone(), complete: completed };
     let changes = changes.filter_map(move |event| {
         let seen = match event {
-            Ok(Event::Apply(pod) | Event::Delete(pod)) => Some(uid_of(&pod).into_iter().collect()),
+            Ok(Event::Apply(pod) | Event::Delete(pod)) => pod.labels().get(UID_LABEL).cloned().map(Seen::Pod),
             Ok(Event::InitDone) => {
                 complete.send_replace(true);
-                Some(store.state().iter().filter_map(|pod| uid_of(pod)).collect())
+                Some(Seen::AllPods)
             }
             Ok(Event::Init | Event::InitApply(_)) => None,
             Err(error) => {
@@ -152,11 +152,7 @@ fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::Box
                 None
             }
         };
-        async move { seen.map(Seen::Pods) }
+        async move { seen }
     });
     (pods, changes.boxed())
-}
-
-fn uid_of(pod: &Pod) -> Option<String> {
-    pod.labels().get(UID_LABEL).cloned()
 }
