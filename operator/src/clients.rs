@@ -4,10 +4,15 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use kube::{Client, Config};
+use kube::{Client, Config, client::ClientBuilder};
+use tower::timeout::TimeoutLayer;
+
+/// How long the API server may take to answer, the client's own tries together.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// The operator's own rights.
 #[derive(Clone)]
@@ -32,7 +37,7 @@ impl OwnClient {
     }
 
     pub fn of(config: Config) -> anyhow::Result<Self> {
-        let client = Client::try_from(config.clone()).context("failed to make a Kubernetes client")?;
+        let client = connect(config.clone()).context("failed to make a Kubernetes client")?;
         Ok(Self { client, config })
     }
 
@@ -41,8 +46,14 @@ impl OwnClient {
         config.auth_info.impersonate = Some(user.to_owned());
         // A refusal is a fact about the fault at its time: it must be seen at once, not retried away.
         config.default_retry = false;
-        Ok(EffectClient { client: Client::try_from(config)?, user: user.to_owned() })
+        Ok(EffectClient { client: connect(config)?, user: user.to_owned() })
     }
+}
+
+/// A client whose every request is answered or fails: on a dead connection a run would see nothing until TCP gives up.
+/// Watches are answered too, before their first event; what follows is theirs to bound.
+fn connect(config: Config) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(ANSWER)).build())
 }
 
 /// One client per account: kube cannot impersonate per request, and a warm connection saves the handshake at

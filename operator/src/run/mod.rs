@@ -140,20 +140,14 @@ impl Run {
             if changed {
                 match self.write(&mut record, pass.status).await {
                     Ok(()) => {}
-                    Err(error @ (RecordError::Gone | RecordError::Fenced(_))) => {
-                        self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
-                        return error.into();
-                    }
                     Err(RecordError::Refused(refusal)) => {
                         self.context.metrics.pass(PassOutcome::Refused, started.elapsed());
                         self.sit_out(&record.object, &refusal).await;
                         continue;
                     }
-                    Err(RecordError::Failed(error)) => {
-                        self.context.metrics.pass(PassOutcome::Failed, started.elapsed());
-                        tracing::warn!(%error, "failed to write the status, trying again");
-                        tokio::time::sleep(record::PAUSE).await;
-                        continue;
+                    Err(error) => {
+                        self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
+                        return error.into();
                     }
                 }
             }

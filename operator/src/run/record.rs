@@ -1,7 +1,7 @@
 //! The record of a run: its status, written whole and with the resourceVersion, so that of two writers one
 //! loses. That is the fence; leader election only saves work.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::{
     Api, ResourceExt,
@@ -11,7 +11,7 @@ use loadtest_crds::{FINALIZER, LoadTest, LoadTestStatus, Phase};
 use serde_json::json;
 
 use super::refused::Refusal;
-use crate::context::Context;
+use crate::{context::Context, metrics::PassOutcome};
 
 /// Between tries to write, when the API server is away.
 pub const PAUSE: Duration = Duration::from_millis(500);
@@ -85,12 +85,13 @@ impl Record {
         &self.status
     }
 
-    /// Writes a new status. An edit of labels or of spec.stop in between is taken in; another writer's
-    /// status is not.
+    /// Writes a new status, and tries until it is known whether it was written: a next one would be at odds with it. An
+    /// edit of labels or of spec.stop in between is taken in; another writer's status is not.
     pub async fn write(&mut self, context: &Context, status: LoadTestStatus) -> Result<(), RecordError> {
         let namespace = self.object.namespace().unwrap_or_default();
         let name = self.object.name_any();
         let api = api(context, &namespace);
+        let begun = Instant::now();
         // However often a user edits the object: what matters is that nobody else writes the status.
         loop {
             let mut object = self.object.clone();
@@ -102,36 +103,54 @@ impl Record {
                     self.status = status;
                     return Ok(());
                 }
-                Err(kube::Error::Api(refusal)) if refusal.code == 409 => self.read_again(&api, &name).await?,
                 Err(kube::Error::Api(refusal)) if refusal.code == 404 => {
                     return Err(RecordError::Gone);
                 }
                 Err(error) if Refusal::of(&error).is_some() => return Err(error.into()),
-                // It may have been written all the same: look before writing again.
                 Err(error) => {
-                    tokio::time::sleep(PAUSE).await;
-                    let Ok(Some(now)) = api.get_opt(&name).await else { return Err(error.into()) };
-                    if as_sent(now.status.as_ref(), &status) {
-                        self.object = now;
-                        self.status = status;
-                        return Ok(());
+                    let conflict = matches!(&error, kube::Error::Api(refusal) if refusal.code == 409);
+                    if !conflict {
+                        tracing::warn!(%error, "failed to write the status, trying again");
+                        context.metrics.pass(PassOutcome::Failed, begun.elapsed());
+                        tokio::time::sleep(PAUSE).await;
                     }
-                    return Err(error.into());
+                    match self.read_again(&api, &name, &status).await {
+                        Ok(true) => return Ok(()),
+                        Ok(false) => {}
+                        // What was sent may be there: nothing else is, until that is known.
+                        Err(RecordError::Failed(error)) => {
+                            tracing::warn!(%error, "failed to read the LoadTest, trying again");
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }
     }
 
-    async fn read_again(&mut self, api: &Api<LoadTest>, name: &str) -> Result<(), RecordError> {
+    /// Whether the status was written after all: the client sends a request again whose answer was lost, and is told
+    /// of a conflict with itself.
+    async fn read_again(
+        &mut self,
+        api: &Api<LoadTest>,
+        name: &str,
+        sent: &LoadTestStatus,
+    ) -> Result<bool, RecordError> {
         match api.get_opt(name).await? {
             Some(now) if now.uid() != self.object.uid() => Err(RecordError::Gone),
+            Some(now) if as_sent(now.status.as_ref(), sent) => {
+                self.object = now;
+                self.status = sent.clone();
+                Ok(true)
+            }
             // What the server made of our last write, and not what we sent: an older CRD drops fields.
             Some(now) if now.status != self.object.status => {
                 Err(RecordError::Fenced("another operator writes its status"))
             }
             Some(now) => {
                 self.object = now;
-                Ok(())
+                Ok(false)
             }
             None => Err(RecordError::Gone),
         }

@@ -1,4 +1,5 @@
-//! A run against a server in place of the API server: one whose CRD is older than the operator.
+//! A run against a server in place of the API server: one whose CRD is older than the operator, and one whose answer is
+//! lost.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -23,6 +24,9 @@ struct Stored {
     test: Value,
     /// How many more writes of the phase it takes until the right CRD is there.
     refusals: usize,
+    /// How many more writes of the status are stored, and answered as if they had not been.
+    lost: usize,
+    version: u64,
 }
 
 impl Respond for Api {
@@ -40,8 +44,19 @@ impl Respond for Api {
                 stored.refusals -= 1;
                 refused()
             }
+            ("PUT", Some("/status"))
+                if body["metadata"]["resourceVersion"] != stored.test["metadata"]["resourceVersion"] =>
+            {
+                failure(409, "Conflict", json!([]))
+            }
             ("PUT", Some("/status")) => {
                 stored.test["status"] = body["status"].clone();
+                stored.version += 1;
+                stored.test["metadata"]["resourceVersion"] = json!(stored.version.to_string());
+                if stored.lost > 0 {
+                    stored.lost -= 1;
+                    return failure(504, "Timeout", json!([]));
+                }
                 ResponseTemplate::new(200).set_body_json(&stored.test)
             }
             ("POST" | "PATCH", None) if at.starts_with(EVENTS) => {
@@ -74,8 +89,8 @@ async fn sent(server: &MockServer, method: &str, at: &str) -> Vec<Value> {
     those.map(|r| r.body_json().unwrap()).collect()
 }
 
-#[tokio::test]
-async fn a_status_that_the_crd_does_not_know_is_told_and_the_run_goes_on_once_it_does() {
+/// A run to its end, and what the operator's metrics then say.
+async fn played(refusals: usize, lost: usize) -> (MockServer, String) {
     let test = json!({
         "apiVersion": "loadtest.dev/v1alpha1", "kind": "LoadTest",
         "metadata": {"name": "chat", "namespace": "loadtests", "uid": "4f1c", "resourceVersion": "1"},
@@ -86,7 +101,7 @@ async fn a_status_that_the_crd_does_not_know_is_told_and_the_run_goes_on_once_it
         },
     });
     let server = MockServer::start().await;
-    let api = Api(Mutex::new(Stored { test: test.clone(), refusals: 2 }));
+    let api = Api(Mutex::new(Stored { test: test.clone(), refusals, lost, version: 1 }));
     Mock::given(any()).respond_with(api).mount(&server).await;
     let config: Config = serde_json::from_value(json!({
         "namespaces": ["loadtests"],
@@ -103,9 +118,27 @@ async fn a_status_that_the_crd_does_not_know_is_told_and_the_run_goes_on_once_it
     let pods = Pods { store, complete };
     let run = Run::new(Arc::new(context), "4f1c".to_owned(), object, Arc::default(), pods);
     tokio::time::timeout(Duration::from_secs(60), run.run()).await.expect("the run goes on to its end");
+    (server, metrics.render())
+}
 
-    let phases: Vec<Value> =
-        sent(&server, "PUT", RUN).await.iter().map(|put| put["status"]["phase"].clone()).collect();
+/// The phases that were written, in their order.
+async fn phases(server: &MockServer) -> Vec<Value> {
+    sent(server, "PUT", RUN).await.iter().map(|put| put["status"]["phase"].clone()).collect()
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_no_conflict_with_another_operator() {
+    let (server, metrics) = played(0, 1).await;
+    let phases = phases(&server).await;
+    assert_eq!(phases[..2], ["Preparing"; 2], "sent again by the client: {phases:?}");
+    assert_eq!(phases.last(), Some(&json!("Finished")));
+    assert!(!metrics.contains("outcome=\"Abandoned\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_status_that_the_crd_does_not_know_is_told_and_the_run_goes_on_once_it_does() {
+    let (server, metrics) = played(2, 0).await;
+    let phases = phases(&server).await;
     assert_eq!(phases[..3], ["Preparing"; 3], "refused, refused, taken: {phases:?}");
     assert_eq!(phases.last(), Some(&json!("Finished")));
 
@@ -119,6 +152,5 @@ async fn a_status_that_the_crd_does_not_know_is_told_and_the_run_goes_on_once_it
     for words in ["status.phase: Unsupported value: \"Preparing\"", refused::ADVICE] {
         assert!(note.contains(words), "{words} is missing in {note}");
     }
-    let metrics = metrics.render();
     assert!(metrics.contains("loadtest_operator_passes_total{outcome=\"Refused\"} 2"), "{metrics}");
 }
