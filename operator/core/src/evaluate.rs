@@ -253,14 +253,15 @@ impl Evaluation {
         let requests = self.answers.vector(totals.requests).ok().and_then(Outcomes::of);
         let sum = |id| self.answers.sum(id).ok().flatten().map(judge::whole);
         let iterations = sum(totals.iterations);
+        let dropped = self.answers.sum(totals.dropped);
         let judgement = Judgement {
             objectives: Vec::new(),
             recoveries,
             budgets,
             requests: requests.map(|o| judge::whole(o.total())),
             failed_requests: requests.map(|o| judge::whole(o.failed)),
-            // k6 has no series for what never happened.
-            dropped_iterations: sum(totals.dropped).or(iterations.map(|_| 0)),
+            // k6 has no series for what never happened; a question that failed says nothing.
+            dropped_iterations: dropped.ok().and_then(|sum| sum.map(judge::whole).or(iterations.map(|_| 0))),
             iterations,
             delivered: Delivered::default(),
         };
@@ -379,7 +380,7 @@ fn leave_out_queries(objectives: &mut [ObjectiveStatus]) {
 fn objective_status(objective: &ObjectivePlan, windows: Vec<WindowResult>) -> ObjectiveStatus {
     let worst = windows.iter().map(|w| w.outcome).max().unwrap_or(Outcome::NoData);
     // An objective of which every window was rightly empty was never judged, and that is no pass.
-    let judged = windows.iter().any(|w| w.samples != Some(0) || w.outcome != Outcome::Met);
+    let judged = windows.iter().any(|w| w.from.is_some() || w.outcome != Outcome::Met);
     ObjectiveStatus {
         name: objective.name.clone(),
         outcome: if judged { worst } else { Outcome::NoData },

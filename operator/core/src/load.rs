@@ -271,7 +271,10 @@ impl Case<'_> {
     }
 
     fn dropped(&self, shortfalls: &mut Vec<Shortfall>) {
-        let (Some(iterations), Some(dropped)) = (self.totals.iterations, self.totals.dropped) else { return };
+        // k6 has no series for iterations of which none ended.
+        let (iterations, Some(dropped)) = (self.totals.iterations.unwrap_or(0), self.totals.dropped) else {
+            return;
+        };
         let share = dropped as f64 / (dropped + iterations).max(1) as f64;
         if share > MISSING {
             let text = format!(

@@ -131,7 +131,8 @@ async fn measure(args: &Args, place: &Place, figures: &mut Figures) -> anyhow::R
     .await?;
     figures.peak = machine::memory(id)?.peak;
     for status in statuses(place).await? {
-        *figures.verdicts.entry(format!("{:?}", status.verdict)).or_default() += 1;
+        let verdict = status.verdict.map_or("none".to_owned(), |verdict| format!("{verdict:?}"));
+        *figures.verdicts.entry(verdict).or_default() += 1;
         for fault in &status.faults {
             *figures.faults.entry(format!("{:?}", fault.state)).or_default() += 1;
             if fault.state == FaultState::Injected {

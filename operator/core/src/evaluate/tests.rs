@@ -224,6 +224,8 @@ fn a_share_within_a_time_and_counters_of_the_script() {
     let labels = [("testid", "4f1c"), ("runner", "chat-0")];
     // 5 orders a second.
     fake.add("k6_orders_total", &labels, (1..=60).map(|s| (at(f64::from(s)), f64::from(s * 5))));
+    // 3 at the very start, and none since.
+    fake.add("k6_retries_total", &labels, (1..=120).map(|half| (at(f64::from(half) / 2.0), 3.0)));
     let counter = |name: &str, rate: bool, at_least: &str, windows: &[WindowKind]| {
         let figure = K6Figure {
             metric: name.to_owned(),
@@ -237,6 +239,8 @@ fn a_share_within_a_time_and_counters_of_the_script() {
     let mut under = k6("http_req_duration", None, "", &ALL[..1]);
     under.k6.as_mut().unwrap().under = Some("300ms".into());
     (under.at_most, under.at_least) = (None, Some("90%".into()));
+    let mut retries = counter("retries", false, "0", &ALL[1..2]);
+    (retries.at_most, retries.at_least) = (retries.at_least, None);
     let mut between = counter("orders", false, "50", &[]);
     between.between = Some(Between { from: "10s".into(), to: "20s".into() });
     let objectives = [
@@ -245,6 +249,7 @@ fn a_share_within_a_time_and_counters_of_the_script() {
         objective("order-rate", counter("orders", true, "4.9", &ALL[1..2])),
         objective("between", between),
         objective("never", counter("refunds", false, "0", &ALL[..1])),
+        objective("retries", retries),
     ];
     let judgement = judge(&fake, &objectives, vec![], &[]);
     // 60 of 1,200 took 400 ms.
@@ -259,6 +264,10 @@ fn a_share_within_a_time_and_counters_of_the_script() {
     assert_eq!(value("order-rate", WindowKind::Steady), (Outcome::Met, Some("5"), Some(295)));
     assert_eq!(value("between", WindowKind::Between), (Outcome::Met, Some("50"), Some(50)));
     assert_eq!(value("never", WindowKind::Run), (Outcome::NoData, None, None));
+    // It was judged: a counter that gained nothing is a figure.
+    assert_eq!(value("retries", WindowKind::Steady), (Outcome::Met, Some("0"), Some(0)));
+    let retries = judgement.objectives.iter().find(|o| o.name == "retries");
+    assert_eq!(retries.map(|o| o.outcome), Some(Outcome::Met));
 }
 
 #[test]

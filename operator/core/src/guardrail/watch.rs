@@ -257,6 +257,10 @@ impl State {
             }
             (None, _, Some(why)) => (Outcome::Warn, why.clone()),
             _ if self.samples == 0 => (Outcome::NoData, "it never gave a value".to_owned()),
+            // What was never looked at did not hold.
+            _ if self.worst.is_none() && guardrail.on_no_data != GuardrailNoData::Ignore => {
+                (Outcome::NoData, format!("never comparable, of {} values", count(self.samples)))
+            }
             _ => (Outcome::Met, self.told_of_held(guardrail)),
         };
         let stopped = self.breached.as_ref().or(stopped_by_silence);

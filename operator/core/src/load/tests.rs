@@ -78,6 +78,17 @@ fn iterations_asked_and_delivered(
 }
 
 /// 20% of the iterations were dropped; in four of the cells.
+/// k6 drops what it has no virtual user for, also while it waits for its very first iterations.
+#[test]
+fn dropped_before_any_iteration_ended() {
+    let totals = Totals { requests: Some(100), iterations: None, dropped: Some(5900) };
+    let status = LoadTestStatus { scenarios: Vec::new(), ..status() };
+    let parts = parts(0.0, 5900.0);
+    let case =
+        Case { status: &status, expect: None, totals, parts, steady_rate: None, cells: vec![], step: CELL };
+    assert_eq!(causes(&case.assess()), [Unknown]);
+}
+
 #[rstest]
 #[case::as_always(cell(80.0, 0.0, 20.0, 0.020), Unknown)]
 // 1 of 100 and more failed, and none else.

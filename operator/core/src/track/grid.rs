@@ -61,10 +61,11 @@ fn steps(step: Duration, cells: u64) -> SignedDuration {
     SignedDuration::from_millis(i64::try_from(u128::from(cells) * step.as_millis()).unwrap_or(0))
 }
 
-/// The stretch of constant load around a time; `None` where the stretches are not known or none holds it.
+/// The stretch of constant load around a time, where one holds it; `None` where the stretches are not known. A script
+/// that was inspected and has none ramps all the time.
 fn plateau(at: Timestamp, status: &LoadTestStatus) -> Option<(Timestamp, Option<Plateau>)> {
     let started = status.load.as_ref()?.started_at.as_ref()?.0;
-    if status.scenarios.iter().any(|s| s.plateaus.is_empty()) {
+    if status.scenarios.iter().any(|s| s.plateaus.is_empty() && s.duration_milliseconds.is_none()) {
         return None;
     }
     let plateaus: Vec<Plateau> = k6::intersect(status.scenarios.iter().map(|s| s.plateaus.clone()));

@@ -149,3 +149,14 @@ fn the_alert_of_the_targets_namespace_is_the_one() {
             .ends_with("DbmanDown fired 4.5s after the fault, measured to 5s, at the soonest 5s")
     );
 }
+
+#[test]
+fn a_script_that_ramps_all_the_time_is_level_nowhere() {
+    let mut status = over(Vec::new());
+    let flat = |status: &LoadTestStatus| flat_cells(minute::time(30.0), status, Duration::from_secs(1));
+    assert_eq!(flat(&status), Some(30));
+    status.scenarios[0].plateaus.clear();
+    assert_eq!(flat(&status), None, "what is not known");
+    status.scenarios[0].duration_milliseconds = Some(60_000);
+    assert_eq!(flat(&status), Some(0));
+}
