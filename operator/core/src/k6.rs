@@ -9,7 +9,10 @@ use serde::Deserialize;
 use crate::duration;
 
 mod asked;
+mod log;
 pub mod metrics;
+
+pub use log::Log;
 
 /// `k6 run` and the REST API speak of the state of an execution in these numbers (k6, `lib/execution.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,27 +1,53 @@
 //! The logs of the run's pods: read while the pods are there, and kept where the user can read them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{AsyncBufReadExt, StreamExt, stream};
-use kube::api::{LogParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{LogParams, Patch, PatchParams},
+};
 use loadtest_core::{
-    build, k6,
+    build,
+    k6::{self, Log},
     machine::{LogSummary, PodState},
     names::RunnerId,
 };
+use tokio::time::{sleep, timeout};
 
 use super::{Shared, persist};
-use crate::run::observe;
+use crate::{error::short, run::observe};
 
 /// A ConfigMap holds 1 MiB; this much of it is shared by the runners.
 const KEPT_BYTES: usize = 900_000;
-/// So much of one log is read. k6 logs little unless every iteration fails.
-const READ_BYTES: i64 = 4 << 20;
+/// So many logs are read at once: each is on its way through the API server and the operator.
+const PARALLEL: usize = 16;
+/// What is read of an inspection, or of a runner that died early: their errors are at the end. The options of a
+/// script are some kilobytes.
+const READ_BYTES: usize = 1 << 20;
+/// A log that cannot be read is tried again for so long. A kubelet that restarts, or an API server, is back by then.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Where nothing but a message hangs on it.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries; it doubles, up to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The kubelet may not have the log of a container that has only just ended: one that stays empty for so long is.
+const EMPTY: Duration = Duration::from_millis(500);
+/// A log that has ended comes without pauses.
+const STALLED: Duration = Duration::from_secs(10);
 
 /// What the inspection of a script prints, as soon as it is complete. One that fails is left to
 /// [`read_inspection`], which knows its end.
 pub async fn follow_inspection(s: Arc<Shared>, scenario: String) {
-    let params = LogParams { follow: true, limit_bytes: Some(READ_BYTES), ..LogParams::default() };
+    let limit_bytes = i64::try_from(READ_BYTES).ok();
+    let params = LogParams { follow: true, limit_bytes, ..LogParams::default() };
     let mut lines = match s.pods().log_stream(&s.plan.names.inspect_pod(&scenario), &params).await {
         Ok(stream) => stream.lines(),
         Err(error) => return tracing::debug!(%error, scenario, "failed to follow an inspection"),
@@ -44,7 +70,7 @@ pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
     let pod = s.plan.names.inspect_pod(&scenario);
     let key = kube::runtime::reflector::ObjectRef::new(&pod).within(&s.plan.names.namespace);
     let state = s.store.get(&key).and_then(|pod| observe::view(&pod)).map(|view| view.state);
-    let log = tail(&s, &pod).await;
+    let log = read(&s.pods(), &pod, READ_BYTES, PATIENCE).await.map(Log::into_end).unwrap_or_default();
     let result = match state {
         Some(PodState::Ended { exit_code: Some(0), .. }) => Ok(log),
         _ => Err(log),
@@ -55,53 +81,39 @@ pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
 }
 
 pub async fn read_last_words(s: Arc<Shared>, runner: RunnerId) {
-    let log = tail(&s, &s.plan.names.runner_pod(&runner)).await;
+    let log = last_words(&s, &runner).await.unwrap_or_default();
     s.tell(move |facts| drop(facts.last_words.insert(runner, log)));
 }
 
-/// A pod's log, or nothing if there is none to read.
-pub async fn tail(s: &Shared, pod: &str) -> String {
-    let params = LogParams { limit_bytes: Some(READ_BYTES), ..LogParams::default() };
-    let mut log = String::new();
-    // The kubelet may not have the log of a container that has only just ended.
-    for _ in 0..5 {
-        match s.pods().logs(pod, &params).await {
-            Ok(text) if !text.is_empty() => return text,
-            Ok(text) => log = text,
-            Err(error) => tracing::debug!(%error, pod, "failed to read a log"),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    log
+/// What a runner has logged so far.
+pub async fn last_words(s: &Shared, runner: &RunnerId) -> Result<String, String> {
+    let pod = s.plan.names.runner_pod(runner);
+    read(&s.pods(), &pod, READ_BYTES, LITTLE_PATIENCE).await.map(Log::into_end)
 }
 
 /// Reads the logs of all runners, counts what they report, and keeps their ends in a ConfigMap.
 pub async fn keep(s: Arc<Shared>) {
     let runners: Vec<RunnerId> = s.plan.runners().filter(|id| s.runner_state(id).is_some()).collect();
     let share = KEPT_BYTES / runners.len().max(1);
-    let logs: Vec<(RunnerId, String)> = stream::iter(runners)
+    let logs: Vec<(RunnerId, Result<Log, String>)> = stream::iter(runners)
         .map(|runner| {
             let s = &s;
             async move {
-                let log = tail(s, &s.plan.names.runner_pod(&runner)).await;
+                let log = read(&s.pods(), &s.plan.names.runner_pod(&runner), share, PATIENCE).await;
                 (runner, log)
             }
         })
-        .buffer_unordered(16)
+        .buffer_unordered(PARALLEL)
         .collect()
         .await;
 
     let mut summary = LogSummary::default();
     let mut kept = BTreeMap::new();
     for (runner, log) in logs {
-        for line in log.lines() {
-            if k6::is_push_error(line) {
-                summary.push_errors += 1;
-            } else if k6::is_exception(line) {
-                summary.script_errors += 1;
-            }
-        }
-        kept.insert(runner.to_string(), end_of(&log, share));
+        let log = log.unwrap_or_default();
+        summary.push_errors += log.push_errors;
+        summary.script_errors += log.script_errors;
+        kept.insert(runner.to_string(), log.into_end());
     }
     let map = build::build_logs(&s.plan.names, kept);
     let name = s.plan.names.logs_config_map();
@@ -121,16 +133,142 @@ pub async fn keep(s: Arc<Shared>) {
     s.tell(move |facts| facts.logs = Some(summary));
 }
 
-/// The end of a log, from a whole line on.
-fn end_of(log: &str, bytes: usize) -> String {
-    if log.len() <= bytes {
-        return log.to_owned();
+/// Why a log was not read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error("{0}")]
+    Refused(#[from] kube::Error),
+    #[error("it broke off: {0}")]
+    BrokenOff(#[from] std::io::Error),
+    #[error("nothing of it came for {} s", STALLED.as_secs())]
+    Stalled,
+    #[error("{0}")]
+    Kubelet(String),
+}
+
+/// Reads a whole log and keeps the end of it; tries again for as long as the patience lasts. Else, why not.
+async fn read(pods: &Api<Pod>, pod: &str, keeps: usize, patience: Duration) -> Result<Log, String> {
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut empty_since: Option<Instant> = None;
+    let mut why = format!("it was not read to its end within {} s", patience.as_secs());
+    loop {
+        let left = patience.saturating_sub(begun.elapsed());
+        match timeout(left, read_once(pods, pod, keeps)).await {
+            Ok(Ok(log)) if !log.is_empty() => return Ok(log),
+            Ok(Ok(log)) => {
+                if empty_since.get_or_insert_with(Instant::now).elapsed() > EMPTY {
+                    return Ok(log);
+                }
+            }
+            // A kubelet that has just started does not know its pods yet either.
+            Ok(Err(Unread::Refused(kube::Error::Api(refusal))))
+                if refusal.code == 404 && matches!(pods.get_opt(pod).await, Ok(None)) =>
+            {
+                return Err("its pod is gone".to_owned());
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, pod, "failed to read a log");
+                why = short(&error.to_string());
+            }
+            Err(_) => return Err(why),
+        }
+        if begun.elapsed() + pause > patience {
+            return Err(why);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    let mut from = log.len() - bytes;
-    while !log.is_char_boundary(from) {
-        from += 1;
+}
+
+async fn read_once(pods: &Api<Pod>, pod: &str, keeps: usize) -> Result<Log, Unread> {
+    let mut stream = pin!(pods.log_stream(pod, &LogParams::default()).await?);
+    let mut log = Log::keeping(keeps);
+    loop {
+        let bytes = timeout(STALLED, stream.fill_buf()).await.map_err(|_| Unread::Stalled)??;
+        if bytes.is_empty() {
+            return log.finish().map_err(Unread::Kubelet);
+        }
+        log.take(bytes);
+        let taken = bytes.len();
+        stream.consume_unpin(taken);
     }
-    let tail = &log[from..];
-    let whole = tail.find('\n').map_or(tail, |at| &tail[at + 1..]);
-    format!("… {} bytes before this are left out\n{whole}", log.len() - whole.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::{Client, Config};
+    use wiremock::{
+        Mock, MockServer, Request, ResponseTemplate,
+        matchers::{any, path},
+    };
+
+    use super::*;
+
+    const LOG: &str = "/api/v1/namespaces/loadtests/pods/chat-a-0/log";
+    const THROWN: &str = "level=error msg=\"Error: boom\" source=stacktrace";
+
+    /// Answers the first ones so, and all others with the last.
+    async fn serve(answers: Vec<ResponseTemplate>) -> (MockServer, Api<Pod>) {
+        let server = MockServer::start().await;
+        let asked = AtomicUsize::new(0);
+        let answer = move |_: &Request| {
+            let nth = asked.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+            answers[nth].clone()
+        };
+        Mock::given(path(LOG)).respond_with(answer).mount(&server).await;
+        Mock::given(any()).respond_with(not_found()).mount(&server).await;
+        let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
+        (server, Api::namespaced(client, "loadtests"))
+    }
+
+    fn not_found() -> ResponseTemplate {
+        ResponseTemplate::new(404).set_body_json(serde_json::json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound",
+            "message": "pods \"chat-a-0\" not found",
+        }))
+    }
+
+    fn text(text: impl Into<String>) -> ResponseTemplate {
+        ResponseTemplate::new(200).set_body_string(text)
+    }
+
+    #[tokio::test]
+    async fn a_log_is_read_to_its_last_line_as_soon_as_it_can_be() {
+        let line = format!("{}\n", "x".repeat(1023));
+        let whole = format!("{}{THROWN}\n", line.repeat(5 * 1024));
+        let kubelet = text("unable to retrieve container logs for containerd://b91ca08d");
+        let answers =
+            vec![ResponseTemplate::new(500), ResponseTemplate::new(500), kubelet, text(""), text(whole)];
+        let (_server, pods) = serve(answers).await;
+        let log = read(&pods, "chat-a-0", 2000, PATIENCE).await.unwrap();
+        assert_eq!(log.script_errors, 1);
+        let end = log.into_end();
+        assert!(end.len() < 2100 && end.ends_with(&format!("{line}{THROWN}\n")), "{end}");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_read_is_not_an_empty_one() {
+        let (_server, pods) = serve(vec![ResponseTemplate::new(500).set_body_string("no luck")]).await;
+        let why = read(&pods, "chat-a-0", 100, Duration::from_millis(300)).await.unwrap_err();
+        assert!(why.contains("no luck"), "{why}");
+        let kubelet = "failed to open log file \"/var/log/pods/x\": no such file or directory";
+        let (_server, pods) = serve(vec![text(kubelet)]).await;
+        let why = read(&pods, "chat-a-0", 100, Duration::from_millis(300)).await.unwrap_err();
+        assert!(why.contains("no such file"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_gone_is_not_waited_for() {
+        let (_server, pods) = serve(vec![not_found()]).await;
+        assert_eq!(read(&pods, "chat-a-0", 100, PATIENCE).await.unwrap_err(), "its pod is gone");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_stays_empty_is_empty() {
+        let (_server, pods) = serve(vec![text("")]).await;
+        assert!(read(&pods, "chat-a-0", 100, PATIENCE).await.unwrap().is_empty());
+    }
 }

@@ -82,7 +82,7 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
         Ok(data) => data,
         // The API says no more than that; the log has the error.
         Err(error @ K6Error::Refused { .. }) => {
-            let log = logs::tail(s, &s.plan.names.runner_pod(&first)).await;
+            let log = logs::last_words(s, &first).await.unwrap_or_default();
             return Err(k6::error_in_log(&log).unwrap_or_else(|| error.to_string()));
         }
         Err(error) => return Err(error.to_string()),

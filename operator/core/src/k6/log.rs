@@ -1,0 +1,181 @@
+//! A log, read as it comes: what it reports is counted, and only its end is kept, since a runner whose iterations all
+//! throw writes megabytes.
+
+use std::collections::VecDeque;
+
+use super::{is_exception, is_push_error};
+
+/// Of a longer line so much of its beginning and of its end is looked at: k6 writes the level first, the source last,
+/// and what was thrown in between, which may be a whole answer of the system under test.
+const HALF_LINE: usize = 4096;
+
+/// How the kubelet says that it cannot read a log (on): as text in its place, with the status of success
+/// (kubernetes/kubernetes#140154; the words are those of `pkg/kubelet/kuberuntime` and `cri-client/pkg/logs`).
+const KUBELET_FAILED: [&str; 7] = [
+    "unable to retrieve container logs for ",
+    "failed to try resolving symlinks in path ",
+    "failed to open log file ",
+    "failed to read log file ",
+    "failed to seek ",
+    "failed to get parse function: ",
+    "rpc error: code = ",
+];
+
+/// What was read of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// Iterations that threw.
+    pub script_errors: i64,
+    /// Lines that report metrics which never reached Prometheus.
+    pub push_errors: i64,
+    bytes: usize,
+    /// The line that has no end yet.
+    line: Vec<u8>,
+    end: VecDeque<u8>,
+    keeps: usize,
+}
+
+impl Log {
+    /// One of which so many bytes are kept, from the end.
+    #[must_use]
+    pub fn keeping(bytes: usize) -> Self {
+        Self { keeps: bytes, ..Self::default() }
+    }
+
+    /// Takes what comes next.
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.count();
+            } else if self.line.len() > 4 * HALF_LINE {
+                self.line.drain(HALF_LINE..self.line.len() - HALF_LINE);
+            }
+        }
+        self.end.extend(&bytes[bytes.len().saturating_sub(self.keeps)..]);
+        self.end.drain(..self.end.len().saturating_sub(self.keeps));
+    }
+
+    /// Nothing comes any more.
+    ///
+    /// # Errors
+    /// What the kubelet says, where that stands in place of the log or of its rest.
+    pub fn finish(mut self) -> Result<Self, String> {
+        let last = String::from_utf8_lossy(&self.line);
+        if KUBELET_FAILED.iter().any(|words| last.starts_with(words)) {
+            return Err(format!("the kubelet says: {last}"));
+        }
+        self.count();
+        Ok(self)
+    }
+
+    fn count(&mut self) {
+        let line = String::from_utf8_lossy(&self.line);
+        if is_push_error(&line) {
+            self.push_errors += 1;
+        } else if is_exception(&line) {
+            self.script_errors += 1;
+        }
+        self.line.clear();
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// What is kept of it, from a whole line on where its beginning is left out.
+    #[must_use]
+    pub fn into_end(mut self) -> String {
+        let kept = self.end.make_contiguous();
+        if kept.len() == self.bytes {
+            return text(kept);
+        }
+        let whole = kept.iter().position(|byte| *byte == b'\n').map_or(&*kept, |at| &kept[at + 1..]);
+        format!("… {} bytes before this are left out\n{}", self.bytes - whole.len(), text(whole))
+    }
+}
+
+/// No longer than the bytes are, whatever they are.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('?');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const THROWN: &str = r#"level=error msg="Error: boom" executor=constant-vus source=stacktrace"#;
+    const NOT_PUSHED: &str =
+        r#"level=error msg="Failed to send the time series data to the endpoint" error="500""#;
+
+    /// Taken in pieces of so many bytes.
+    fn read(log: &str, keeps: usize, piece: usize) -> Result<Log, String> {
+        let mut read = Log::keeping(keeps);
+        log.as_bytes().chunks(piece).for_each(|piece| read.take(piece));
+        read.finish()
+    }
+
+    #[rstest]
+    #[case::bytewise(1)]
+    #[case::in_pieces(7)]
+    #[case::at_once(usize::MAX)]
+    fn what_a_log_reports_is_counted_however_it_comes(#[case] piece: usize) {
+        let log = format!("level=info msg=\"ok\"\n{THROWN}\n{NOT_PUSHED}\n{THROWN}");
+        let log = read(&log, 1000, piece).unwrap();
+        assert_eq!((log.script_errors, log.push_errors), (2, 1));
+    }
+
+    #[test]
+    fn what_stands_after_megabytes_is_counted_and_kept() {
+        let filler = format!("{}\n", "x".repeat(99));
+        let log = read(&format!("{}{THROWN}\n", filler.repeat(50_000)), 250, 8192).unwrap();
+        assert_eq!(log.script_errors, 1);
+        let end = log.into_end();
+        let left_out = format!("… {} bytes before this are left out\n", 50_000 * 100 - 100);
+        assert_eq!(end, format!("{left_out}{filler}{THROWN}\n"));
+    }
+
+    #[test]
+    fn a_line_that_throws_megabytes_is_an_exception_all_the_same() {
+        let line = format!(r#"level=error msg="{}" source=stacktrace"#, "x".repeat(3 << 20));
+        let mut log = Log::keeping(10);
+        for piece in line.as_bytes().chunks(8192) {
+            log.take(piece);
+            assert!(log.line.len() <= 4 * HALF_LINE + 8192 && log.end.len() <= 10);
+        }
+        assert_eq!(log.finish().unwrap().script_errors, 1);
+    }
+
+    #[rstest]
+    #[case::whole("unable to retrieve container logs for containerd://b91ca08d", true)]
+    #[case::the_rest(
+        "level=info msg=\"ok\"\nfailed to read log file \"/var/log/pods/x\": input/output error",
+        true
+    )]
+    // The script's own: k6 ends its lines.
+    #[case::of_the_script("failed to open log file x\n", false)]
+    #[case::empty("", false)]
+    fn what_the_kubelet_says_is_no_log(#[case] log: &str, #[case] failed: bool) {
+        let read = read(log, 100, usize::MAX);
+        assert_eq!(read.as_ref().is_err_and(|why| why.starts_with("the kubelet says: ")), failed, "{read:?}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_take_no_more_room() {
+        let mut log = Log::keeping(100);
+        log.take(b"a\xff\xfe\xe2\x82b\n");
+        let end = log.into_end();
+        assert!(end.starts_with('a') && end.ends_with("b\n") && end.len() <= 7, "{end}");
+    }
+}
