@@ -84,6 +84,10 @@ pub struct LoadStatus {
     /// Iterations that threw an exception, from the runners' logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script_errors: Option<i64>,
+    /// Runners that were not lost and whose log could not be read, and why, at most 10. Nobody knows what they
+    /// reported, so the run is Inconclusive at best.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread_logs: Vec<String>,
     /// Iterations that the scripts asked for, where they ask for an arrival rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_iterations: Option<i64>,

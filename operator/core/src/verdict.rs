@@ -4,8 +4,9 @@
 //! Of grounds of the same weight, the first in the order of [`Reason`] gives the reason and the sentence.
 //!
 //! A miss is only evidence where the figures are whole. What Prometheus did not get may have been good, so with
-//! missing figures a miss makes the run Inconclusive and not a Fail; and a runner that was lost takes its requests
-//! with it, which makes a recovery look slow, so a slow recovery is no evidence then.
+//! missing figures a miss makes the run Inconclusive and not a Fail; so it does where a log that would tell was not
+//! read. And a runner that was lost takes its requests with it, which makes a recovery look slow, so a slow recovery is
+//! no evidence then.
 
 mod change;
 
@@ -186,10 +187,11 @@ pub fn decide(
     status: &LoadTestStatus,
     facts: &Facts,
 ) -> Ruling {
-    let figures_whole = facts.not_settled.is_none() && facts.push_errors == 0;
+    let figures_whole =
+        facts.not_settled.is_none() && facts.push_errors == 0 && load::unread(status).is_empty();
     let doubt = if figures_whole { load::doubt(status) } else { Some(Reason::FiguresIncomplete) };
     let mut grounds = Vec::new();
-    of_figures(facts, &mut grounds);
+    of_figures(status, facts, &mut grounds);
     of_load(status, facts, &mut grounds);
     faults::of_faults(status, &mut grounds);
     // Before the misses that are no evidence because of it.
@@ -296,7 +298,7 @@ fn has(objective: &ObjectiveStatus, outcome: Outcome) -> bool {
     objective.windows.iter().any(|w| w.outcome == outcome)
 }
 
-fn of_figures(facts: &Facts, grounds: &mut Vec<Ground>) {
+fn of_figures(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
     let mut inconclusive =
         |reason, text| grounds.push(Ground { verdict: Verdict::Inconclusive, reason, text });
     if let Some(why) = &facts.not_settled {
@@ -308,6 +310,17 @@ fn of_figures(facts: &Facts, grounds: &mut Vec<Ground>) {
             format!(
                 "{} of k6's pushes did not reach Prometheus, so figures are missing: see the runners' logs",
                 count(facts.push_errors)
+            ),
+        );
+    }
+    let unread = load::unread(status);
+    if !unread.is_empty() {
+        inconclusive(
+            Reason::FiguresIncomplete,
+            format!(
+                "not every runner's log could be read, so iterations that threw and pushes that failed may be missing: \
+                 {}",
+                unread.join("; ")
             ),
         );
     }

@@ -81,7 +81,7 @@ pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
 }
 
 pub async fn read_last_words(s: Arc<Shared>, runner: RunnerId) {
-    let log = last_words(&s, &runner).await.unwrap_or_default();
+    let log = last_words(&s, &runner).await;
     s.tell(move |facts| drop(facts.last_words.insert(runner, log)));
 }
 
@@ -92,14 +92,16 @@ pub async fn last_words(s: &Shared, runner: &RunnerId) -> Result<String, String>
 }
 
 /// Reads the logs of all runners, counts what they report, and keeps their ends in a ConfigMap.
-pub async fn keep(s: Arc<Shared>) {
-    let runners: Vec<RunnerId> = s.plan.runners().filter(|id| s.runner_state(id).is_some()).collect();
+/// Of a load that never started, nothing hangs on them.
+pub async fn keep(s: Arc<Shared>, started: bool) {
+    let runners: Vec<RunnerId> = s.plan.runners().collect();
+    let patience = if started { PATIENCE } else { LITTLE_PATIENCE };
     let share = KEPT_BYTES / runners.len().max(1);
     let logs: Vec<(RunnerId, Result<Log, String>)> = stream::iter(runners)
         .map(|runner| {
             let s = &s;
             async move {
-                let log = read(&s.pods(), &s.plan.names.runner_pod(&runner), share, PATIENCE).await;
+                let log = read(&s.pods(), &s.plan.names.runner_pod(&runner), share, patience).await;
                 (runner, log)
             }
         })
@@ -110,10 +112,20 @@ pub async fn keep(s: Arc<Shared>) {
     let mut summary = LogSummary::default();
     let mut kept = BTreeMap::new();
     for (runner, log) in logs {
-        let log = log.unwrap_or_default();
-        summary.push_errors += log.push_errors;
-        summary.script_errors += log.script_errors;
-        kept.insert(runner.to_string(), log.into_end());
+        let end = match log {
+            Ok(log) => {
+                summary.push_errors += log.push_errors;
+                summary.script_errors += log.script_errors;
+                log.into_end()
+            }
+            Err(why) => {
+                tracing::warn!(%runner, why, "a runner's log was not read");
+                let end = format!("this log could not be read: {why}\n");
+                summary.unread.insert(runner.clone(), why);
+                end
+            }
+        };
+        kept.insert(runner.to_string(), end);
     }
     let map = build::build_logs(&s.plan.names, kept);
     let name = s.plan.names.logs_config_map();

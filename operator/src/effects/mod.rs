@@ -105,7 +105,10 @@ impl Effects {
             Effect::Teardown { scenario, runner } => self.spawn(runners::tear_down(s, scenario, runner)),
             Effect::CountRequests { runners } => self.spawn(runners::count_requests(s, runners)),
             Effect::Release { runners } => self.spawn(objects::release(s, runners)),
-            Effect::KeepLogs => self.spawn(logs::keep(s)),
+            Effect::KeepLogs => {
+                let started = status.load.as_ref().is_some_and(|load| load.started_at.is_some());
+                self.spawn(logs::keep(s, started));
+            }
             Effect::Evaluate => self.spawn(evaluate::evaluate(s, status.clone())),
             Effect::FetchHistory => self.spawn(history::fetch(s, status.clone())),
             Effect::KeepRecord(draft) => self.spawn(report::keep(s, draft)),

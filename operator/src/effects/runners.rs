@@ -82,8 +82,10 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
         Ok(data) => data,
         // The API says no more than that; the log has the error.
         Err(error @ K6Error::Refused { .. }) => {
-            let log = logs::last_words(s, &first).await.unwrap_or_default();
-            return Err(k6::error_in_log(&log).unwrap_or_else(|| error.to_string()));
+            return Err(match logs::last_words(s, &first).await {
+                Ok(log) => k6::error_in_log(&log).unwrap_or_else(|| error.to_string()),
+                Err(why) => format!("{error}; its log could not be read: {why}"),
+            });
         }
         Err(error) => return Err(error.to_string()),
     };

@@ -1,11 +1,11 @@
 //! Evaluating, Finished and deletion: runners released, logs kept, figures judged, pods gone.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, Phase, StepState};
+use loadtest_crds::{FaultState, LoadTestStatus, Phase, StepState};
 
-use super::{Effect, Pass, PodState, World, guard, prepare::planned, run, watch};
+use super::{Effect, LogSummary, Pass, PodState, World, guard, prepare::planned, run, watch};
 use crate::{
     drift,
     names::{Role, RunnerId},
@@ -13,6 +13,9 @@ use crate::{
     record::{self, Draft},
     verdict,
 };
+
+/// A status must stay small.
+const MOST_UNREAD: usize = 10;
 
 /// One look at a run whose load has ended or is being ended.
 pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
@@ -133,19 +136,42 @@ fn release(pass: &mut Pass, world: &World) -> bool {
 fn keep_logs(pass: &mut Pass, world: &World) -> bool {
     let ran =
         world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Ended { .. }));
-    match world.facts.logs {
+    let started = pass.status.load.as_ref().is_some_and(|load| load.started_at.is_some());
+    match &world.facts.logs {
         Some(logs) => {
+            let unread = unread(logs, &pass.status);
             if let Some(load) = &mut pass.status.load {
-                load.script_errors = Some(logs.script_errors);
+                // None in the logs that were read is not none.
+                let known = logs.unread.is_empty() || logs.script_errors > 0;
+                load.script_errors = known.then_some(logs.script_errors);
+                if started {
+                    load.unread_logs = unread;
+                }
             }
             true
         }
-        None if !ran => true,
+        // Pods that are gone by now had logs too.
+        None if !ran && !started => true,
         None => {
             pass.effect(Effect::KeepLogs);
             false
         }
     }
+}
+
+/// Whose log was not read. That of a lost runner is as good as gone, and it is told as lost.
+fn unread(logs: &LogSummary, status: &LoadTestStatus) -> Vec<String> {
+    let problems = status.runners.iter().flat_map(|runners| &runners.problems);
+    let lost: BTreeSet<&str> =
+        problems.filter_map(|problem| problem.split_once(": ").map(|(id, _)| id)).collect();
+    let unread = logs.unread.iter().filter(|(id, _)| !lost.contains(id.to_string().as_str()));
+    let mut all: Vec<String> = unread.map(|(id, why)| format!("{id}: {why}")).collect();
+    if all.len() > MOST_UNREAD {
+        let more = all.len() - MOST_UNREAD + 1;
+        all.truncate(MOST_UNREAD - 1);
+        all.push(format!("and {more} more"));
+    }
+    all
 }
 
 /// True when the verdict is decided.
@@ -168,7 +194,7 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     let facts = verdict::Facts {
         planned: planned(&before),
         interrupted_runners: interrupted,
-        push_errors: world.facts.logs.map_or(0, |l| l.push_errors),
+        push_errors: world.facts.logs.as_ref().map_or(0, |l| l.push_errors),
         not_settled: not_settled.clone(),
         matched: world
             .facts

@@ -270,7 +270,10 @@ fn died(pass: &mut Pass, world: &World, id: &RunnerId, exit_code: Option<i32>, r
         None => pass.effect(Effect::ReadLastWords { runner: id.clone() }),
         Some(log) => {
             let code = exit_code.map_or_else(|| reason.to_owned(), |c| format!("exit code {c}"));
-            let cause = k6::error_in_log(log).unwrap_or_else(|| "no error in its log".to_owned());
+            let cause = match log {
+                Ok(log) => k6::error_in_log(log).unwrap_or_else(|| "no error in its log".to_owned()),
+                Err(why) => format!("its log could not be read: {why}"),
+            };
             pass.fail(
                 "RunnerFailed",
                 format!("runner {id} ended before the start ({code}): {cause}"),

@@ -105,6 +105,8 @@ struct Sim {
     harm_after: Option<Duration>,
     /// How the system stands before a fault; `None` where Prometheus does not answer.
     health: Option<Health>,
+    /// What the logs say.
+    logs: LogSummary,
 }
 
 impl Sim {
@@ -121,6 +123,7 @@ impl Sim {
             under_way: Vec::new(),
             harm_after: None,
             health: Some(Health::Held),
+            logs: LogSummary::default(),
         }
     }
 
@@ -232,7 +235,7 @@ impl Sim {
                 facts.inspections.insert(scenario, Ok(NOTHING.to_owned()));
             }
             Effect::ReadLastWords { runner } => {
-                facts.last_words.insert(runner, String::new());
+                facts.last_words.insert(runner, Ok(String::new()));
             }
             Effect::AwaitBarrier { runner } => {
                 facts.at_barrier.insert(runner, now);
@@ -329,7 +332,7 @@ impl Sim {
                     }
                 }
             }
-            Effect::KeepLogs => facts.logs = Some(LogSummary::default()),
+            Effect::KeepLogs => facts.logs = Some(self.logs.clone()),
             Effect::Evaluate => {
                 let settings = Settings { run_id: "uid-1".to_owned(), push: Duration::from_secs(1) };
                 facts.judgement = Some((Judgement::default(), None));

@@ -77,8 +77,8 @@ pub struct Facts {
     pub created: Option<Result<(), String>>,
     /// By scenario: what the inspection printed, or its log if it failed.
     pub inspections: BTreeMap<String, Result<String, String>>,
-    /// Last words of runners that died.
-    pub last_words: BTreeMap<RunnerId, String>,
+    /// Last words of runners that died, or why they cannot be read.
+    pub last_words: BTreeMap<RunnerId, Result<String, String>>,
     /// Since when each runner has waited at the barrier.
     pub at_barrier: BTreeMap<RunnerId, Timestamp>,
     pub setup: BTreeMap<String, Result<(), String>>,
@@ -185,12 +185,14 @@ pub enum KillResult {
 }
 
 /// What the logs of the runners say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSummary {
     /// Iterations that threw.
     pub script_errors: i64,
     /// Lines that report metrics which never reached Prometheus.
     pub push_errors: i64,
+    /// Runners whose log could not be read, and why.
+    pub unread: BTreeMap<RunnerId, String>,
 }
 
 /// Something to do. Unless said otherwise it can be repeated without harm.

@@ -13,6 +13,11 @@ pub(super) fn doubt(status: &LoadTestStatus) -> Option<Reason> {
         .then_some(Reason::LoadNotDelivered)
 }
 
+/// The runners whose log was not read, and why.
+pub(super) fn unread(status: &LoadTestStatus) -> &[String] {
+    status.load.as_ref().map(|load| load.unread_logs.as_slice()).unwrap_or_default()
+}
+
 /// Less load than was asked for makes the run Inconclusive, and a Fail where the system under test was the reason,
 /// as far as the figures are whole.
 pub(super) fn of_shortfalls(status: &LoadTestStatus, figures_whole: bool, grounds: &mut Vec<Ground>) {

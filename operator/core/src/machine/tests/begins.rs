@@ -16,7 +16,7 @@ fn a_runner_that_ends_early_waits_for_the_inspection() {
         let view =
             PodView { role: Role::Runner, scenario: id.scenario.clone(), runner: Some(id.clone()), state };
         sim.cluster.pods.insert(plan.names.runner_pod(&id), view);
-        sim.facts.last_words.insert(id, "level=error msg=\"the same\"".to_owned());
+        sim.facts.last_words.insert(id, Ok("level=error msg=\"the same\"".to_owned()));
     }
     let decide_with = |facts: &Facts| {
         let world = World {

@@ -65,3 +65,64 @@ fn a_deleted_run_leaves_nothing() {
     sim.run(&BTreeMap::new());
     assert!(sim.cluster.pods.is_empty());
 }
+
+fn unread(ids: impl IntoIterator<Item = (&'static str, u32)>) -> LogSummary {
+    let id = |(scenario, index): (&str, u32)| RunnerId { scenario: scenario.to_owned(), index };
+    let unread = ids.into_iter().map(|runner| (id(runner), "its pod is gone".to_owned())).collect();
+    LogSummary { unread, ..LogSummary::default() }
+}
+
+/// As far as the evaluation, where all pods are deleted by somebody else.
+fn evaluating() -> Sim {
+    let mut sim = Sim::new();
+    while sim.status.phase != Phase::Evaluating {
+        sim.finish_effects();
+        if !sim.pass() {
+            sim.now += Duration::from_millis(250);
+        }
+    }
+    sim
+}
+
+#[test]
+fn a_log_that_was_not_read_is_not_one_without_errors() {
+    let mut sim = Sim { logs: unread([("a", 1)]), ..Sim::new() };
+    sim.run(&BTreeMap::new());
+    let load = sim.status.load.unwrap();
+    assert_eq!(
+        (load.unread_logs.as_slice(), load.script_errors),
+        (&["a-1: its pod is gone".to_owned()][..], None)
+    );
+    assert_eq!(sim.status.verdict, Some(Verdict::Inconclusive));
+    let told = sim.status.grounds.iter().any(|ground| ground.contains("a-1: its pod is gone"));
+    assert!(told, "{:?}", sim.status.grounds);
+}
+
+#[test]
+fn the_logs_of_pods_that_are_gone_are_asked_for() {
+    let mut sim = evaluating();
+    sim.cluster.pods.clear();
+    sim.logs = unread([("a", 0), ("a", 1), ("b", 0)]);
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.load.unwrap().unread_logs.len(), 3);
+}
+
+#[test]
+fn a_lost_runner_is_not_told_twice() {
+    let mut sim = evaluating();
+    let runners = sim.status.runners.as_mut().unwrap();
+    (runners.lost, runners.problems) = (1, vec!["a-1: its pod is gone".to_owned()]);
+    sim.logs = unread([("a", 1)]);
+    sim.run(&BTreeMap::new());
+    let load = sim.status.load.unwrap();
+    assert_eq!((load.unread_logs.len(), load.script_errors), (0, None));
+}
+
+#[test]
+fn of_many_unread_logs_ten_lines_are_recorded() {
+    let mut sim = evaluating();
+    sim.logs = unread((0..40).map(|index| ("a", index)));
+    sim.run(&BTreeMap::new());
+    let unread = sim.status.load.unwrap().unread_logs;
+    assert_eq!((unread.len(), unread[9].as_str()), (10, "and 31 more"));
+}

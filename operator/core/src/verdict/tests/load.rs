@@ -8,6 +8,10 @@ fn lacks(c: &mut Case, cause: ShortfallCause) {
     c.load().shortfalls.push(Shortfall { cause, message: "812 of 1,000 iterations".to_owned() });
 }
 
+fn unread(c: &mut Case) {
+    c.load().unread_logs = vec!["chat-1: its pod is gone".to_owned()];
+}
+
 #[rstest]
 #[case::runner_lost(lost, Verdict::Inconclusive, Reason::RunnerLost)]
 #[case::interrupted(|c: &mut Case| c.facts.interrupted_runners = 2, Verdict::Inconclusive, Reason::RunnerInterrupted)]
@@ -18,6 +22,7 @@ fn lacks(c: &mut Case, cause: ShortfallCause) {
 #[case::some_script_errors(|c: &mut Case| c.load().script_errors = Some(1), Verdict::Warn, Reason::ScriptErrors)]
 #[case::nothing_but_script_errors(|c: &mut Case| c.load().script_errors = Some(5000), Verdict::Error, Reason::ScriptFailed)]
 #[case::push_errors(|c: &mut Case| c.facts.push_errors = 3, Verdict::Inconclusive, Reason::FiguresIncomplete)]
+#[case::a_log_that_was_not_read(unread, Verdict::Inconclusive, Reason::FiguresIncomplete)]
 #[case::not_settled(|c: &mut Case| c.facts.not_settled = Some("late".to_owned()), Verdict::Inconclusive, Reason::NotSettled)]
 #[case::no_objectives(
     |c: &mut Case| { c.plans.clear(); c.status.objectives.clear(); },
@@ -48,6 +53,13 @@ fn a_miss_is_no_evidence_where_figures_are_missing() {
     let ruling = case([Missed, Missed, Missed]).with(|c| c.facts.push_errors = 1).decide();
     assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::FiguresIncomplete));
     assert!(ruling.message.starts_with("1 of k6's pushes did not reach Prometheus"), "{}", ruling.message);
+}
+
+#[test]
+fn a_miss_is_no_evidence_where_a_log_was_not_read() {
+    let ruling = case([Missed, Met, Met]).with(unread).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::FiguresIncomplete));
+    assert!(ruling.message.contains("chat-1: its pod is gone"), "{}", ruling.message);
 }
 
 #[test]
