@@ -65,19 +65,38 @@ pub async fn follow_inspection(s: Arc<Shared>, scenario: String) {
     }
 }
 
-/// What the inspection of a script printed, or its log if it failed.
+/// What the inspection of a script printed, or its log if it failed. What cannot be read is tried again until the
+/// start is given up.
 pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
-    let pod = s.plan.names.inspect_pod(&scenario);
+    let begun = Instant::now();
+    while begun.elapsed() < s.plan.start_timeout {
+        match try_read_inspection(&s, &scenario).await {
+            Ok(result) => {
+                return s.tell(move |facts| {
+                    facts.inspections.entry(scenario).or_insert(result);
+                });
+            }
+            Err(why) => {
+                tracing::warn!(scenario, why, "failed to read what an inspection printed");
+                let scenario = scenario.clone();
+                s.tell(move |facts| drop(facts.unread_inspections.insert(scenario, why)));
+            }
+        }
+        sleep(LONGEST_PAUSE).await;
+    }
+}
+
+async fn try_read_inspection(s: &Shared, scenario: &str) -> Result<Result<String, String>, String> {
+    let pod = s.plan.names.inspect_pod(scenario);
+    let log = read(&s.pods(), &pod, READ_BYTES, LITTLE_PATIENCE).await?;
     let key = kube::runtime::reflector::ObjectRef::new(&pod).within(&s.plan.names.namespace);
-    let state = s.store.get(&key).and_then(|pod| observe::view(&pod)).map(|view| view.state);
-    let log = read(&s.pods(), &pod, READ_BYTES, PATIENCE).await.map(Log::into_end).unwrap_or_default();
-    let result = match state {
-        Some(PodState::Ended { exit_code: Some(0), .. }) => Ok(log),
-        _ => Err(log),
-    };
-    s.tell(move |facts| {
-        facts.inspections.entry(scenario).or_insert(result);
-    });
+    match s.store.get(&key).and_then(|pod| observe::view(&pod)).map(|view| view.state) {
+        None => Err("its pod is gone".to_owned()),
+        // k6 inspect has printed its document, or it had failed.
+        Some(PodState::Ended { exit_code: Some(0), .. }) if log.is_empty() => Err("it is empty".to_owned()),
+        Some(PodState::Ended { exit_code: Some(0), .. }) => Ok(Ok(log.into_end())),
+        Some(_) => Ok(Err(log.into_end())),
+    }
 }
 
 pub async fn read_last_words(s: Arc<Shared>, runner: RunnerId) {

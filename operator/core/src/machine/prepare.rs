@@ -78,15 +78,23 @@ pub fn prepare(pass: &mut Pass, plan: &Plan, world: &World) {
         Some(Ok(())) => {}
     }
 
-    let inspected = inspect(pass, plan, world);
-    let ready = await_barrier(pass, plan, world, created_at, inspected);
+    let deadline = created_at + plan.start_timeout;
+    let inspected = inspect(pass, plan, world, deadline);
+    let ready = await_barrier(pass, plan, world, deadline, inspected);
+    // An inspection without an answer must not be waited for longer than a runner.
+    if pass.status.phase == Phase::Preparing && !inspected {
+        if now >= deadline {
+            return pass.fail("InspectionUnread", unread_inspection(&pass.status, plan, world), now);
+        }
+        pass.wake_at(deadline);
+    }
     if pass.status.phase == Phase::Preparing && inspected && ready && set_up(pass, plan, world) {
         start(pass, plan, world);
     }
 }
 
 /// True when every script was inspected and found fit.
-fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
+fn inspect(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp) -> bool {
     let mut complete = true;
     for scenario in &plan.scenarios {
         let name = &scenario.spec.name;
@@ -101,6 +109,15 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
                     // end is seen.
                     Some(PodState::Running { .. }) => {
                         pass.effect(Effect::FollowInspection { scenario: name.clone() })
+                    }
+                    // Runners that the same script has ended wait for what it says.
+                    Some(PodState::Ended { .. }) if world.now >= deadline => {
+                        pass.fail(
+                            "InspectionUnread",
+                            unread_inspection(&pass.status, plan, world),
+                            world.now,
+                        );
+                        return false;
                     }
                     Some(PodState::Ended { .. }) => {
                         pass.effect(Effect::ReadInspection { scenario: name.clone() })
@@ -151,6 +168,28 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     complete
 }
 
+/// Which inspection is missing, and why: nothing that the script is to blame for, as far as anybody knows.
+fn unread_inspection(status: &LoadTestStatus, plan: &Plan, world: &World) -> String {
+    let names = plan.scenarios.iter().map(|scenario| &scenario.spec.name);
+    let missing = names.filter(|name| !is_inspected(status, name)).map(|name| {
+        let why = match world.pods.get(&plan.names.inspect_pod(name)).map(|pod| &pod.state) {
+            None => "its pod is gone".to_owned(),
+            Some(PodState::Waiting { reason, message }) => format!("{reason} {message}").trim().to_owned(),
+            Some(PodState::Running { .. }) => "it is still running".to_owned(),
+            Some(PodState::Ended { .. }) => match world.facts.unread_inspections.get(name) {
+                Some(why) => format!("its log could not be read: {why}"),
+                None => "its log was not read yet".to_owned(),
+            },
+        };
+        format!("scenario {name}: {why}")
+    });
+    format!(
+        "not every script was inspected within {}: {}",
+        duration::human(plan.start_timeout),
+        missing.collect::<Vec<_>>().join("; ")
+    )
+}
+
 fn is_inspected(status: &LoadTestStatus, scenario: &str) -> bool {
     status.scenarios.iter().any(|s| s.name == scenario && s.duration_milliseconds.is_some())
 }
@@ -193,17 +232,10 @@ pub fn planned(status: &LoadTestStatus) -> Duration {
 }
 
 /// True when every runner waits at the barrier.
-fn await_barrier(
-    pass: &mut Pass,
-    plan: &Plan,
-    world: &World,
-    created_at: Timestamp,
-    inspected: bool,
-) -> bool {
+fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp, inspected: bool) -> bool {
     if pass.status.phase != Phase::Preparing {
         return false;
     }
-    let deadline = created_at + plan.start_timeout;
     let mut missing: Option<String> = None;
     let mut ready = 0;
     for id in plan.runners() {

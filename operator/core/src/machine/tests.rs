@@ -107,6 +107,8 @@ struct Sim {
     health: Option<Health>,
     /// What the logs say.
     logs: LogSummary,
+    /// The logs of the inspections cannot be read.
+    unread_inspection: bool,
 }
 
 impl Sim {
@@ -124,6 +126,7 @@ impl Sim {
             harm_after: None,
             health: Some(Health::Held),
             logs: LogSummary::default(),
+            unread_inspection: false,
         }
     }
 
@@ -230,6 +233,9 @@ impl Sim {
                     });
                 }
                 facts.created = Some(Ok(()));
+            }
+            Effect::ReadInspection { scenario } if self.unread_inspection => {
+                facts.unread_inspections.insert(scenario, "no luck".to_owned());
             }
             Effect::ReadInspection { scenario } => {
                 facts.inspections.insert(scenario, Ok(NOTHING.to_owned()));

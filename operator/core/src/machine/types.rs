@@ -77,6 +77,8 @@ pub struct Facts {
     pub created: Option<Result<(), String>>,
     /// By scenario: what the inspection printed, or its log if it failed.
     pub inspections: BTreeMap<String, Result<String, String>>,
+    /// By scenario: why what its inspection printed cannot be read so far.
+    pub unread_inspections: BTreeMap<String, String>,
     /// Last words of runners that died, or why they cannot be read.
     pub last_words: BTreeMap<RunnerId, Result<String, String>>,
     /// Since when each runner has waited at the barrier.

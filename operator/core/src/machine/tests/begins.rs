@@ -76,3 +76,59 @@ fn a_stop_while_pods_are_being_created_waits_for_them() {
         assert!(sim.cluster.pods.is_empty());
     }
 }
+
+#[test]
+fn an_inspection_that_cannot_be_read_is_not_the_scripts_fault() {
+    let mut sim = Sim { unread_inspection: true, ..Sim::new() };
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.reason.as_deref(), Some("InspectionUnread"));
+    let message = sim.status.message.unwrap();
+    assert!(message.contains("scenario a: its log could not be read: no luck; scenario b"), "{message}");
+    let waited = sim.status.finished_at.unwrap().0.duration_since(sim.status.accepted_at.unwrap().0);
+    assert!(Duration::try_from(waited).unwrap() >= sim.plan.start_timeout, "{waited}");
+    assert_eq!((sim.status.verdict, sim.cluster.setups), (Some(Verdict::Error), 0));
+}
+
+#[test]
+fn an_inspection_that_is_read_at_last_goes_on() {
+    let mut sim = Sim { unread_inspection: true, ..Sim::new() };
+    while sim.facts.unread_inspections.len() < 2 {
+        sim.pass();
+        sim.finish_effects();
+    }
+    sim.now += Duration::from_secs(20);
+    for name in ["a", "b"] {
+        sim.facts.inspections.insert(name.to_owned(), Ok(NOTHING.to_owned()));
+    }
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.phase, Phase::Finished);
+    assert_eq!(sim.cluster.setups, 2);
+}
+
+#[test]
+fn an_unread_inspection_is_told_where_its_script_has_ended_the_runners() {
+    let mut sim = Sim { unread_inspection: true, ..Sim::new() };
+    while sim.cluster.pods.is_empty() {
+        sim.pass();
+        sim.finish_effects();
+    }
+    for pod in sim.cluster.pods.values_mut() {
+        pod.state = PodState::Ended { exit_code: Some(107), reason: "Error".to_owned() };
+    }
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.reason.as_deref(), Some("InspectionUnread"));
+}
+
+/// An inspection whose pod was deleted, or never came, has no end of its own.
+#[test]
+fn an_inspection_without_a_pod_is_not_waited_for_for_ever() {
+    let mut sim = Sim::new();
+    while sim.cluster.pods.is_empty() {
+        sim.pass();
+        sim.finish_effects();
+    }
+    sim.cluster.pods.retain(|_, pod| pod.role == Role::Runner);
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.reason.as_deref(), Some("InspectionUnread"));
+    assert!(sim.status.message.unwrap().contains("scenario a: its pod is gone"));
+}
