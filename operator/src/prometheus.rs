@@ -3,17 +3,36 @@
 //! Not by a library: the window of a fault has ends in milliseconds, and the ones there are take whole
 //! seconds. See <https://prometheus.io/docs/prometheus/latest/querying/api/> for the shapes.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use loadtest_core::{
     ask::{AlertRule, Answer, Labels, Request, RequestKind},
     histogram::{Bucket, Histogram},
 };
-use reqwest::RequestBuilder;
-use serde::{Deserialize, de::DeserializeOwned};
+use reqwest::{RequestBuilder, Response};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, Visitor},
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
-use crate::{config::PrometheusEndpoint, error::chain};
+use crate::{
+    config::PrometheusEndpoint,
+    error::{chain, short},
+};
+
+/// A larger answer is refused. The operator has 128 MiB; the largest that it asks for itself, the histograms of a
+/// part of a run second by second, has 12 MiB at most.
+const MOST_BYTES: usize = 16 << 20;
+/// A larger answer waits for others of its kind: of these, no more are read at once.
+const LARGE_BYTES: usize = 1 << 20;
+const MOST_LARGE: usize = 2;
+/// So long it waits; then it is asked again.
+const ROOM: Duration = Duration::from_secs(20);
 
 /// One Prometheus.
 #[derive(Clone)]
@@ -21,6 +40,7 @@ pub struct Prometheus {
     http: reqwest::Client,
     base: String,
     token_file: Option<PathBuf>,
+    large: Arc<Semaphore>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +61,31 @@ struct Envelope<T> {
     error: Option<String>,
 }
 
-/// Time in seconds, and the value as text, which may be NaN or +Inf.
-type Point = (f64, String);
+/// A number as text: Prometheus writes +Inf, -Inf and NaN, all of which Rust reads. Read at once, since there may be
+/// a million of them.
+#[derive(Clone, Copy)]
+struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number as text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
+                Ok(Number(text.parse().unwrap_or(f64::NAN)))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Time in seconds, and the value.
+type Point = (f64, Number);
 type HistogramPoint = (f64, NativeHistogram);
 
 #[derive(Deserialize)]
@@ -74,11 +117,11 @@ struct Series {
 
 #[derive(Deserialize)]
 struct NativeHistogram {
-    count: String,
-    sum: String,
+    count: Number,
+    sum: Number,
     /// Which of its bounds belong to a bucket, its bounds, and its samples.
     #[serde(default)]
-    buckets: Vec<(u8, String, String, String)>,
+    buckets: Vec<(u8, Number, Number, Number)>,
 }
 
 #[derive(Deserialize)]
@@ -120,7 +163,8 @@ impl Prometheus {
             .build()
             .context("failed to make an HTTP client")?;
         let base = endpoint.query_url.trim_end_matches('/').to_owned();
-        Ok(Self { http, base, token_file: endpoint.bearer_token_file.clone() })
+        let token_file = endpoint.bearer_token_file.clone();
+        Ok(Self { http, base, token_file, large: Arc::new(Semaphore::new(MOST_LARGE)) })
     }
 
     /// Answers if Prometheus does.
@@ -172,16 +216,47 @@ impl Prometheus {
         }
         let response = request.send().await.map_err(unreachable)?;
         let code = response.status();
-        let text = response.text().await.map_err(unreachable)?;
-        let body: Envelope<T> = serde_json::from_str(&text)
+        // Held until it is parsed.
+        let mut room = None;
+        let text = self.read(response, &mut room).await?;
+        let body: Envelope<T> = serde_json::from_slice(&text)
             .map_err(|_| QueryError::Unreachable(format!("it answered {code} and not as Prometheus does")))?;
         match body {
             Envelope { data: Some(data), .. } if body.status == "success" => Ok(data),
             Envelope { error, .. } if code.is_client_error() => {
-                Err(QueryError::Refused(error.unwrap_or_default()))
+                Err(QueryError::Refused(short(&error.unwrap_or_default())))
             }
-            Envelope { error, .. } => Err(QueryError::Unreachable(error.unwrap_or_else(|| code.to_string()))),
+            Envelope { error, .. } => {
+                Err(QueryError::Unreachable(error.map_or_else(|| code.to_string(), |error| short(&error))))
+            }
         }
+    }
+
+    /// The body, as far as there is room for it.
+    async fn read<'a>(
+        &'a self,
+        mut response: Response,
+        room: &mut Option<SemaphorePermit<'a>>,
+    ) -> Result<Vec<u8>, QueryError> {
+        let mut body = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| QueryError::Unreachable(chain(&error)))?
+        {
+            if body.len() + chunk.len() > MOST_BYTES {
+                return Err(QueryError::Refused(format!(
+                    "its answer is larger than {} MiB: aggregate the query, as in sum(…)",
+                    MOST_BYTES >> 20
+                )));
+            }
+            if room.is_none() && body.len() + chunk.len() > LARGE_BYTES {
+                let waited = timeout(ROOM, self.large.acquire()).await;
+                let permit = waited.ok().and_then(Result::ok);
+                let busy = || QueryError::Unreachable("other large answers are still being read".to_owned());
+                *room = Some(permit.ok_or_else(busy)?);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
     }
 }
 
@@ -191,7 +266,7 @@ fn answer(data: Data) -> Answer {
             let (numbers, histograms): (Vec<Single>, Vec<Single>) =
                 all.into_iter().partition(|one| one.value.is_some());
             if histograms.is_empty() {
-                let value = |(at, v): Point| (at, number(&v));
+                let value = |(at, Number(v)): Point| (at, v);
                 return Answer::Vector(
                     numbers
                         .into_iter()
@@ -207,7 +282,7 @@ fn answer(data: Data) -> Answer {
         }
         Data::Matrix(all) if all.iter().all(|one| one.histograms.is_empty()) => Answer::Matrix(
             all.into_iter()
-                .map(|one| (one.metric, one.values.iter().map(|(at, v)| (*at, number(v))).collect()))
+                .map(|one| (one.metric, one.values.iter().map(|(at, Number(v))| (*at, *v)).collect()))
                 .collect(),
         ),
         Data::Matrix(all) if all.iter().all(|one| one.values.is_empty()) => {
@@ -215,8 +290,8 @@ fn answer(data: Data) -> Answer {
             Answer::Histograms(all.into_iter().map(points).collect())
         }
         Data::Matrix(_) => mixed(),
-        Data::Scalar((at, v)) | Data::String((at, v)) => {
-            Answer::Vector(vec![(Labels::new(), at, number(&v))])
+        Data::Scalar((at, Number(v))) | Data::String((at, Number(v))) => {
+            Answer::Vector(vec![(Labels::new(), at, v)])
         }
     }
 }
@@ -226,18 +301,13 @@ fn mixed() -> Answer {
 }
 
 fn histogram((at, raw): HistogramPoint) -> (f64, Histogram) {
-    let bucket = |(_, lower, upper, count): &(u8, String, String, String)| Bucket {
-        lower: number(lower),
-        upper: number(upper),
-        count: number(count),
+    let bucket = |(_, lower, upper, count): &(u8, Number, Number, Number)| Bucket {
+        lower: lower.0,
+        upper: upper.0,
+        count: count.0,
     };
     let buckets = raw.buckets.iter().map(bucket).collect();
-    (at, Histogram { count: number(&raw.count), sum: number(&raw.sum), buckets })
-}
-
-/// Prometheus writes +Inf, -Inf and NaN, all of which Rust reads.
-fn number(text: &str) -> f64 {
-    text.parse().unwrap_or(f64::NAN)
+    (at, Histogram { count: raw.count.0, sum: raw.sum.0, buckets })
 }
 
 fn seconds(at: jiff::Timestamp) -> String {
@@ -247,6 +317,11 @@ fn seconds(at: jiff::Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
     use super::*;
 
     fn read(data: &str) -> Answer {
@@ -275,6 +350,41 @@ mod tests {
         );
         assert_eq!(read(&instant), expected);
         assert_eq!(read(&range), expected);
+    }
+
+    /// A server that writes so many MiB, or as much of it as is read.
+    async fn serve(mebibytes: usize) -> Prometheus {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let _ = stream.read(&mut head).await.unwrap();
+            // Without a length: it ends with the connection.
+            let begin = "HTTP/1.1 200 OK\r\n\r\n{\"status\": \"success\", \"data\": {\"resultType\": \"vector\", \"result\": [";
+            stream.write_all(begin.as_bytes()).await.unwrap();
+            let spaces = vec![b' '; 1 << 20];
+            for _ in 0..mebibytes {
+                if stream.write_all(&spaces).await.is_err() {
+                    return;
+                }
+            }
+            let _ = stream.write_all(b"]}}").await;
+        });
+        let endpoint = serde_json::json!({"queryURL": format!("http://{address}"), "remoteWriteURL": ""});
+        Prometheus::new(&serde_json::from_value(endpoint).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_is_refused_with_advice() {
+        let error = serve(200).await.query("{__name__=~\".+\"}").await.unwrap_err();
+        let QueryError::Refused(why) = error else { panic!("{error}") };
+        assert!(why.contains("larger than 16 MiB: aggregate the query"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_large_answer_is_read() {
+        assert_eq!(serve(3).await.query("up").await.unwrap(), Answer::Vector(Vec::new()));
     }
 
     #[test]

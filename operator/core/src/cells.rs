@@ -25,8 +25,10 @@ use crate::{
 const MOST_CELLS: u64 = 3600;
 /// All series together have no more.
 const MOST_TOGETHER: u64 = 40_000;
-/// So many points are asked for at a time: a point may be some kilobytes.
+/// So many points are asked for at a time, of one series and of all together: a point may be some kilobytes, and an
+/// answer of more than 16 MiB is refused.
 const AT_A_TIME: u64 = 300;
+const AT_A_TIME_TOGETHER: u64 = 3000;
 /// Longer cells tell nothing that the windows do not.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -61,6 +63,7 @@ pub struct Reader {
     step: Duration,
     count: u64,
     next: u64,
+    at_a_time: u64,
     places: BTreeMap<[u64; 2], usize>,
     /// Cumulative, at the end of the last part.
     last: BTreeMap<Labels, Histogram>,
@@ -104,6 +107,7 @@ impl Reader {
             step,
             count,
             next: 0,
+            at_a_time: (AT_A_TIME_TOGETHER / series.max(1)).clamp(1, AT_A_TIME),
             places: BTreeMap::new(),
             last: BTreeMap::new(),
             cells,
@@ -121,7 +125,7 @@ impl Reader {
         if self.next > self.count {
             return None;
         }
-        let last = (self.next + AT_A_TIME - 1).min(self.count);
+        let last = (self.next + self.at_a_time - 1).min(self.count);
         let kind = RequestKind::Range { from: at(self.next)?, to: at(last)?, step: self.step };
         Some(Request { id: 0, query: self.query.clone(), kind })
     }
@@ -149,7 +153,7 @@ impl Reader {
             }
             self.last.insert(labels, last);
         }
-        self.next += AT_A_TIME;
+        self.next += self.at_a_time;
         Ok(())
     }
 

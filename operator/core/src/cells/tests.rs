@@ -130,3 +130,10 @@ fn the_questions_are_promql() {
         promql_parser::parser::parse(&query).unwrap_or_else(|why| panic!("{query}: {why}"));
     }
 }
+
+#[test]
+fn many_series_are_asked_for_in_smaller_parts() {
+    let reader = Reader::new(&status(600), &settings(), &counted(100.0)).unwrap();
+    let RequestKind::Range { from, to, step } = reader.next().unwrap().kind else { panic!() };
+    assert_eq!((from, to, step), (at(0), at(58), Duration::from_secs(2)));
+}
