@@ -22,7 +22,7 @@ use loadtest_crds::{LoadTestStatus, TargetStatus};
 use super::{Shared, evaluate};
 use crate::{clients::EffectClient, failpoint};
 
-/// How long one deletion may take before it counts as unanswered.
+/// How long one deletion, or one look at a target, may take before it counts as unanswered.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// The client of the LoadTest's service account.
@@ -119,15 +119,17 @@ pub async fn look_again(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus
 
 async fn look(effect: &EffectClient, target: &TargetStatus) -> TargetSeen {
     let api: Api<Pod> = Api::namespaced(effect.client.clone(), &target.namespace);
-    match api.get_opt(&target.name).await {
-        Ok(Some(pod)) if pod.uid().as_deref() == Some(target.uid.as_str()) => {
+    match tokio::time::timeout(ANSWER, api.get_opt(&target.name)).await {
+        Ok(Ok(Some(pod))) if pod.uid().as_deref() == Some(target.uid.as_str()) => {
             match pod.metadata.deletion_timestamp {
                 None => TargetSeen::Alive,
                 Some(_) => TargetSeen::Gone,
             }
         }
-        Ok(_) => TargetSeen::Gone,
-        Err(error) => TargetSeen::Unknown(error.to_string()),
+        Ok(Ok(_)) => TargetSeen::Gone,
+        Ok(Err(error)) => TargetSeen::Unknown(error.to_string()),
+        // The end of a run waits for this.
+        Err(_) => TargetSeen::Unknown(format!("no answer within {} s", ANSWER.as_secs())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One fault: targets picked and recorded a little early, the effect sent at its time, its end awaited.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -21,8 +21,12 @@ const LEAD: Duration = Duration::from_secs(2);
 /// writing the intent.
 const ASKED_LONG_ENOUGH: Duration = Duration::from_millis(500);
 
-/// A fault that an absent operator missed by more than this is not injected: it would test something else.
+/// A fault that is later than this is not injected: it would test something else.
 const MAX_LATENESS: Duration = Duration::from_secs(30);
+
+/// After the load, the result of deletions that were sent is waited for so long after the latest time at which they
+/// can have been sent.
+const ANSWERED: Duration = Duration::from_secs(30);
 
 /// How the message of a fault begins that was skipped since the system was unhealthy before it.
 pub const NOT_STEADY: &str = "not steady";
@@ -50,10 +54,8 @@ fn choose(
     world: &World,
 ) {
     if world.now > due + MAX_LATENESS {
-        fault.state = FaultState::NotInjected;
-        fault.message =
-            Some(format!("the operator was away when it was due, by more than {} s", MAX_LATENESS.as_secs()));
-        return;
+        let why = format!("the operator was away when it was due, by more than {} s", MAX_LATENESS.as_secs());
+        return not_injected(fault, &why);
     }
     if world.now < due - LEAD {
         return pass.wake_at(due - LEAD);
@@ -83,8 +85,7 @@ fn choose(
             fault.message = Some(message);
         }
         (Ok(_), Health::NotHeld(why)) => {
-            fault.state = FaultState::NotInjected;
-            fault.message = Some(format!("{NOT_STEADY}: {why}"));
+            not_injected(fault, &format!("{NOT_STEADY}: {why}"));
         }
         (Ok((targets, services)), health) => {
             if let Health::Unknown(why) = health {
@@ -135,53 +136,140 @@ fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &Worl
     if world.now < due {
         return pass.wake_at(due);
     }
-    let picked_here = world.facts.has_dispatched(&Effect::ListCandidates { fault: name.clone() });
-    if !picked_here && !look_again(pass, fault, due, world) {
-        return;
+    let sent = is_sent(fault, world);
+    // What was looked up before the effect must not be read as its result.
+    if !sent && !is_picked_here(fault, world) {
+        let Some(seen) = look_again(pass, fault, world) else { return };
+        if world.now > due + MAX_LATENESS {
+            give_up(fault, seen);
+        }
+        note_gone(fault, seen);
     }
-    let uids: Vec<String> =
-        fault.targets.iter().filter(|t| t.state == TargetState::Intended).map(|t| t.uid.clone()).collect();
+    let uids: Vec<String> = intended(fault).map(|t| t.uid.clone()).collect();
     match world.facts.kills.get(&name) {
         Some(results) => settle(fault, results, due),
-        None if uids.is_empty() => settle(fault, &std::collections::BTreeMap::new(), due),
+        None if sent => {}
+        None if uids.is_empty() => settle(fault, &BTreeMap::new(), due),
+        None if world.now > due + MAX_LATENESS => {
+            let why = format!("it could not be sent within {} s of its time", MAX_LATENESS.as_secs());
+            not_injected(fault, &why);
+        }
         None => pass.effect(Effect::Kill { fault: name, uids }),
     }
 }
 
-/// The intent is an earlier process's: what it did with it is not known. True when all targets are clear.
-fn look_again(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &World) -> bool {
-    let Some(seen) = world.facts.seen.get(&fault.name) else {
-        pass.effect(Effect::LookAgain { fault: fault.name.clone() });
-        return false;
-    };
-    // What was looked up before the effect must not be read as its result.
-    if world.facts.has_dispatched(&Effect::Kill { fault: fault.name.clone(), uids: Vec::new() }) {
+/// Takes the faults of a load that has ended to their ends. True when none is open: what was sent has its result, and
+/// what an earlier process may have sent was looked up.
+pub fn close(pass: &mut Pass, world: &World) -> bool {
+    let mut faults = std::mem::take(&mut pass.status.faults);
+    let mut closed = true;
+    for fault in &mut faults {
+        // Where the load never started, nothing was ever due.
+        let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { continue };
+        match fault.state {
+            FaultState::Pending => not_injected(fault, ENDED_BEFORE),
+            FaultState::Intended => closed &= close_intended(pass, fault, due, world),
+            FaultState::Injected | FaultState::Unconfirmed => note_replaced(pass, fault, world),
+            FaultState::Failed | FaultState::NotInjected => {}
+        }
+    }
+    pass.status.faults = faults;
+    closed
+}
+
+const ENDED_BEFORE: &str = "the load ended before it was due";
+
+/// True when it is decided what became of an intent that was open when the load ended.
+fn close_intended(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &World) -> bool {
+    if let Some(results) = world.facts.kills.get(&fault.name) {
+        settle(fault, results, due);
         return true;
     }
-    let late = world.now > due + MAX_LATENESS;
-    for target in fault.targets.iter_mut().filter(|t| t.state == TargetState::Intended) {
-        match seen.get(&target.uid) {
-            Some(TargetSeen::Alive) if late => {
-                target.state = TargetState::Failed;
-                target.message = Some("not injected: the operator was away when it was due".to_owned());
-            }
-            Some(TargetSeen::Alive) => {}
-            Some(TargetSeen::Gone) | None => {
-                target.state = TargetState::Unconfirmed;
-                target.message =
-                    Some("found gone after a restart of the operator: not provably ours".to_owned());
-            }
-            Some(TargetSeen::Unknown(why)) => {
-                target.state = TargetState::Unconfirmed;
-                target.message = Some(format!("failed to look it up after a restart of the operator: {why}"));
-            }
+    if is_sent(fault, world) {
+        let until = due + MAX_LATENESS + ANSWERED;
+        if world.now < until {
+            pass.wake_at(until);
+            return false;
         }
+        for target in fault.targets.iter_mut().filter(|t| t.state == TargetState::Intended) {
+            target.state = TargetState::Unconfirmed;
+            target.message = Some("its deletion was sent, and no answer came".to_owned());
+        }
+        settle(fault, &BTreeMap::new(), due);
+        return true;
+    }
+    if world.now >= due && !is_picked_here(fault, world) {
+        let Some(seen) = look_again(pass, fault, world) else { return false };
+        note_gone(fault, seen);
+    }
+    if fault.targets.iter().any(|t| t.state != TargetState::Intended) {
+        settle(fault, &BTreeMap::new(), due);
+    } else {
+        not_injected(fault, if world.now < due { ENDED_BEFORE } else { "the load ended before it was sent" });
     }
     true
 }
 
+fn not_injected(fault: &mut FaultStatus, why: &str) {
+    fault.state = FaultState::NotInjected;
+    fault.message = Some(why.to_owned());
+}
+
+/// This process has sent the deletions, or is about to.
+fn is_sent(fault: &FaultStatus, world: &World) -> bool {
+    world.facts.has_dispatched(&Effect::Kill { fault: fault.name.clone(), uids: Vec::new() })
+}
+
+/// Where it was not this process that picked the targets, the intent is an earlier one's: what that did with it is not
+/// known.
+fn is_picked_here(fault: &FaultStatus, world: &World) -> bool {
+    world.facts.has_dispatched(&Effect::ListCandidates { fault: fault.name.clone() })
+}
+
+fn intended(fault: &FaultStatus) -> impl Iterator<Item = &TargetStatus> {
+    fault.targets.iter().filter(|t| t.state == TargetState::Intended)
+}
+
+type Seen = BTreeMap<String, TargetSeen>;
+
+/// How the targets stand; `None` until they have been looked up.
+fn look_again<'a>(pass: &mut Pass, fault: &FaultStatus, world: &World<'a>) -> Option<&'a Seen> {
+    let seen = world.facts.seen.get(&fault.name);
+    if seen.is_none() {
+        pass.effect(Effect::LookAgain { fault: fault.name.clone() });
+    }
+    seen
+}
+
+/// Those that live are left alone: it is too late for them.
+fn give_up(fault: &mut FaultStatus, seen: &Seen) {
+    for target in fault.targets.iter_mut().filter(|t| t.state == TargetState::Intended) {
+        if seen.get(&target.uid) == Some(&TargetSeen::Alive) {
+            target.state = TargetState::Failed;
+            target.message = Some("not injected: the operator was away when it was due".to_owned());
+        }
+    }
+}
+
+/// Those that do not live may have been deleted by the process that intended it. The others are clear.
+fn note_gone(fault: &mut FaultStatus, seen: &Seen) {
+    for target in fault.targets.iter_mut().filter(|t| t.state == TargetState::Intended) {
+        let why = match seen.get(&target.uid) {
+            Some(TargetSeen::Alive) => continue,
+            Some(TargetSeen::Gone) | None => {
+                "found gone after a restart of the operator: not provably ours".to_owned()
+            }
+            Some(TargetSeen::Unknown(why)) => {
+                format!("failed to look it up after a restart of the operator: {why}")
+            }
+        };
+        target.state = TargetState::Unconfirmed;
+        target.message = Some(why);
+    }
+}
+
 /// Writes what became of the targets, and of the fault as a whole.
-fn settle(fault: &mut FaultStatus, results: &std::collections::BTreeMap<String, KillResult>, due: Timestamp) {
+fn settle(fault: &mut FaultStatus, results: &BTreeMap<String, KillResult>, due: Timestamp) {
     for target in &mut fault.targets {
         let Some(result) = results.get(&target.uid) else { continue };
         match result {
@@ -232,5 +320,13 @@ fn await_replacement(pass: &mut Pass, fault: &mut FaultStatus, world: &World) {
     match world.facts.replaced.get(&fault.name) {
         Some(at) => fault.replaced_at = Some(MicroTime(*at)),
         None => pass.effect(Effect::AwaitReplacement { fault: fault.name.clone() }),
+    }
+}
+
+/// What was seen before the load ended belongs to it; nothing is awaited any more.
+fn note_replaced(pass: &Pass, fault: &mut FaultStatus, world: &World) {
+    let ended = pass.status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map_or(world.now, |t| t.0);
+    if let Some(at) = world.facts.replaced.get(&fault.name).filter(|at| **at <= ended) {
+        fault.replaced_at.get_or_insert(MicroTime(*at));
     }
 }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, LoadTestStatus, Phase, StepState};
+use loadtest_crds::{LoadTestStatus, Phase, StepState};
 
-use super::{Effect, LogSummary, Pass, PodState, World, guard, prepare::planned, run, watch};
+use super::{Effect, LogSummary, Pass, PodState, World, fault, guard, prepare::planned, run, watch};
 use crate::{
     drift,
     names::{Role, RunnerId},
@@ -19,12 +19,7 @@ const MOST_UNREAD: usize = 10;
 
 /// One look at a run whose load has ended or is being ended.
 pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
-    for fault in &mut pass.status.faults {
-        if matches!(fault.state, FaultState::Pending | FaultState::Intended) && fault.due_at.is_some() {
-            fault.state = FaultState::NotInjected;
-            fault.message = Some("the load ended before it was due".to_owned());
-        }
-    }
+    let closed = fault::close(pass, world);
     if creating(world) {
         return;
     }
@@ -40,6 +35,8 @@ pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
     let over = (decided || !answering || tear_down(pass, plan, world) && count_requests(pass, plan, world))
         && release(pass, world)
         && keep_logs(pass, world)
+        // What happens to the load does not wait for a fault's answer; what is said of it does.
+        && closed
         && (decided || watched && judge(pass, plan, world));
     if over {
         pass.status.phase = Phase::Finished;

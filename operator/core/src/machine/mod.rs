@@ -73,6 +73,11 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
     }
     pass.status.display = Some(display::display(&pass.status, &plan.judged(&pass.status)));
     set_conditions(&mut pass.status, world.now);
+    if pass.status != *status {
+        // The write may take long, and then it is too late for it: decided again once it is written.
+        pass.effects.retain(|effect| !matches!(effect, Effect::Kill { .. }));
+        pass.wake_at(world.now);
+    }
     pass
 }
 

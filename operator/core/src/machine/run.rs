@@ -23,9 +23,6 @@ pub enum RunnerFate {
 /// One look at a run whose load is on.
 pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     pass.effect(Effect::Follow { runners: plan.runners().collect() });
-    for index in 0..plan.faults.len() {
-        fault::advance(pass, index, plan, world);
-    }
     watch::begin(pass, plan);
 
     if guard::stops(pass, plan, world) {
@@ -61,6 +58,11 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         load.ended_at.get_or_insert(MicroTime(world.now));
         pass.status.phase = Phase::Evaluating;
         pass.status.message = Some("load ended, letting the runners finish".to_owned());
+        return;
+    }
+    // After all that ends a load: no fault is sent by a pass that records its end.
+    for index in 0..plan.faults.len() {
+        fault::advance(pass, index, plan, world);
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Outcome, Phase, StepState, Verdict};
+use loadtest_crds::{FaultState, FaultStatus, LoadTest, LoadTestStatus, Outcome, Phase, StepState, Verdict};
 use proptest::prelude::*;
 
 use super::*;
@@ -90,6 +90,10 @@ impl Cluster {
 
 use crate::names::RunnerId;
 
+fn recorded<'a>(status: &'a LoadTestStatus, fault: &str) -> &'a FaultStatus {
+    status.faults.iter().find(|f| f.name == fault).unwrap()
+}
+
 /// A run under simulation.
 struct Sim {
     plan: Plan,
@@ -98,6 +102,8 @@ struct Sim {
     facts: Facts,
     cluster: Cluster,
     stop: bool,
+    /// `spec.stop` is set before this pass.
+    stop_at: Option<usize>,
     deleting: bool,
     /// Effects handed out and not carried out yet.
     under_way: Vec<Effect>,
@@ -121,6 +127,7 @@ impl Sim {
             facts: Facts::default(),
             cluster: Cluster { dbmans, ..Cluster::default() },
             stop: false,
+            stop_at: None,
             deleting: false,
             under_way: Vec::new(),
             harm_after: None,
@@ -153,6 +160,21 @@ impl Sim {
         self.facts = Facts::default();
     }
 
+    /// Goes on until an effect is handed out, and leaves it to be carried out.
+    fn run_to(&mut self, wanted: &Effect) {
+        for _ in 0..2000 {
+            let moved = self.pass();
+            if self.under_way.iter().any(|effect| effect.key() == wanted.key()) {
+                return;
+            }
+            self.finish_effects();
+            if !moved {
+                self.now += Duration::from_millis(250);
+            }
+        }
+        panic!("never came to {wanted:?}: {:#?}", self.status);
+    }
+
     /// One pass; true if it changed or began anything.
     fn pass(&mut self) -> bool {
         self.advance_cluster();
@@ -170,6 +192,9 @@ impl Sim {
             decide(&self.plan, &self.status, &world)
         };
         assert!(pass.status.phase >= self.status.phase, "a phase never goes back");
+        let kills = pass.effects.iter().any(|effect| matches!(effect, Effect::Kill { .. }));
+        assert!(!kills || pass.status.phase == Phase::Running, "no fault is sent once the load has ended");
+        assert!(!kills || pass.status == self.status, "no fault waits for a write");
         let mut moved = pass.status != self.status;
         self.status = pass.status;
         for effect in pass.effects {
@@ -274,7 +299,7 @@ impl Sim {
                 }
             }
             Effect::LookAgain { fault } => {
-                let targets = &self.status.faults[0].targets;
+                let targets = &recorded(&self.status, &fault).targets;
                 let seen = targets.iter().map(|t| {
                     let alive = cluster.dbmans.get(&t.uid).copied().unwrap_or(false);
                     (t.uid.clone(), if alive { TargetSeen::Alive } else { TargetSeen::Gone })
@@ -282,8 +307,8 @@ impl Sim {
                 facts.seen.insert(fault, seen.collect());
             }
             Effect::Kill { fault, uids } => {
-                let recorded: Vec<&str> =
-                    self.status.faults[0].targets.iter().map(|t| t.uid.as_str()).collect();
+                let targets = &recorded(&self.status, &fault).targets;
+                let recorded: Vec<&str> = targets.iter().map(|t| t.uid.as_str()).collect();
                 let results = uids.into_iter().map(|uid| {
                     assert!(recorded.contains(&uid.as_str()), "only recorded targets are killed");
                     // The precondition: a pod that is gone cannot be deleted again.
@@ -298,7 +323,7 @@ impl Sim {
                 facts.kills.insert(fault, results.collect());
             }
             Effect::AwaitReplacement { fault } => {
-                if self.status.faults[0].injected_at.is_some() {
+                if recorded(&self.status, &fault).injected_at.is_some() {
                     facts.replaced.insert(fault, now);
                 } else {
                     // Not yet: the watch goes on.
@@ -365,6 +390,7 @@ impl Sim {
     /// each with whether the effects under way are lost.
     fn run(&mut self, dies_at: &BTreeMap<usize, bool>) {
         for step in 0..2000 {
+            self.stop |= self.stop_at == Some(step);
             let moved = self.pass();
             match dies_at.get(&step) {
                 Some(lost) => self.crash(*lost),

@@ -69,3 +69,96 @@ fn overlapping_faults_do_not_ask_for_a_healthy_system() {
         assert_eq!(sim.facts.has_dispatched(&asked), asks, "at {at}");
     }
 }
+
+fn kill() -> Effect {
+    Effect::Kill { fault: "kill".to_owned(), uids: Vec::new() }
+}
+
+/// What ends the load comes before what is due at the same time.
+#[test]
+fn a_breach_at_the_time_of_a_fault_leaves_it_out() {
+    let mut sim = Sim::guarded();
+    sim.harm_after = Some(Duration::from_secs(17));
+    sim.run(&BTreeMap::new());
+    let fault = &sim.status.faults[0];
+    assert!(stopper(&sim.status).is_some());
+    assert_eq!(sim.cluster.stopped_at, fault.due_at.as_ref().map(|at| at.0), "it was to stop just then");
+    assert_eq!((fault.state, sim.cluster.deletes.len()), (FaultState::NotInjected, 0), "{fault:#?}");
+}
+
+/// A deletion that is under way when the load ends is waited for, and counts as what it was.
+#[test]
+fn a_deletion_under_way_as_the_load_ends_has_its_result() {
+    let stop = |sim: &mut Sim| sim.stop = true;
+    let breach = |sim: &mut Sim| {
+        sim.plan.guardrails.clone_from(&Sim::guarded().plan.guardrails);
+        sim.harm_after = Some(Duration::ZERO);
+        sim.facts.dispatched.insert("watch".to_owned());
+    };
+    let end = |sim: &mut Sim| sim.now += Duration::from_secs(40);
+    for end_it in [&stop as &dyn Fn(&mut Sim), &breach, &end] {
+        let mut sim = Sim::new();
+        sim.run_to(&kill());
+        let kill = std::mem::take(&mut sim.under_way);
+        end_it(&mut sim);
+        for _ in 0..40 {
+            sim.pass();
+            sim.finish_effects();
+            sim.now += Duration::from_millis(500);
+            if sim.status.phase == Phase::Evaluating {
+                break;
+            }
+        }
+        assert_eq!((sim.status.phase, sim.status.faults[0].state), (Phase::Evaluating, FaultState::Intended));
+        sim.under_way.extend(kill);
+        sim.finish_effects();
+        sim.run(&BTreeMap::new());
+        assert_eq!((sim.status.faults[0].state, sim.cluster.deletes.len()), (FaultState::Injected, 1));
+    }
+}
+
+/// It does not wait for ever: perhaps the pod was deleted.
+#[test]
+fn a_deletion_without_an_answer_is_unconfirmed() {
+    let mut sim = Sim::new();
+    sim.run_to(&kill());
+    sim.under_way.clear();
+    sim.stop = true;
+    sim.run(&BTreeMap::new());
+    let fault = &sim.status.faults[0];
+    assert_eq!((sim.status.phase, fault.state), (Phase::Finished, FaultState::Unconfirmed), "{fault:#?}");
+}
+
+/// An earlier operator's intent is looked up before anything is said of it.
+#[test]
+fn a_stop_after_a_crash_looks_whether_the_fault_was_sent() {
+    for (lost, state) in [(false, FaultState::Unconfirmed), (true, FaultState::NotInjected)] {
+        let mut sim = Sim::new();
+        sim.run_to(&kill());
+        sim.crash(lost);
+        sim.stop = true;
+        sim.run(&BTreeMap::new());
+        assert_eq!(sim.cluster.deletes.len(), usize::from(!lost));
+        assert_eq!(sim.status.faults[0].state, state);
+    }
+}
+
+/// As when the API server takes no writes from the intent on.
+#[test]
+fn a_fault_that_was_held_up_is_not_sent_late() {
+    for (late, state) in [(30, FaultState::Injected), (31, FaultState::NotInjected)] {
+        let mut sim = Sim::new();
+        while sim.status.faults.first().is_none_or(|f| f.state != FaultState::Intended) {
+            let moved = sim.pass();
+            sim.finish_effects();
+            if !moved {
+                sim.now += Duration::from_millis(250);
+            }
+        }
+        sim.now = sim.status.faults[0].due_at.clone().unwrap().0 + Duration::from_secs(late);
+        sim.run(&BTreeMap::new());
+        let fault = &sim.status.faults[0];
+        assert_eq!(fault.state, state, "{late} s late: {fault:#?}");
+        assert_eq!(sim.cluster.deletes.len(), usize::from(state == FaultState::Injected));
+    }
+}
