@@ -19,6 +19,9 @@ pub struct RunnersStatus {
     pub ended: i32,
     /// Died before their load was through, or never started.
     pub lost: i32,
+    /// Ended by their own script before their load was through: by `test.abort()`, `exec.test.fail()`, or a threshold
+    /// with `abortOnFail`. Known once the load has ended; a load that a guardrail or `spec.stop` ended has none.
+    pub interrupted: i32,
     /// When the runner pods were asked for; recorded before they are created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<MicroTime>,

@@ -182,15 +182,10 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     };
     // As a reader of the record will see it.
     let before = record::as_written(&pass.status);
-    let interrupted = plan
-        .runners()
-        .filter(|id| run::fate(plan, world, id) == run::RunnerFate::Ended { interrupted: true })
-        .count();
-    // Runners that were ended by a guardrail look as if their script had ended them.
-    let interrupted = if guard::stopper(&before).is_some() { 0 } else { interrupted };
+    let interrupted = before.runners.as_ref().map_or(0, |r| r.interrupted);
     let facts = verdict::Facts {
         planned: planned(&before),
-        interrupted_runners: interrupted,
+        interrupted_runners: usize::try_from(interrupted).unwrap_or(0),
         push_errors: world.facts.logs.as_ref().map_or(0, |l| l.push_errors),
         not_settled: not_settled.clone(),
         matched: world

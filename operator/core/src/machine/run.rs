@@ -45,6 +45,9 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         }
         if running == 0 {
             runners.ended = runners.total - runners.lost;
+            // Judged from here: who takes the run up later cannot ask k6 any more.
+            let interrupted = |(_, fate): &&(_, _)| *fate == RunnerFate::Ended { interrupted: true };
+            runners.interrupted = i32::try_from(fates.iter().filter(interrupted).count()).unwrap_or(i32::MAX);
         }
     }
     if let (Some(live), Some(load)) = (world.facts.live, &mut pass.status.load) {

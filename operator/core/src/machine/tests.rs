@@ -109,6 +109,8 @@ struct Sim {
     under_way: Vec<Effect>,
     /// So long after the load's start a guardrail's value is beyond its limit.
     harm_after: Option<Duration>,
+    /// How the runners say that they ended.
+    ends_as: ExecutionStatus,
     /// How the system stands before a fault; `None` where Prometheus does not answer.
     health: Option<Health>,
     /// What the logs say.
@@ -131,6 +133,7 @@ impl Sim {
             deleting: false,
             under_way: Vec::new(),
             harm_after: None,
+            ends_as: ExecutionStatus::ENDED,
             health: Some(Health::Held),
             logs: LogSummary::default(),
             unread_inspection: false,
@@ -224,7 +227,7 @@ impl Sim {
         }
         for id in self.cluster.started.clone() {
             if over {
-                let status = RunnerStatus { status: ExecutionStatus::ENDED, paused: false, vus: 0 };
+                let status = RunnerStatus { status: self.ends_as, paused: false, vus: 0 };
                 if self.facts.dispatched.contains("follow") {
                     self.facts.k6.insert(id, status);
                 }

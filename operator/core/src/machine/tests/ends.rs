@@ -126,3 +126,25 @@ fn of_many_unread_logs_ten_lines_are_recorded() {
     let unread = sim.status.load.unwrap().unread_logs;
     assert_eq!((unread.len(), unread[9].as_str()), (10, "and 31 more"));
 }
+
+/// Who takes the run up after the load cannot ask k6 any more how it ended.
+#[test]
+fn an_operator_that_dies_after_the_load_still_knows_that_scripts_ended_it() {
+    for dies in [false, true] {
+        let mut sim = Sim::new();
+        sim.ends_as = ExecutionStatus(10);
+        while sim.status.phase < Phase::Evaluating {
+            let moved = sim.pass();
+            if !moved {
+                sim.now += Duration::from_millis(250);
+            }
+            sim.finish_effects();
+        }
+        if dies {
+            sim.crash(true);
+        }
+        sim.run(&BTreeMap::new());
+        assert_eq!(sim.status.runners.unwrap().interrupted, 3);
+        assert_eq!(sim.status.reason.as_deref(), Some("RunnerInterrupted"), "dies: {dies}");
+    }
+}
