@@ -23,6 +23,17 @@ pub fn refused(context: &Context, object: &LoadTest, refusal: &Refusal) {
     send(context, object, [of_refusal(refusal)]);
 }
 
+/// Publishes which pods are not waited for any more.
+pub fn left_behind(context: &Context, object: &LoadTest, pods: &[&str]) {
+    let note = format!(
+        "{} deleted pods are still there long after their grace period, as on a node that is lost; if it comes back it \
+         ends them: {}",
+        pods.len(),
+        pods.join(", ")
+    );
+    send(context, object, [event(EventType::Warning, "PodsLeftBehind", "Run", &note)]);
+}
+
 fn send(context: &Context, object: &LoadTest, events: impl IntoIterator<Item = Event>) {
     let reference: ObjectReference = object.object_ref(&());
     for event in events {

@@ -28,6 +28,9 @@ pub struct RunnersStatus {
     /// When the last runner was ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<MicroTime>,
+    /// When the runners that were left were told to end, after the load or instead of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<MicroTime>,
     /// The lost runners and why, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,

@@ -159,6 +159,7 @@ impl Run {
                     begun = true;
                     tracing::debug!(effect = effect.key(), "begin");
                     if effect == Effect::RemoveFinalizer {
+                        self.tell_left_behind(&record, &pods);
                         return match record.remove_finalizer(&self.context).await {
                             Ok(()) => End::Finished,
                             Err(error) => error.into(),
@@ -243,6 +244,20 @@ impl Run {
         self.count(&before, after);
         events::publish(&self.context, &record.object, &before, after);
         Ok(())
+    }
+
+    /// Pods that could not be waited for: their node is lost, and they may still run there.
+    fn tell_left_behind(&self, record: &Record, pods: &BTreeMap<String, PodView>) {
+        if pods.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = pods.keys().map(String::as_str).collect();
+        tracing::warn!(
+            count = names.len(),
+            first = names[0],
+            "pods are left behind: their node does not end them"
+        );
+        events::left_behind(&self.context, &record.object, &names);
     }
 
     fn count(&self, before: &LoadTestStatus, after: &LoadTestStatus) {

@@ -41,7 +41,8 @@ pub fn view(pod: &Pod) -> Option<PodView> {
             Some(RunnerId { scenario: scenario.clone(), index: labels.get(INDEX_LABEL)?.parse().ok()? })
         }
     };
-    Some(PodView { role, scenario, runner, state: state(pod) })
+    let leaves_by = pod.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+    Some(PodView { role, scenario, runner, state: state(pod), leaves_by })
 }
 
 fn state(pod: &Pod) -> PodState {

@@ -1,13 +1,14 @@
 //! Evaluating, Finished and deletion: runners released, logs kept, figures judged, pods gone.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{LoadTestStatus, Phase, StepState};
+use loadtest_crds::{LoadTestStatus, Phase, RunnersStatus, StepState};
 
 use super::{Effect, LogSummary, Pass, PodState, World, fault, guard, prepare::planned, run, watch};
 use crate::{
-    drift,
+    drift, duration,
     names::{Role, RunnerId},
     plan::Plan,
     record::{self, Draft},
@@ -16,6 +17,13 @@ use crate::{
 
 /// A status must stay small.
 const MOST_UNREAD: usize = 10;
+
+/// The kubelet ends a runner that is released within its grace period of 20 s. One that seems to run for so long is on
+/// a node that is lost.
+const RELEASED: Duration = Duration::from_secs(120);
+
+/// A pod that is there so long after its grace period is not waited for.
+const LEFT_BEHIND: Duration = Duration::from_secs(120);
 
 /// One look at a run whose load has ended or is being ended.
 pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
@@ -50,8 +58,15 @@ pub fn clean_up(pass: &mut Pass, world: &World) {
         return;
     }
     pass.effect(Effect::DeletePods);
-    if world.facts.pods_deleted && world.pods.is_empty() {
-        pass.effect(Effect::RemoveFinalizer);
+    if !world.facts.pods_deleted {
+        return;
+    }
+    // Only a kubelet can say that a pod is gone; one whose node is lost would hold the object for ever.
+    let leave_by: Option<Vec<Timestamp>> = world.pods.values().map(|pod| pod.leaves_by).collect();
+    let Some(leave_by) = leave_by else { return };
+    match leave_by.into_iter().max().map(|last| last + LEFT_BEHIND) {
+        Some(at) if world.now < at => pass.wake_at(at),
+        _ => pass.effect(Effect::RemoveFinalizer),
     }
 }
 
@@ -108,7 +123,7 @@ fn count_requests(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     }
 }
 
-/// True when no container of the run is left running.
+/// True when no container of the run is left running, or those that are do not end.
 fn release(pass: &mut Pass, world: &World) -> bool {
     let alive: Vec<RunnerId> = world
         .pods
@@ -126,8 +141,34 @@ fn release(pass: &mut Pass, world: &World) -> bool {
         pass.effect(Effect::DeletePods);
         return world.facts.pods_deleted;
     }
-    pass.effect(Effect::Release { runners: alive });
+    let release = Effect::Release { runners: alive.clone() };
+    let runners = pass.status.runners.get_or_insert_default();
+    if !world.facts.has_dispatched(&release) {
+        // An earlier process may have died before it told them.
+        runners.released_at = Some(MicroTime(world.now));
+    }
+    let until = runners.released_at.get_or_insert(MicroTime(world.now)).0 + RELEASED;
+    if world.now >= until {
+        note_unreleased(runners, &alive);
+        return true;
+    }
+    pass.wake_at(until);
+    pass.effect(release);
     false
+}
+
+/// What such a runner still held of its figures is not known, and its log cannot be read: it counts as lost.
+fn note_unreleased(runners: &mut RunnersStatus, alive: &[RunnerId]) {
+    let lost = i32::try_from(alive.len()).unwrap_or(i32::MAX);
+    if lost <= runners.lost {
+        return;
+    }
+    runners.lost = lost;
+    runners.ended = runners.ended.min(runners.total - lost);
+    let within = duration::human(RELEASED);
+    let problems =
+        alive.iter().map(|id| format!("{id}: its pod did not end within {within} of being told to"));
+    runners.problems = problems.take(10).collect();
 }
 
 fn keep_logs(pass: &mut Pass, world: &World) -> bool {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
-const OVERRUN: Duration = Duration::from_secs(300);
+pub const OVERRUN: Duration = Duration::from_secs(300);
 
 /// Takes a new run up: fixes its seed and its lists, so that later passes only fill them in.
 pub fn accept(pass: &mut Pass, plan: &Plan, world: &World) {
@@ -407,14 +407,6 @@ fn started(pass: &mut Pass, plan: &Plan, _: &Facts, starts: &[RunnerStart], now:
     }
     pass.status.phase = Phase::Running;
     pass.status.message = Some(format!("load started, planned for {}", duration::human(length)));
-    let since_creation = pass
-        .status
-        .runners
-        .as_ref()
-        .and_then(|r| r.created_at.as_ref())
-        .map_or(0, |created| now.as_second() - created.0.as_second());
-    let seconds = since_creation + i64::try_from((length + OVERRUN).as_secs()).unwrap_or(i64::MAX / 2);
-    pass.effect(Effect::LowerDeadline { seconds });
     pass.effect(Effect::Follow { runners: plan.runners().collect() });
     pass.wake_at(now);
 }

@@ -1,10 +1,16 @@
 //! Running: faults at their times, runners followed to their end.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::Phase;
 
-use super::{Effect, Pass, PodState, World, fault, guard, watch};
-use crate::{names::RunnerId, plan::Plan};
+use super::{Effect, Pass, PodState, World, fault, guard, prepare::OVERRUN, watch};
+use crate::{duration, names::RunnerId, plan::Plan};
+
+/// The kubelet ends an overrun within seconds. A pod that runs on for so long after that is on a node that is lost.
+const UNHEARD: Duration = Duration::from_secs(60);
 
 /// How a runner stands while the load runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +30,15 @@ pub enum RunnerFate {
 pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     pass.effect(Effect::Follow { runners: plan.runners().collect() });
     watch::begin(pass, plan);
+    lower_deadline(pass);
 
     if guard::stops(pass, plan, world) {
         return;
     }
+    let planned_end = pass.status.load.as_ref().and_then(|l| l.planned_end_at.as_ref()).map(|t| t.0);
+    let silent_at = planned_end.map(|end| end + OVERRUN + UNHEARD);
     let fates: Vec<(RunnerId, RunnerFate)> =
-        plan.runners().map(|id| (id.clone(), fate(plan, world, &id))).collect();
+        plan.runners().map(|id| (id.clone(), fate(plan, world, &id, silent_at))).collect();
     let running = fates.iter().filter(|(_, fate)| *fate == RunnerFate::Running).count();
     if let Some(runners) = &mut pass.status.runners {
         let lost: Vec<String> = fates
@@ -63,14 +72,29 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         pass.status.message = Some("load ended, letting the runners finish".to_owned());
         return;
     }
+    if let Some(at) = silent_at {
+        pass.wake_at(at);
+    }
     // After all that ends a load: no fault is sent by a pass that records its end.
     for index in 0..plan.faults.len() {
         fault::advance(pass, index, plan, world);
     }
 }
 
-/// What became of one runner, from its REST API and its pod.
-pub fn fate(plan: &Plan, world: &World, id: &RunnerId) -> RunnerFate {
+/// From the pods' ceiling to the length of the load. By each process that takes the run up: the one before may have
+/// died before it did.
+fn lower_deadline(pass: &mut Pass) {
+    let created = pass.status.runners.as_ref().and_then(|r| r.created_at.as_ref());
+    let planned_end = pass.status.load.as_ref().and_then(|l| l.planned_end_at.as_ref());
+    let (Some(created), Some(planned_end)) = (created, planned_end) else { return };
+    let length = planned_end.0.as_second() - created.0.as_second();
+    let seconds = length.saturating_add_unsigned(OVERRUN.as_secs()).max(1);
+    pass.effect(Effect::LowerDeadline { seconds });
+}
+
+/// What became of one runner, from its REST API and its pod. From `silent_at` on, one that still seems to run does not
+/// answer.
+fn fate(plan: &Plan, world: &World, id: &RunnerId, silent_at: Option<Timestamp>) -> RunnerFate {
     if let Some(k6) = world.facts.k6.get(id)
         && k6.status.has_ended()
     {
@@ -81,6 +105,10 @@ pub fn fate(plan: &Plan, world: &World, id: &RunnerId) -> RunnerFate {
         Some(PodState::Ended { exit_code, reason }) => {
             let code = exit_code.map(|c| format!(" with exit code {c}")).unwrap_or_default();
             RunnerFate::Lost { why: format!("its container ended{code} ({reason})") }
+        }
+        Some(_) if silent_at.is_some_and(|at| world.now >= at) => {
+            let after = duration::human(OVERRUN + UNHEARD);
+            RunnerFate::Lost { why: format!("does not answer, {after} after the load was to end") }
         }
         Some(_) => RunnerFate::Running,
     }

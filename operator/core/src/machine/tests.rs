@@ -109,6 +109,8 @@ struct Sim {
     under_way: Vec<Effect>,
     /// So long after the load's start a guardrail's value is beyond its limit.
     harm_after: Option<Duration>,
+    /// The node of the run's pods is gone: the API server shows them as they were.
+    node_lost: bool,
     /// How the runners say that they ended.
     ends_as: ExecutionStatus,
     /// How the system stands before a fault; `None` where Prometheus does not answer.
@@ -133,6 +135,7 @@ impl Sim {
             deleting: false,
             under_way: Vec::new(),
             harm_after: None,
+            node_lost: false,
             ends_as: ExecutionStatus::ENDED,
             health: Some(Health::Held),
             logs: LogSummary::default(),
@@ -226,7 +229,7 @@ impl Sim {
             self.facts.watches.tell([Reading { guardrail, at: self.now, value: Ok(value) }]);
         }
         for id in self.cluster.started.clone() {
-            if over {
+            if over && !self.node_lost {
                 let status = RunnerStatus { status: self.ends_as, paused: false, vus: 0 };
                 if self.facts.dispatched.contains("follow") {
                     self.facts.k6.insert(id, status);
@@ -250,6 +253,7 @@ impl Sim {
                         scenario,
                         runner: None,
                         state: ended(),
+                        leaves_by: None,
                     });
                 }
                 for id in self.plan.runners() {
@@ -258,6 +262,7 @@ impl Sim {
                         scenario: id.scenario.clone(),
                         runner: Some(id),
                         state: running(),
+                        leaves_by: None,
                     });
                 }
                 facts.created = Some(Ok(()));
@@ -359,6 +364,7 @@ impl Sim {
                 facts.teardown.insert(scenario, Ok(()));
             }
             Effect::CountRequests { .. } => facts.k6_requests = Some(Some(100)),
+            Effect::Release { .. } if self.node_lost => {}
             Effect::Release { runners } => {
                 for id in runners {
                     if let Some(pod) = cluster.pods.get_mut(&self.plan.names.runner_pod(&id)) {
@@ -380,6 +386,12 @@ impl Sim {
                 cluster.record = Some(draft);
                 facts.record = Some(Ok(()));
             }
+            Effect::DeletePods if self.node_lost => {
+                for pod in cluster.pods.values_mut() {
+                    pod.leaves_by.get_or_insert(now + Duration::from_secs(2));
+                }
+                facts.pods_deleted = true;
+            }
             Effect::DeletePods => {
                 cluster.pods.clear();
                 facts.pods_deleted = true;
@@ -387,6 +399,23 @@ impl Sim {
             Effect::RemoveFinalizer => cluster.finalizer_gone = true,
             Effect::FollowInspection { .. } | Effect::LowerDeadline { .. } | Effect::Follow { .. } => {}
         }
+    }
+
+    /// Lets the run go on where nothing but the clock moves it.
+    fn run_by_the_clock(&mut self) {
+        for _ in 0..200 {
+            let moved = self.pass();
+            self.finish_effects();
+            if self.cluster.finalizer_gone {
+                return;
+            }
+            if !moved {
+                let wake = self.wake.unwrap_or_else(|| panic!("waits for ever: {:#?}", self.status));
+                assert!(wake > self.now, "wakes for nothing");
+                self.now = wake;
+            }
+        }
+        panic!("the run never ended: {:#?}", self.status);
     }
 
     /// Lets the run go on until nothing is left to do. `dies_at` are the passes after which the operator dies,

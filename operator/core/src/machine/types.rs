@@ -43,6 +43,8 @@ pub struct PodView {
     pub scenario: String,
     pub runner: Option<RunnerId>,
     pub state: PodState,
+    /// When it is to be gone, its grace period included, where it is being deleted.
+    pub leaves_by: Option<Timestamp>,
 }
 
 /// How far a pod is.

@@ -13,8 +13,13 @@ fn a_runner_that_ends_early_waits_for_the_inspection() {
     let plan = sim.plan.clone();
     for id in plan.runners() {
         let state = PodState::Ended { exit_code: Some(107), reason: "Error".to_owned() };
-        let view =
-            PodView { role: Role::Runner, scenario: id.scenario.clone(), runner: Some(id.clone()), state };
+        let view = PodView {
+            role: Role::Runner,
+            scenario: id.scenario.clone(),
+            runner: Some(id.clone()),
+            state,
+            leaves_by: None,
+        };
         sim.cluster.pods.insert(plan.names.runner_pod(&id), view);
         sim.facts.last_words.insert(id, Ok("level=error msg=\"the same\"".to_owned()));
     }
@@ -131,4 +136,19 @@ fn an_inspection_without_a_pod_is_not_waited_for_for_ever() {
     sim.run(&BTreeMap::new());
     assert_eq!(sim.status.reason.as_deref(), Some("InspectionUnread"));
     assert!(sim.status.message.unwrap().contains("scenario a: its pod is gone"));
+}
+
+/// Without it the pods of a load that hangs would run for days.
+#[test]
+fn the_deadline_is_lowered_by_whoever_follows_the_load() {
+    let mut sim = Sim::new();
+    sim.run_to(&Effect::Start { runners: Vec::new() });
+    sim.finish_effects();
+    while sim.status.phase < Phase::Running {
+        sim.pass();
+    }
+    sim.crash(true);
+    sim.pass();
+    let seconds = 60 + 300;
+    assert!(sim.under_way.contains(&Effect::LowerDeadline { seconds }), "{:?}", sim.under_way);
 }

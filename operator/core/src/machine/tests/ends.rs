@@ -148,3 +148,58 @@ fn an_operator_that_dies_after_the_load_still_knows_that_scripts_ended_it() {
         assert_eq!(sim.status.reason.as_deref(), Some("RunnerInterrupted"), "dies: {dies}");
     }
 }
+
+/// The pods stay as they were seen last, whatever is asked of them.
+#[test]
+fn a_lost_node_does_not_hold_a_run() {
+    let mut sim = Sim::new();
+    sim.run_to(&Effect::WatchSystem);
+    sim.node_lost = true;
+    sim.run_by_the_clock();
+    assert_eq!((sim.status.phase, sim.status.reason.as_deref()), (Phase::Finished, Some("RunnerLost")));
+    let (runners, load) = (sim.status.runners.unwrap(), sim.status.load.unwrap());
+    assert_eq!((runners.lost, runners.ended), (3, 0));
+    assert_eq!(runners.problems[0], "a-0: does not answer, 6m after the load was to end");
+    let late = load.ended_at.unwrap().0.duration_since(load.planned_end_at.unwrap().0);
+    assert_eq!(late.as_secs(), 360);
+}
+
+#[test]
+fn a_node_that_is_lost_after_the_load_makes_its_runners_lost() {
+    let mut sim = Sim::new();
+    sim.run_to(&Effect::Release { runners: Vec::new() });
+    sim.node_lost = true;
+    sim.run_by_the_clock();
+    assert_eq!((sim.status.phase, sim.status.reason.as_deref()), (Phase::Finished, Some("RunnerLost")));
+    let runners = sim.status.runners.unwrap();
+    assert_eq!((runners.lost, runners.ended), (3, 0));
+    assert_eq!(runners.problems[0], "a-0: its pod did not end within 2m of being told to");
+}
+
+#[test]
+fn a_lost_node_does_not_hold_a_stop_or_a_deletion() {
+    for at in [Effect::Setup { scenario: "a".to_owned() }, Effect::WatchSystem] {
+        for deleting in [false, true] {
+            let mut sim = Sim::new();
+            sim.run_to(&at);
+            sim.node_lost = true;
+            (sim.stop, sim.deleting) = (!deleting, deleting);
+            let stopped = sim.now;
+            sim.run_by_the_clock();
+            let took = sim.now.duration_since(stopped);
+            assert!(took.as_secs() <= 250, "{took:?}");
+            assert_eq!(sim.status.verdict, (!deleting).then_some(Verdict::Aborted));
+        }
+    }
+}
+
+/// The time counts from when they were told by the process that waits.
+#[test]
+fn runners_that_nobody_told_to_end_are_not_lost() {
+    let mut sim = Sim::new();
+    sim.run_to(&Effect::Release { runners: Vec::new() });
+    sim.crash(true);
+    sim.now += Duration::from_secs(600);
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.runners.unwrap().lost, 0);
+}
