@@ -1,6 +1,10 @@
 //! What can be checked before anything starts.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join_all;
 use k8s_openapi::api::{
@@ -198,7 +202,7 @@ async fn check_fault(s: &Shared, fault: &FaultPlan) -> Option<Problem> {
         Err(problem) => {
             Some(Problem { message: format!("fault {}: {}", fault.name, problem.message), ..problem })
         }
-        Ok(pods) => pick::pick(fault, &pods, 0)
+        Ok(pods) => pick::pick(fault, &pods, &BTreeSet::new(), 0)
             .err()
             .map(|error| Problem { reason: "NoTarget", message: format!("fault {}: {error}", fault.name) }),
     }

@@ -1,10 +1,13 @@
 //! One fault: targets picked and recorded a little early, the effect sent at its time, its end awaited.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, FaultStatus, TargetState, TargetStatus};
+use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, TargetStatus};
 
 use super::{Effect, KillResult, Pass, TargetSeen, World, prepare::millis_between};
 use crate::{
@@ -66,8 +69,9 @@ fn choose(
     };
     let ready = candidates.as_ref().ok().map(|all| all.iter().filter(|c| c.ready).count());
     let seed = pass.status.seed.unwrap_or_default();
+    let taken = taken(&pass.status, &own.name);
     let picked = candidates.and_then(|all| {
-        let picked = pick::pick(own, all, seed).map_err(|error| error.to_string())?;
+        let picked = pick::pick(own, all, &taken, seed).map_err(|error| error.to_string())?;
         let services = serving::services(&picked, all);
         Ok((picked, services))
     });
@@ -98,6 +102,18 @@ fn choose(
             pass.wake_at(due);
         }
     }
+}
+
+/// Pods that other faults of the run are about to delete, or have deleted, by uid. A list may be older than that.
+fn taken(status: &LoadTestStatus, fault: &str) -> BTreeSet<String> {
+    let others = status.faults.iter().filter(|f| f.name != fault);
+    let targets = others.flat_map(|f| f.targets.iter().map(|t| (f.state, t)));
+    let is_taken = |state: FaultState, target: &TargetStatus| match target.state {
+        TargetState::Intended => state == FaultState::Intended,
+        TargetState::Injected | TargetState::Unconfirmed => true,
+        TargetState::Failed => false,
+    };
+    targets.filter(|(state, t)| is_taken(*state, t)).map(|(_, t)| t.uid.clone()).collect()
 }
 
 /// How the system stands before a fault; `None` while there is time to wait for an answer.

@@ -42,20 +42,22 @@ fn a_fault_does_not_wait_for_prometheus() {
     assert!(message.ends_with("not known: Prometheus had not answered in time"), "{message}");
 }
 
+/// With a second fault of the same pods, at a time of its own.
+fn with_second(at: &str) -> Plan {
+    let mut test = serde_json::to_value(plan_spec()).unwrap();
+    let mut second = test["spec"]["faults"][0].clone();
+    second["name"] = "again".into();
+    second["at"] = at.into();
+    test["spec"]["faults"].as_array_mut().unwrap().push(second);
+    Plan::of(&serde_json::from_value(test).unwrap()).unwrap()
+}
+
 /// A fault that comes while an earlier one may be felt by its own limits is part of the same incident.
 #[test]
 fn overlapping_faults_do_not_ask_for_a_healthy_system() {
-    let spec = |at: &str| {
-        let mut test = serde_json::to_value(plan_spec()).unwrap();
-        let mut second = test["spec"]["faults"][0].clone();
-        second["name"] = "again".into();
-        second["at"] = at.into();
-        test["spec"]["faults"].as_array_mut().unwrap().push(second);
-        Plan::of(&serde_json::from_value(test).unwrap()).unwrap()
-    };
     for (at, asks) in [("28s", false), ("40s", true)] {
         let mut sim = Sim::new();
-        sim.plan = spec(at);
+        sim.plan = with_second(at);
         sim.cluster.dbmans.insert("d-3".to_owned(), true);
         let asked = Effect::CheckSteady { fault: "again".to_owned() };
         while sim.status.faults.get(1).is_none_or(|f| f.state == FaultState::Pending) {
@@ -160,5 +162,30 @@ fn a_fault_that_was_held_up_is_not_sent_late() {
         let fault = &sim.status.faults[0];
         assert_eq!(fault.state, state, "{late} s late: {fault:#?}");
         assert_eq!(sim.cluster.deletes.len(), usize::from(state == FaultState::Injected));
+    }
+}
+
+/// Together they must neither take the last ready pod, nor the same one.
+#[test]
+fn faults_that_are_due_together_share_the_pods() {
+    for at in ["20s", "21s"] {
+        let mut sim = Sim::new();
+        sim.plan = with_second(at);
+        sim.run(&BTreeMap::new());
+        let (first, second) = (&sim.status.faults[0], &sim.status.faults[1]);
+        assert_eq!((first.state, second.state), (FaultState::Injected, FaultState::Failed), "at {at}");
+        assert_eq!(sim.cluster.deletes.len(), 1, "at {at}: {:?}", sim.cluster.deletes);
+        let why = second.message.as_deref().unwrap();
+        assert!(why.starts_with("would leave none of the 1 ready pods"), "{why}");
+        assert!(why.contains("in namespace loadtests, besides 1 that other faults take: set"), "{why}");
+
+        let mut sim = Sim::new();
+        sim.plan = with_second(at);
+        sim.cluster.dbmans.insert("d-3".to_owned(), true);
+        sim.run(&BTreeMap::new());
+        let states: Vec<FaultState> = sim.status.faults.iter().map(|f| f.state).collect();
+        assert_eq!(states, [FaultState::Injected, FaultState::Injected], "at {at}");
+        assert_ne!(sim.status.faults[0].targets[0].uid, sim.status.faults[1].targets[0].uid);
+        assert_eq!(sim.cluster.deletes.len(), 2);
     }
 }
