@@ -197,12 +197,14 @@ pub struct Runner {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub image_pull_secrets: Vec<String>,
 
-    /// Resources asked for each runner pod, as in `{cpu: 500m, memory: 256Mi}`.
+    /// Resources asked for each runner pod, and for each pod that inspects a script, as in
+    /// `{cpu: 500m, memory: 256Mi}`.
     #[serde(default)]
     #[schemars(schema_with = "requests_schema")]
     pub requests: BTreeMap<String, Quantity>,
 
-    /// Upper limits of each runner pod. A CPU limit can throttle k6 and spoil its timings: prefer none.
+    /// Upper limits of each runner pod, and of each pod that inspects a script. A CPU limit can throttle k6 and spoil
+    /// its timings: prefer none.
     #[serde(default)]
     #[schemars(schema_with = "limits_schema")]
     pub limits: BTreeMap<String, Quantity>,
@@ -272,12 +274,14 @@ impl Default for Runner {
 }
 
 fn requests_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    resources("Resources asked for each runner pod, as in `{cpu: 500m, memory: 256Mi}`.")
+    resources(
+        "Resources asked for each runner pod, and for each pod that inspects a script, as in `{cpu: 500m, memory: 256Mi}`.",
+    )
 }
 
 fn limits_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     resources(
-        "Upper limits of each runner pod, as in `{memory: 1Gi}`. A CPU limit can throttle k6 and spoil its timings: prefer none.",
+        "Upper limits of each runner pod, and of each pod that inspects a script, as in `{memory: 1Gi}`. A CPU limit can throttle k6 and spoil its timings: prefer none.",
     )
 }
 

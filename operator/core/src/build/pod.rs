@@ -70,11 +70,6 @@ pub fn build_runner(plan: &Plan, scenario: &ScenarioPlan, index: u32, remote_wri
     pod.metadata.labels = Some(plan.names.pod_labels(Role::Runner, &scenario.spec.name, Some(index)));
     if let Some(spec) = &mut pod.spec {
         spec.active_deadline_seconds = Some(CEILING_SECONDS);
-        spec.containers[0].resources = Some(ResourceRequirements {
-            requests: none_if_empty(&plan.runner.requests),
-            limits: none_if_empty(&plan.runner.limits),
-            ..ResourceRequirements::default()
-        });
         spec.containers[0].ports = Some(vec![ContainerPort {
             name: Some("k6-api".to_owned()),
             container_port: i32::from(K6_API_PORT),
@@ -150,6 +145,12 @@ fn build_pod(plan: &Plan, script: script::Mounted, name: String, args: Vec<Strin
                 args: Some(args),
                 env: Some(env),
                 volume_mounts: mounts,
+                // For inspections too: a namespace with a quota refuses pods that ask for nothing.
+                resources: Some(ResourceRequirements {
+                    requests: none_if_empty(&runner.requests),
+                    limits: none_if_empty(&runner.limits),
+                    ..ResourceRequirements::default()
+                }),
                 security_context: Some(SecurityContext {
                     allow_privilege_escalation: Some(false),
                     read_only_root_filesystem: Some(true),

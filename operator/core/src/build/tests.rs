@@ -9,7 +9,7 @@ use super::*;
 fn plan() -> Plan {
     let test: LoadTest = serde_json::from_value(serde_json::json!({
         "metadata": {"name": "chat", "namespace": "loadtests", "uid": "5c1f0f9e"},
-        "spec": {"scenarios": [
+        "spec": {"runner": {"requests": {"cpu": "500m"}, "limits": {"memory": "1Gi"}}, "scenarios": [
             {
                 "name": "users", "parallelism": 2, "vus": 40, "duration": "90s",
                 "script": {"configMap": {"name": "scripts", "key": "chat.js"}},
@@ -68,6 +68,10 @@ fn every_object_is_owned_and_labelled_and_every_pod_restricted() {
         let spec = pod.spec.as_ref().unwrap();
         assert_eq!(spec.automount_service_account_token, Some(false));
         assert!(spec.active_deadline_seconds.is_some(), "a paused k6 never ends by itself");
+        // A namespace with a ResourceQuota takes no other pods.
+        let resources = spec.containers[0].resources.as_ref().unwrap();
+        assert_eq!(resources.requests.as_ref(), Some(&plan().runner.requests));
+        assert_eq!(resources.limits.as_ref(), Some(&plan().runner.limits));
         let security = spec.containers[0].security_context.as_ref().unwrap();
         assert_eq!(security.allow_privilege_escalation, Some(false));
         assert_eq!(security.capabilities.as_ref().unwrap().drop.as_deref(), Some(&["ALL".to_owned()][..]));
