@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, Phase, RunnersStatus, StepState};
 
-use super::{Effect, LogSummary, Pass, PodState, World, fault, guard, prepare::planned, run, watch};
+use super::{Effect, LogSummary, Pass, PodState, World, fault, guard, prepare::planned, watch};
 use crate::{
     drift, duration,
     names::{Role, RunnerId},

@@ -105,6 +105,8 @@ struct Sim {
     /// `spec.stop` is set before this pass.
     stop_at: Option<usize>,
     deleting: bool,
+    /// When the last pass wanted to look again.
+    wake: Option<Timestamp>,
     /// Effects handed out and not carried out yet.
     under_way: Vec<Effect>,
     /// So long after the load's start a guardrail's value is beyond its limit.
@@ -133,6 +135,7 @@ impl Sim {
             stop: false,
             stop_at: None,
             deleting: false,
+            wake: None,
             under_way: Vec::new(),
             harm_after: None,
             node_lost: false,
@@ -203,6 +206,7 @@ impl Sim {
         assert!(!kills || pass.status == self.status, "no fault waits for a write");
         let mut moved = pass.status != self.status;
         self.status = pass.status;
+        self.wake = pass.wake;
         for effect in pass.effects {
             if self.facts.dispatched.insert(effect.key()) {
                 moved = true;
