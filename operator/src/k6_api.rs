@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::stream;
-use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, StatusCode,
     body::{Bytes, Frame},
@@ -22,13 +22,14 @@ use loadtest_core::{
     build::K6_API_PORT,
     k6::{ExecutionStatus, RunnerStatus},
 };
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
 
-use crate::error::chain;
+use crate::error::{chain, short};
 
 /// Client of all runners; it keeps their connections warm.
 #[derive(Clone)]
@@ -43,8 +44,10 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub enum K6Error {
     #[error("failed to reach k6: {}", chain(.0))]
     Unreachable(#[from] hyper_util::client::legacy::Error),
-    #[error("k6's answer broke off: {}", chain(.0))]
-    BrokenOff(#[from] hyper::Error),
+    #[error("k6's answer broke off: {}", chain(&**.0))]
+    BrokenOff(Box<dyn std::error::Error + Send + Sync>),
+    #[error("k6's answer is larger than {} KiB", .0 >> 10)]
+    TooLarge(usize),
     #[error("k6 gave no answer within {0:?}")]
     Silent(Duration),
     #[error("failed to write a request: {0}")]
@@ -57,6 +60,10 @@ pub enum K6Error {
 
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
+/// The runner's image is the user's, so its answers have a bound. They are some hundred bytes.
+const MOST_BYTES: usize = 64 << 10;
+/// What setup() returns is the user's too, and goes to each runner. The operator has 128 MiB.
+const MOST_SETUP_BYTES: usize = 8 << 20;
 /// So long a request may wait for its body.
 pub const STAGING: Duration = Duration::from_secs(3);
 const RESUME: &str = r#"{"data":{"type":"status","id":"default","attributes":{"paused":false}}}"#;
@@ -129,16 +136,20 @@ impl K6Api {
         self.ask(Method::PATCH, ip, "status", body.to_string(), ANSWER).await.map(drop)
     }
 
-    /// Runs setup(). k6 cancels it when the client goes away, and runs it again for a second request.
-    pub async fn run_setup(&self, ip: &str, limit: Duration) -> Result<Option<Value>, K6Error> {
-        let body = self.ask(Method::POST, ip, "setup", String::new(), limit).await?;
+    /// Runs setup(). k6 cancels it when the client goes away, and runs it again for a second request. Gives what it
+    /// returned as k6 wrote it, or nothing.
+    pub async fn run_setup(&self, ip: &str, limit: Duration) -> Result<Bytes, K6Error> {
+        let request = request(Method::POST, ip, "setup").body(whole(Bytes::new()))?;
+        let answer = self.read(request, limit, MOST_SETUP_BYTES).await?;
         // Without a setup() the answer has no data at all.
-        Ok(body.pointer("/data/attributes/data").filter(|d| !d.is_null()).cloned())
+        let data = serde_json::from_slice::<SetupAnswer<'_>>(&answer).ok().and_then(SetupAnswer::data);
+        Ok(data.map(|data| answer.slice_ref(data.as_bytes())).unwrap_or_default())
     }
 
-    pub async fn put_setup(&self, ip: &str, data: Option<&Value>) -> Result<(), K6Error> {
-        let body = data.map(ToString::to_string).unwrap_or_default();
-        self.ask(Method::PUT, ip, "setup", body, ANSWER).await.map(drop)
+    pub async fn put_setup(&self, ip: &str, data: Bytes) -> Result<(), K6Error> {
+        let request = request(Method::PUT, ip, "setup").body(whole(data))?;
+        // It answers with the data that it was given.
+        self.read(request, ANSWER, MOST_SETUP_BYTES).await.map(drop)
     }
 
     pub async fn run_teardown(&self, ip: &str, limit: Duration) -> Result<(), K6Error> {
@@ -166,27 +177,69 @@ impl K6Api {
         body: String,
         limit: Duration,
     ) -> Result<Value, K6Error> {
-        let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
-        self.answer(request(method, ip, path).body(body)?, limit).await
+        self.answer(request(method, ip, path).body(whole(Bytes::from(body)))?, limit).await
     }
 
     async fn answer(&self, request: Request<Body>, limit: Duration) -> Result<Value, K6Error> {
+        let answer = self.read(request, limit, MOST_BYTES).await?;
+        Ok(serde_json::from_slice(&answer).unwrap_or(Value::Null))
+    }
+
+    /// An answer of success, of so many bytes at most.
+    async fn read(&self, request: Request<Body>, limit: Duration, most: usize) -> Result<Bytes, K6Error> {
         let answered = async {
             let response = self.http.request(request).await?;
             let status = response.status();
-            let bytes = response.into_body().collect().await?.to_bytes();
-            Ok::<_, K6Error>((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+            let most = if status.is_success() { most } else { MOST_BYTES };
+            let body = Limited::new(response.into_body(), most).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    K6Error::TooLarge(most)
+                } else {
+                    K6Error::BrokenOff(error)
+                }
+            })?;
+            Ok::<_, K6Error>((status, body.to_bytes()))
         };
         let (status, body) = timeout(limit, answered).await.map_err(|_| K6Error::Silent(limit))??;
         if status.is_success() {
             return Ok(body);
         }
+        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let error = body.pointer("/errors/0").cloned().unwrap_or(Value::Null);
-        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let part = |name: &str| short(error.get(name).and_then(Value::as_str).unwrap_or_default());
         Err(K6Error::Refused {
             status: status.as_u16(),
             detail: format!("{} {}", part("title"), part("detail")),
         })
+    }
+}
+
+fn whole(body: Bytes) -> Body {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// The answer to setup(), as far as we read it: its data stays as it is written.
+#[derive(Deserialize)]
+struct SetupAnswer<'a> {
+    #[serde(borrow)]
+    data: Option<SetupData<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SetupData<'a> {
+    #[serde(borrow)]
+    attributes: Option<SetupAttributes<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SetupAttributes<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+impl<'a> SetupAnswer<'a> {
+    fn data(self) -> Option<&'a str> {
+        self.data?.attributes?.data.map(RawValue::get)
     }
 }
 
@@ -268,5 +321,52 @@ mod tests {
         let (sent, status) = resumed.await.unwrap();
         assert!(sent >= opened_at, "sent {sent}, opened {opened_at}");
         assert_eq!(status.unwrap().vus, 3);
+    }
+
+    /// A runner at this address that answers one request so, and goes on with so many MiB of blanks.
+    async fn runner(address: &'static str, begin: String, more: usize) {
+        let runner = TcpListener::bind((address, K6_API_PORT)).await.unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = runner.accept().await.unwrap();
+            read_until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(begin.as_bytes()).await.unwrap();
+            for _ in 0..more {
+                if stream.write_all(&vec![b' '; 1 << 20]).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    const ENDLESS: &str = "HTTP/1.1 200 OK\r\n\r\n";
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_not_read_to_it() {
+        runner("127.0.0.2", ENDLESS.to_owned(), 200).await;
+        let error = K6Api::new().status("127.0.0.2").await.unwrap_err();
+        assert_eq!(error.to_string(), "k6's answer is larger than 64 KiB");
+        runner("127.0.0.3", ENDLESS.to_owned(), 200).await;
+        let error = K6Api::new().run_setup("127.0.0.3", ANSWER).await.unwrap_err();
+        assert!(matches!(error, K6Error::TooLarge(MOST_SETUP_BYTES)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_setup_returned_is_given_as_it_was_written() {
+        for (address, data, expected) in [
+            (
+                "127.0.0.4",
+                r#"{"big": 12345678901234567890.10, "a": [ 1 ]}"#,
+                r#"{"big": 12345678901234567890.10, "a": [ 1 ]}"#,
+            ),
+            ("127.0.0.5", "null", ""),
+        ] {
+            let body =
+                format!(r#"{{"data":{{"type":"setupData","id":"default","attributes":{{"data":{data}}}}}}}"#);
+            runner(address, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()), 0)
+                .await;
+            assert_eq!(K6Api::new().run_setup(address, ANSWER).await.unwrap(), expected);
+        }
+        runner("127.0.0.6", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), 0).await;
+        assert_eq!(K6Api::new().run_setup("127.0.0.6", ANSWER).await.unwrap(), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::join_all, stream};
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use jiff::Timestamp;
 use loadtest_core::{
     k6::{self, RunnerStatus},
@@ -40,6 +40,9 @@ const STOP_ANSWER: Duration = Duration::from_millis(700);
 /// k6 itself limits setup() and teardown() to a minute unless the script says otherwise; this is for scripts
 /// that do.
 const SETUP_LIMIT: Duration = Duration::from_secs(600);
+/// So many runners are given setup()'s data at once, and fewer where that would be more bytes: each answers with it.
+const SETUP_PARALLEL: usize = 64;
+const SETUP_BYTES: usize = 16 << 20;
 
 /// Asks until the runner waits at the barrier or its pod is gone.
 pub async fn await_barrier(s: Arc<Shared>, runner: RunnerId) {
@@ -87,21 +90,27 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
                 Err(why) => format!("{error}; its log could not be read: {why}"),
             });
         }
+        Err(error @ K6Error::TooLarge(_)) => {
+            return Err(format!("{error}: let it return less, and each runner load the rest by itself"));
+        }
         Err(error) => return Err(error.to_string()),
     };
-    let others = join_all(runners.map(|id| {
-        let data = data.as_ref();
-        async move {
-            let ip = s.runner_ip(&id).ok_or_else(|| format!("runner {id} is gone"))?;
-            s.context
-                .k6
-                .put_setup(&ip, data)
-                .await
-                .map_err(|e| format!("runner {id} did not take its data: {e}"))
-        }
-    }))
-    .await;
-    others.into_iter().collect()
+    let at_once = (SETUP_BYTES / data.len().max(1)).clamp(1, SETUP_PARALLEL);
+    stream::iter(runners)
+        .map(|id| {
+            let data = data.clone();
+            async move {
+                let ip = s.runner_ip(&id).ok_or_else(|| format!("runner {id} is gone"))?;
+                s.context
+                    .k6
+                    .put_setup(&ip, data)
+                    .await
+                    .map_err(|e| format!("runner {id} did not take its data: {e}"))
+            }
+        })
+        .buffered(at_once)
+        .try_collect()
+        .await
 }
 
 /// Resumes all runners at once: when every k6 waits for nothing but the body of its request, all bodies go out. One
