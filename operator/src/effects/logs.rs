@@ -21,7 +21,11 @@ use loadtest_core::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{Shared, persist};
+use super::{
+    Shared,
+    objects::{Whose, whose},
+    persist,
+};
 use crate::{error::short, run::observe};
 
 /// A ConfigMap holds 1 MiB; this much of it is shared by the runners.
@@ -151,6 +155,13 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
     persist("keep the runners' logs", || async {
+        if whose(&api, &name, &s.plan.names.uid).await? == Whose::Others {
+            tracing::warn!(
+                name,
+                "the runners' logs cannot be kept: a ConfigMap of that name is not of this run"
+            );
+            return Ok(());
+        }
         match api.patch(&name, &params, &Patch::Apply(&map)).await {
             // Not worth a run: the verdict does not depend on it.
             Err(kube::Error::Api(refusal)) => {

@@ -39,7 +39,7 @@ async fn try_create(s: &Shared) -> Result<(), String> {
         match maps.create(&PostParams::default(), map).await {
             Ok(_) => {}
             Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
-                ours(&maps, &map.name_any(), &s.plan.names.uid).await?;
+                ours(&maps, "ConfigMap", &map.name_any(), &s.plan.names.uid).await?;
             }
             Err(error) => return Err(format!("failed to create ConfigMap {}: {error}", map.name_any())),
         }
@@ -61,7 +61,7 @@ async fn create_pods(s: &Shared, pods: Vec<Pod>) -> Result<(), String> {
                 match api.create(&PostParams::default(), &pod).await {
                     Ok(_) => Ok(()),
                     Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
-                        ours(api, &pod.name_any(), &s.plan.names.uid).await
+                        ours(api, "pod", &pod.name_any(), &s.plan.names.uid).await
                     }
                     Err(error) => Err(format!("failed to create pod {}: {error}", pod.name_any())),
                 }
@@ -76,18 +76,15 @@ async fn create_pods(s: &Shared, pods: Vec<Pod>) -> Result<(), String> {
 }
 
 /// An earlier process may have created it; anyone else's object of that name is in the way.
-async fn ours<K>(api: &Api<K>, name: &str, uid: &str) -> Result<(), String>
+async fn ours<K>(api: &Api<K>, kind: &str, name: &str, uid: &str) -> Result<(), String>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     match whose(api, name, uid).await {
         Ok(Whose::Ours) => Ok(()),
-        Ok(Whose::Others | Whose::Nobodys) => {
-            let kind = K::kind(&());
-            Err(format!(
-                "a {kind} named {name} exists and is not of this run: delete it or rename the LoadTest"
-            ))
-        }
+        Ok(Whose::Others | Whose::Nobodys) => Err(format!(
+            "a {kind} named {name} exists and is not of this run: delete it or rename the LoadTest"
+        )),
         Err(error) => Err(format!("failed to look at {name}: {error}")),
     }
 }
