@@ -125,9 +125,11 @@ pub fn selectors(figure: &Figure) -> Vec<String> {
         | Figure::K6Under { .. }
         | Figure::K6Count { .. }
         | Figure::K6Rate { .. } => vec![],
-        Figure::Ratio { total: query, .. } | Figure::Query(query) | Figure::Slope { query, .. } => {
-            selectors_of(query)
+        // Either may be scraped later than the other: the good ones that are yet to come would be bad.
+        Figure::Ratio { good, total } => {
+            [good, total].into_iter().flat_map(|one| selectors_of(one)).collect()
         }
+        Figure::Query(query) | Figure::Slope { query, .. } => selectors_of(query),
         // Those that name a window or a fault are not there before or after it.
         Figure::Template(template) => {
             template.render(&Values::example()).map_or_else(|_| vec![], |query| selectors_of(&query))

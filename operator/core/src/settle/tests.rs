@@ -68,6 +68,7 @@ fn asks_for_the_runs_requests_and_for_each_scraped_series_once() {
             "min(timestamp(a{b=~\"c.*\"}))",
             "min(timestamp(d))",
             "min(timestamp(saved_total))",
+            "min(timestamp(saved_total{status=\"ok\"}))",
         ]
     );
 }
@@ -97,6 +98,20 @@ fn the_sums_agree(#[case] own: Option<i64>, #[case] counted: f64, #[case] expect
 fn scraped_series_go_past_the_end(#[case] last: Answer, #[case] expected: &str) {
     let settling = settling(&[of_ratio("saved_total", "saved_total")], Some(10));
     assert_eq!(show(&settling.judge(vec![(0, value(10.0)), (1, last)])), expected);
+}
+
+#[rstest]
+#[case::both(value(END as f64 + 1.0), "Yes")]
+#[case::the_good_ones_are_scraped_later(
+    value(END as f64 - 5.0),
+    "NotYet: good_total has no sample from after the load yet"
+)]
+#[case::nothing_good(Answer::Vector(vec![]), "Yes")]
+fn both_counters_of_a_ratio_go_past_the_end(#[case] good: Answer, #[case] expected: &str) {
+    let settling = settling(&[of_ratio("good_total", "saved_total")], None);
+    // By name: the good ones first.
+    let answers = vec![(0, value(10.0)), (1, good), (2, value(END as f64 + 1.0))];
+    assert_eq!(show(&settling.judge(answers)), expected);
 }
 
 #[test]
