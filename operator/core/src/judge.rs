@@ -210,6 +210,12 @@ pub fn ratio(plan: &ObjectivePlan, scope: Scope, good: Option<Increase>, total: 
     if total.events < 0.5 {
         return Finding::no_data("ratio.total counted nothing in this window");
     }
+    if let Some(scrapes) = good.map(|good| good.scrapes).filter(|scrapes| *scrapes < MIN_SCRAPES) {
+        return Finding::unmeasurable(format!(
+            "this window holds {scrapes} of the {MIN_SCRAPES} scrapes of ratio.good that are needed: scrape more often, or \
+             judge a longer window"
+        ));
+    }
     let share = good.map_or(0.0, |good| good.events) / total.events;
     // One counter may be written a moment before the other; more than that is another population.
     if share > 1.01 {

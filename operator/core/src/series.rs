@@ -76,6 +76,18 @@ pub fn increase_of_all<'a>(
     })
 }
 
+/// Seconds between two samples of the series that is sampled most often, in the middle of its own; `None` where none
+/// has two.
+#[must_use]
+pub fn sampled_every<'a>(series: impl Iterator<Item = &'a [Point]>) -> Option<f64> {
+    let middle = |samples: &[Point]| {
+        let mut gaps: Vec<f64> = samples.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        gaps.sort_unstable_by(f64::total_cmp);
+        gaps.get(gaps.len() / 2).copied()
+    };
+    series.filter_map(middle).filter(|every| *every > 0.0).min_by(f64::total_cmp)
+}
+
 /// What all series together gained in each of the stretches from one time to the next, a gain at the scrape that shows
 /// it. So the good and all events of one scrape fall into the same stretch.
 #[must_use]
@@ -161,6 +173,15 @@ mod tests {
     /// scrape before, losing nothing.
     fn histories() -> impl Strategy<Value = Vec<(u32, bool)>> {
         prop::collection::vec((0u32..50, prop::bool::weighted(0.2)), 1..40)
+    }
+
+    #[rstest]
+    #[case::as_often_as_the_one_that_is_most(vec![STEADY.to_vec(), vec![(0.0, 1.0), (5.0, 1.0)]], Some(2.0))]
+    #[case::with_one_gap(vec![vec![(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (30.0, 1.0)]], Some(1.0))]
+    #[case::one_sample(vec![vec![(0.0, 1.0)]], None)]
+    #[case::nothing(vec![], None)]
+    fn samples_every(#[case] series: Vec<Vec<Point>>, #[case] expected: Option<f64>) {
+        assert_eq!(sampled_every(series.iter().map(Vec::as_slice)), expected);
     }
 
     #[rstest]

@@ -2,6 +2,7 @@ use loadtest_crds::{
     Between, FaultState, FaultStatus, K6Figure, Objective, Ratio, Slope, TooFewPolicy, VerdictPolicy,
 };
 use proptest::prelude::*;
+use rstest::rstest;
 
 use super::{
     fake::{Event, Fake},
@@ -192,6 +193,45 @@ fn a_fault_with_all_its_windows() {
     let judgement = judge(&fake, &objectives, vec![kill(20.0, 24.5)], &["save-success"]);
     insta::assert_yaml_snapshot!(judgement.objectives);
     insta::assert_yaml_snapshot!(judgement.recoveries);
+}
+
+fn ratio_of(good: &str, total: &str, windows: &[WindowKind]) -> ObjectivePlan {
+    let ratio = Ratio { good: good.to_owned(), total: total.to_owned() };
+    let windows = windows.to_vec();
+    let written =
+        Objective { ratio: Some(ratio), at_least: Some("95%".into()), windows, ..Objective::default() };
+    objective("saved", written)
+}
+
+/// 20 events a second from the start of the load to its end, all of them good, as they are scraped.
+fn saved(times: impl Iterator<Item = i32>) -> impl Iterator<Item = (f64, f64)> {
+    times.map(|s| (at(f64::from(s)), f64::from(s.clamp(0, 60)) * 20.0))
+}
+
+// All are scraped every 5 s, and read to a minute after the load.
+#[rstest]
+#[case::as_often(&[-5, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65], Outcome::Met)]
+#[case::each_half_minute(&[-5, 25, 55], Outcome::Unmeasurable)]
+#[case::each_half_minute_and_born_with_the_load(&[25, 55, 85], Outcome::Unmeasurable)]
+#[case::born_late(&[55, 60, 65], Outcome::Met)]
+#[case::gone_with_its_pod(&[-5, 0, 5, 10], Outcome::Missed)]
+fn a_ratio_wants_scrapes_of_its_good_events_too(#[case] good: &[i32], #[case] expected: Outcome) {
+    let (mut fake, _) = load(|_| GOOD);
+    fake.add("all_total", &[], saved((-1..=14).map(|n| n * 5)));
+    fake.add("good_total", &[], saved(good.iter().copied()));
+    let judgement = judge(&fake, &[ratio_of("good_total", "all_total", &ALL[..1])], vec![], &[]);
+    let saved = result(&judgement, "saved", WindowKind::Run);
+    assert_eq!(saved.outcome, expected, "{:?}", saved.message);
+}
+
+#[test]
+fn k6_counts_good_events_as_rarely_as_they_come() {
+    let (mut fake, _) = load(|_| GOOD);
+    let labels = [("testid", "4f1c"), ("runner", "chat-0")];
+    fake.add("k6_all_total", &labels, saved(1..=60));
+    fake.add("k6_good_total", &labels, [(at(20.0), 1.0), (at(50.0), 2.0)]);
+    let judgement = judge(&fake, &[ratio_of("k6_good_total", "k6_all_total", &ALL[..1])], vec![], &[]);
+    assert_eq!(figure(&judgement, "saved", WindowKind::Run), (Outcome::Missed, Some(1200), Some(1198)));
 }
 
 /// A share, its figures and outcome in one window.

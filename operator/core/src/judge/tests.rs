@@ -352,6 +352,12 @@ fn gain(events: f64, scrapes: usize) -> Option<Increase> {
     Outcome::Unmeasurable,
     "this window holds 3 of the 4 scrapes needed: scrape more often, or judge a k6 figure here"
 )]
+#[case::good_ones_scraped_rarely(
+    gain(1900.0, 2),
+    gain(2000.0, 12),
+    Outcome::Unmeasurable,
+    "this window holds 2 of the 4 scrapes of ratio.good that are needed: scrape more often, or judge a longer window"
+)]
 #[case::more_good_than_all(
     gain(30.0, 9),
     gain(20.0, 9),

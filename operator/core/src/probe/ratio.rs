@@ -13,7 +13,7 @@ use crate::{
     judge::{self, Finding},
     plan::objective::ObjectivePlan,
     promql,
-    series::{Coverage, Increase, gained_between, increase_of_all},
+    series::{Coverage, Increase, gained_between, increase_of_all, sampled_every},
     spikes::CELL_SECONDS,
     windows::{Interval, Window},
 };
@@ -28,6 +28,8 @@ pub struct RatioProbe {
     reads: Vec<Read>,
     coverage: Coverage,
     scope: Wanted,
+    /// k6 writes a sample only when something happened: how often is no interval of scrapes.
+    scraped: bool,
 }
 
 /// The raw samples of one stretch.
@@ -41,6 +43,7 @@ struct Read {
 impl RatioProbe {
     pub fn ask(good: &str, total: &str, window: &Window, context: &Context, asks: &mut Asks) -> Self {
         let run = &context.settings.run_id;
+        let scraped = ![good, total].iter().any(|selector| selector.starts_with("k6_"));
         let (good, total) = (promql::of_run(good, run), promql::of_run(total, run));
         let mut queries = String::new();
         let reads = window
@@ -71,7 +74,7 @@ impl RatioProbe {
                 Coverage::Whole
             }
         };
-        Self { query: queries, reads, coverage, scope: Wanted::of(window.kind) }
+        Self { query: queries, reads, coverage, scope: Wanted::of(window.kind), scraped }
     }
 
     pub fn judge(
@@ -80,8 +83,13 @@ impl RatioProbe {
         answers: &Answers,
         holes: &[Interval],
     ) -> Result<Finding, String> {
-        let good = self.gains(answers, |read| read.good)?;
         let total = self.gains(answers, |read| read.total)?;
+        let good = self.gains(answers, |read| read.good)?;
+        let good = match (good, self.room_for_good(answers)?) {
+            (Some(good), Some(room)) => Some(Increase { scrapes: good.scrapes.max(room), ..good }),
+            (Some(good), None) => Some(Increase { scrapes: usize::MAX, ..good }),
+            (None, _) => None,
+        };
         let scope = self.scope.scope(|| self.blocks(answers, holes))?;
         Ok(judge::ratio(objective, scope, good, total))
     }
@@ -102,6 +110,23 @@ impl RatioProbe {
                 Some(Increase { events: so_far.events + one.events, scrapes: so_far.scrapes + one.scrapes });
         }
         Ok(all)
+    }
+
+    /// How many scrapes of the good events there is room for in the stretches; `None` where that cannot be told. Their
+    /// series may be born late, or go with a pod, so that fewer of them say nothing: only that they come too rarely does.
+    fn room_for_good(&self, answers: &Answers) -> Result<Option<usize>, String> {
+        if !self.scraped {
+            return Ok(None);
+        }
+        let mut room: Option<usize> = None;
+        for read in &self.reads {
+            let series = answers.matrix(read.good)?;
+            if let Some(every) = sampled_every(series.iter().map(|(_, points)| points.as_slice())) {
+                let scrapes = (read.stretch.length().as_secs_f64() / every).floor() as usize;
+                room = Some(room.unwrap_or(0).saturating_add(scrapes).saturating_add(1));
+            }
+        }
+        Ok(room)
     }
 
     /// What was counted in each 5 s of the stretches.
