@@ -1,6 +1,6 @@
 //! One objective in one window: what is asked, and how the answers become a finding.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use loadtest_crds::WindowKind;
 
@@ -269,7 +269,8 @@ impl Scrapes {
     }
 
     fn add(&mut self, query: &str, stretch: Interval, asks: &mut Asks) {
-        for selector in selectors_of(query) {
+        // A selector that a query has twice is scraped once.
+        for selector in BTreeSet::from_iter(selectors_of(query)) {
             let id = asks.ask(promql::scrapes(&selector, stretch), RequestKind::Instant { at: stretch.to });
             match self.0.iter_mut().find(|(known, _)| *known == selector) {
                 Some((_, ids)) => ids.push(id),

@@ -225,6 +225,16 @@ fn a_ratio_wants_scrapes_of_its_good_events_too(#[case] good: &[i32], #[case] ex
 }
 
 #[test]
+fn a_selector_that_a_query_has_twice_is_scraped_once() {
+    let (mut fake, _) = load(|_| GOOD);
+    fake.add("slow", &[], [-5, 15, 35].map(|s| (at(f64::from(s)), 1.0)));
+    let query = Some("max(slow) - max(slow)".to_owned());
+    let twice = objective("twice", Objective { query, at_most: Some("1000".into()), ..Objective::default() });
+    let judgement = judge(&fake, &[twice], vec![], &[]);
+    assert_eq!(result(&judgement, "twice", WindowKind::Run).outcome, Outcome::Unmeasurable);
+}
+
+#[test]
 fn k6_counts_good_events_as_rarely_as_they_come() {
     let (mut fake, _) = load(|_| GOOD);
     let labels = [("testid", "4f1c"), ("runner", "chat-0")];
