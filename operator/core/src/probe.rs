@@ -17,8 +17,10 @@ use crate::{
     windows::{Extent, Interval, Window, is_of_fault},
 };
 
+mod ending;
 mod ratio;
 
+use ending::{Ending, goes_on};
 use ratio::RatioProbe;
 
 /// More points of an opaque query than this are never asked for.
@@ -44,6 +46,7 @@ pub enum Probe {
         query: String,
         stretches: Vec<usize>,
         scrapes: Scrapes,
+        ending: Ending,
     },
     Template {
         query: String,
@@ -56,6 +59,7 @@ pub enum Probe {
         per_text: String,
         stretches: Vec<usize>,
         scrapes: Scrapes,
+        ending: Ending,
     },
 }
 
@@ -121,7 +125,8 @@ impl Probe {
             Figure::Ratio { good, total } => Self::Ratio(RatioProbe::ask(good, total, window, context, asks)),
             Figure::Query(query) => {
                 let scrapes = Scrapes::ask(query, window, asks);
-                Self::Query { query: query.clone(), stretches: points(query, window, asks), scrapes }
+                let ending = Ending::of(window, goes_on(query));
+                Self::Query { query: query.clone(), stretches: points(query, window, asks), scrapes, ending }
             }
             Figure::Slope { query, per, per_text } => {
                 let scrapes = Scrapes::ask(query, window, asks);
@@ -132,6 +137,7 @@ impl Probe {
                     per_text: per_text.clone(),
                     stretches,
                     scrapes,
+                    ending: Ending::of(window, goes_on(query)),
                 }
             }
             Figure::Template(template) => ask_template(template, window, context, asks),
@@ -166,14 +172,19 @@ impl Probe {
                 answers.sum(*events).map(|events| judge::counter(objective, events, *seconds))
             }
             Self::Ratio(ratio) => ratio.judge(objective, answers, holes),
-            Self::Query { stretches, scrapes, .. } => scrapes.or_else(answers, judge::MIN_SCRAPES, || {
-                Ok(judge::query(objective, &all_series(stretches, answers)?))
-            }),
-            Self::Slope { stretches, scrapes, per, per_text, .. } => {
+            Self::Query { stretches, scrapes, ending, .. } => {
+                scrapes.or_else(answers, judge::MIN_SCRAPES, || {
+                    let series = all_series(stretches, answers)?;
+                    let finding = judge::query(objective, &series);
+                    Ok(ending.of_points(finding, &series, scrapes, answers, holes))
+                })
+            }
+            Self::Slope { stretches, scrapes, per, per_text, ending, .. } => {
                 scrapes.or_else(answers, judge::MIN_POINTS, || {
                     let series = all_series(stretches, answers)?;
                     let fewest = scrapes.fewest(answers)?;
-                    Ok(judge::slope(objective, per.as_secs_f64(), per_text, fewest, &series))
+                    let finding = judge::slope(objective, per.as_secs_f64(), per_text, fewest, &series);
+                    Ok(ending.of_points(finding, &series, scrapes, answers, holes))
                 })
             }
             Self::Template { stretches, scrapes, .. } => scrapes.or_else(answers, judge::MIN_SCRAPES, || {
@@ -292,6 +303,19 @@ impl Scrapes {
                 Ok((selector.clone(), all))
             })
             .collect()
+    }
+
+    /// Seconds between two scrapes of the selector that is scraped least, where so many seconds of each stretch hold
+    /// all that there are.
+    fn every(&self, held: &[f64], answers: &Answers) -> f64 {
+        let of = |ids: &Vec<usize>| {
+            let one = |(id, held): (&usize, &f64)| {
+                let scrapes = answers.sum(*id).ok().flatten()?;
+                (scrapes > 0.0).then(|| held / scrapes)
+            };
+            ids.iter().zip(held).filter_map(one).min_by(f64::total_cmp)
+        };
+        self.0.iter().filter_map(|(_, ids)| of(ids)).fold(0.0, f64::max)
     }
 
     fn fewest(&self, answers: &Answers) -> Result<Option<f64>, String> {

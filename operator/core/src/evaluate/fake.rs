@@ -28,6 +28,8 @@ type Vector = Vec<(Labels, Value)>;
 #[derive(Clone, Debug, Default)]
 pub struct Fake {
     series: BTreeMap<Labels, Vec<(f64, Value)>>,
+    /// From when on a series is marked as gone, as Prometheus does when a target is.
+    gone: BTreeMap<Labels, f64>,
     pub rules: Vec<AlertRule>,
 }
 
@@ -48,6 +50,10 @@ impl Fake {
     ) {
         let samples = samples.into_iter().map(|(at, value)| (at, Value::Number(value)));
         self.series.entry(named(name, labels)).or_default().extend(samples);
+    }
+
+    pub fn gone(&mut self, name: &str, labels: &[(&str, &str)], at: f64) {
+        self.gone.insert(named(name, labels), at);
     }
 
     /// A runner that pushes every second: for each series that something happened to, one sample of its value
@@ -161,7 +167,7 @@ impl Fake {
         match expression {
             Expr::Paren(inner) => self.evaluate(&inner.expr, at),
             Expr::NumberLiteral(literal) => vec![(Labels::new(), Value::Number(literal.val))],
-            Expr::VectorSelector(selector) => self.last(selector, 300.0, at),
+            Expr::VectorSelector(selector) => self.last(selector, 300.0, at, &self.gone),
             Expr::Aggregate(aggregate) => self.aggregate(aggregate, at),
             Expr::Binary(binary) => self.binary(binary, at),
             Expr::Call(call) => self.call(call.func.name, &call.args.args, at),
@@ -169,9 +175,10 @@ impl Fake {
         }
     }
 
-    fn last(&self, selector: &VectorSelector, reach: f64, at: f64) -> Vector {
+    fn last(&self, selector: &VectorSelector, reach: f64, at: f64, gone: &BTreeMap<Labels, f64>) -> Vector {
         let at = time(selector.at.as_ref()).unwrap_or(at);
         self.select(selector)
+            .filter(|(labels, _)| gone.get(*labels).is_none_or(|gone| at < *gone))
             .filter_map(|(labels, samples)| {
                 let last = samples.iter().rev().find(|(t, _)| *t <= at && *t > at - reach)?;
                 Some((unnamed(labels), last.1.clone()))
@@ -256,7 +263,9 @@ impl Fake {
                 other => panic!("the fake wants a selector, not {other}"),
             },
             "last_over_time" => match &*arguments[0] {
-                Expr::MatrixSelector(matrix) => self.last(&matrix.vs, matrix.range.as_secs_f64(), at),
+                Expr::MatrixSelector(matrix) => {
+                    self.last(&matrix.vs, matrix.range.as_secs_f64(), at, &BTreeMap::new())
+                }
                 other => panic!("the fake wants a range, not {other}"),
             },
             "count_over_time" => match &*arguments[0] {

@@ -224,6 +224,51 @@ fn a_ratio_wants_scrapes_of_its_good_events_too(#[case] good: &[i32], #[case] ex
     assert_eq!(saved.outcome, expected, "{:?}", saved.message);
 }
 
+fn depth(windows: &[WindowKind]) -> ObjectivePlan {
+    let windows = windows.to_vec();
+    let query = Some("max(queue_depth)".to_owned());
+    objective("depth", Objective { query, at_most: Some("1000".into()), windows, ..Objective::default() })
+}
+
+// The fault is over at 26 s; a series is there for 300 s after its last sample, unless it is marked as gone.
+#[rstest]
+#[case::to_the_end(&[(-5, 70)], [Outcome::Met, Outcome::Met])]
+#[case::born_with_the_load(&[(1, 70)], [Outcome::Met, Outcome::Met])]
+#[case::born_late(&[(35, 70)], [Outcome::Met, Outcome::Met])]
+#[case::dead_from_10_s_on(&[(-5, 10)], [Outcome::Unmeasurable, Outcome::Unmeasurable])]
+#[case::gone_with_the_fault(&[(-5, 21)], [Outcome::Unmeasurable, Outcome::Unmeasurable])]
+#[case::back_after_the_fault(&[(-5, 21), (34, 70)], [Outcome::Met, Outcome::Met])]
+fn data_that_stops_says_nothing_of_the_rest(
+    #[case] there: &[(i32, i32)],
+    #[case] expected: [Outcome; 2],
+    #[values("depth", "saved", "growth")] name: &str,
+) {
+    let (mut fake, _) = load(|_| GOOD);
+    for (n, (from, to)) in there.iter().enumerate() {
+        let (from, to, pod) = (*from, *to, n.to_string());
+        let labels = [("pod", pod.as_str())];
+        fake.add("saved_total", &labels, saved(from..=to));
+        fake.add("queue_depth", &labels, saved(from..=to).map(|(at, _)| (at, 6.0)));
+        fake.gone("queue_depth", &labels, at(f64::from(to + 1)));
+    }
+    let slope = Slope { query: "max(queue_depth)".to_owned(), per: "1h".into() };
+    let growth = Objective {
+        slope: Some(slope),
+        at_most: Some("1000".into()),
+        windows: ALL[..2].to_vec(),
+        ..Objective::default()
+    };
+    let objectives = [
+        success(&ALL[..1]),
+        depth(&ALL[..2]),
+        ratio_of("saved_total", "saved_total", &ALL[..2]),
+        objective("growth", growth),
+    ];
+    let judgement = judge(&fake, &objectives, vec![kill(20.0, 26.0)], &["save-success"]);
+    let outcomes = [WindowKind::Run, WindowKind::Steady].map(|kind| result(&judgement, name, kind).outcome);
+    assert_eq!(outcomes, expected, "{:?}", result(&judgement, name, WindowKind::Steady).message);
+}
+
 #[test]
 fn a_selector_that_a_query_has_twice_is_scraped_once() {
     let (mut fake, _) = load(|_| GOOD);
@@ -242,6 +287,10 @@ fn k6_counts_good_events_as_rarely_as_they_come() {
     fake.add("k6_good_total", &labels, [(at(20.0), 1.0), (at(50.0), 2.0)]);
     let judgement = judge(&fake, &[ratio_of("k6_good_total", "k6_all_total", &ALL[..1])], vec![], &[]);
     assert_eq!(figure(&judgement, "saved", WindowKind::Run), (Outcome::Missed, Some(1200), Some(1198)));
+    // What no more happens is written no more.
+    fake.add("k6_early_total", &labels, saved(1..=20));
+    let judgement = judge(&fake, &[ratio_of("k6_early_total", "k6_early_total", &ALL[..1])], vec![], &[]);
+    assert_eq!(figure(&judgement, "saved", WindowKind::Run), (Outcome::Met, Some(400), Some(0)));
 }
 
 /// A share, its figures and outcome in one window.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use loadtest_crds::WindowKind;
 
-use super::{Wanted, seconds};
+use super::{Ending, Wanted, seconds};
 use crate::{
     ask::{Answers, Asks, RequestKind},
     confidence::Block,
@@ -30,6 +30,7 @@ pub struct RatioProbe {
     scope: Wanted,
     /// k6 writes a sample only when something happened: how often is no interval of scrapes.
     scraped: bool,
+    ending: Ending,
 }
 
 /// The raw samples of one stretch.
@@ -74,7 +75,8 @@ impl RatioProbe {
                 Coverage::Whole
             }
         };
-        Self { query: queries, reads, coverage, scope: Wanted::of(window.kind), scraped }
+        let ending = Ending::of(window, scraped);
+        Self { query: queries, reads, coverage, scope: Wanted::of(window.kind), scraped, ending }
     }
 
     pub fn judge(
@@ -91,7 +93,23 @@ impl RatioProbe {
             (None, _) => None,
         };
         let scope = self.scope.scope(|| self.blocks(answers, holes))?;
-        Ok(judge::ratio(objective, scope, good, total))
+        let finding = judge::ratio(objective, scope, good, total);
+        self.to_the_end(finding, answers, holes)
+    }
+
+    /// The finding, unless the counters stopped. One that nothing adds to is scraped all the same.
+    fn to_the_end(&self, finding: Finding, answers: &Answers, holes: &[Interval]) -> Result<Finding, String> {
+        let mut last = Vec::new();
+        let mut every: Option<f64> = None;
+        for read in &self.reads {
+            let series = answers.matrix(read.total)?;
+            let of_one = sampled_every(series.iter().map(|(_, points)| points.as_slice()));
+            every = [every, of_one].into_iter().flatten().min_by(f64::total_cmp);
+            let from = seconds(read.stretch.from);
+            let times = series.iter().filter_map(|(_, points)| points.last()).map(|(at, _)| *at);
+            last.push(times.filter(|at| *at > from).max_by(f64::total_cmp));
+        }
+        Ok(self.ending.or_else(finding, &last, every.unwrap_or(0.0), holes))
     }
 
     /// What all series gained over all stretches; `None` without any series.
