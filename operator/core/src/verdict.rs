@@ -5,8 +5,8 @@
 //!
 //! A miss is only evidence where the figures are whole. What Prometheus did not get may have been good, so with
 //! missing figures a miss makes the run Inconclusive and not a Fail; so it does where a log that would tell was not
-//! read. And a runner that was lost takes its requests with it, which makes a recovery look slow, so a slow recovery is
-//! no evidence then.
+//! read. And a runner that was lost takes its requests with it, which makes a recovery look slow and an amount too
+//! small, so neither is evidence then.
 
 mod change;
 
@@ -25,7 +25,10 @@ use crate::{
     evaluate::Judgement,
     guardrail::{self, GuardrailPlan},
     limit::{count, percent},
-    plan::{Plan, objective::ObjectivePlan},
+    plan::{
+        Plan,
+        objective::{Bound, Figure, ObjectivePlan},
+    },
     windows::Window,
 };
 
@@ -237,12 +240,16 @@ fn of_objectives(
     facts: &Facts,
     grounds: &mut Vec<Ground>,
 ) {
-    let missed = |o: &ObjectiveStatus| has(o, Outcome::Missed);
+    let gone = runners_gone(status, facts);
+    let plan_of = |o: &ObjectiveStatus| plans.iter().find(|p| p.name == o.name);
+    let without_runners = |o: &ObjectiveStatus| gone.filter(|_| plan_of(o).is_some_and(is_least_amount));
+    let missed = |o: &ObjectiveStatus| has(o, Outcome::Missed) && without_runners(o).is_none();
     let misses = status.objectives.iter().filter(|o| missed(o) && !o.key).count();
     let lost = change::lost(facts);
     let too_many = misses > usize::try_from(policy.max_misses).unwrap_or(0);
     for objective in &status.objectives {
-        let plan = plans.iter().find(|p| p.name == objective.name);
+        let plan = plan_of(objective);
+        let doubt = doubt.or_else(|| without_runners(objective));
         let on_no_data = match plan.map_or(policy.on_no_data, |p| p.on_no_data) {
             NoDataPolicy::Inconclusive => Verdict::Inconclusive,
             NoDataPolicy::Fail => Verdict::Fail,
@@ -292,6 +299,20 @@ fn of_objectives(
         let text = format!("no data: {}: it was never evaluated", plan.name);
         grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NoData, text });
     }
+}
+
+/// Why the runners did less than they were there for, if they did.
+fn runners_gone(status: &LoadTestStatus, facts: &Facts) -> Option<Reason> {
+    if status.runners.as_ref().is_some_and(|r| r.lost > 0) {
+        return Some(Reason::RunnerLost);
+    }
+    (facts.interrupted_runners > 0).then_some(Reason::RunnerInterrupted)
+}
+
+/// An amount is the sum of what all runners did, so it is too small without one of them. A share is not.
+fn is_least_amount(plan: &ObjectivePlan) -> bool {
+    matches!(plan.figure, Figure::K6Count { .. } | Figure::K6Rate { .. })
+        && matches!(plan.bound, Bound::AtLeast(_))
 }
 
 fn has(objective: &ObjectiveStatus, outcome: Outcome) -> bool {

@@ -3,17 +3,28 @@
 use loadtest_crds::{GuardrailNoData, LoadTestStatus, Outcome, Verdict};
 
 use super::{Ground, Reason};
-use crate::{guardrail::GuardrailPlan, thresholds};
+use crate::{
+    guardrail::{Check, GuardrailPlan},
+    thresholds,
+};
 
-/// Each guardrail is a ground: a breach that stopped the load is a Fail.
+/// Each guardrail is a ground: a breach that stopped the load is a Fail. A drop is no evidence where a runner was lost:
+/// its load dropped with it. A runner that went after the breach is not counted as lost.
 pub(super) fn of_guardrails(plans: &[GuardrailPlan], status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
+    let lost = status.runners.as_ref().is_some_and(|r| r.lost > 0);
     for guardrail in &status.guardrails {
         let name = &guardrail.name;
         let message = guardrail.message.as_deref().unwrap_or("never looked at");
         let query = guardrail.query.as_ref().map(|query| format!(" ({query})")).unwrap_or_default();
-        let on_no_data =
-            plans.iter().find(|plan| plan.name == *name).map_or(GuardrailNoData::Ignore, |p| p.on_no_data);
+        let plan = plans.iter().find(|plan| plan.name == *name);
+        let on_no_data = plan.map_or(GuardrailNoData::Ignore, |p| p.on_no_data);
+        let is_drop = plan.is_some_and(|p| matches!(p.check, Check::Drop(_)));
         let (verdict, reason, text) = match guardrail.outcome {
+            Outcome::Missed if is_drop && lost => (
+                Verdict::Inconclusive,
+                Reason::RunnerLost,
+                format!("guardrail {name} stopped the load: {message}{query}"),
+            ),
             Outcome::Missed => (
                 Verdict::Fail,
                 Reason::GuardrailBreached,

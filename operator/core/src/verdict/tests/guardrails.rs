@@ -3,7 +3,7 @@
 use loadtest_crds::{Guardrail, GuardrailNoData, GuardrailStatus, ScenarioStatus, ScriptThreshold};
 
 use super::*;
-use crate::names::RunNames;
+use crate::{guardrail::Check, limit::Limit, names::RunNames};
 
 fn guardrail(outcome: Outcome, stopped: bool) -> GuardrailStatus {
     GuardrailStatus {
@@ -46,6 +46,30 @@ fn a_guardrail(
         .with(|c| {
             c.guardrails = watched(GuardrailNoData::Warn);
             c.status.guardrails = vec![guardrail(outcome, stopped)];
+        })
+        .decide();
+    assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);
+}
+
+/// What a runner that is gone sends no more is a drop, and no more errors.
+#[rstest]
+#[case::a_drop(true, 1, Verdict::Inconclusive, Reason::RunnerLost)]
+#[case::a_drop_with_all_runners(true, 0, Verdict::Fail, Reason::GuardrailBreached)]
+#[case::errors(false, 1, Verdict::Fail, Reason::GuardrailBreached)]
+fn a_breach_without_one_of_the_runners(
+    #[case] drop: bool,
+    #[case] lost: i32,
+    #[case] verdict: Verdict,
+    #[case] reason: Reason,
+) {
+    let ruling = case([Met, Met, Met])
+        .with(|c| {
+            c.guardrails = watched(GuardrailNoData::Warn);
+            if drop {
+                c.guardrails[0].check = Check::Drop(Limit::parse("50%").unwrap());
+            }
+            c.status.guardrails = vec![guardrail(Missed, true)];
+            c.status.runners = Some(RunnersStatus { total: 2, lost, ..RunnersStatus::default() });
         })
         .decide();
     assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);

@@ -1,8 +1,9 @@
 //! The load, and whether its figures are complete.
 
-use loadtest_crds::{Shortfall, ShortfallCause};
+use loadtest_crds::{ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause};
 
 use super::*;
+use crate::thresholds;
 
 fn lacks(c: &mut Case, cause: ShortfallCause) {
     c.load().shortfalls.push(Shortfall { cause, message: "812 of 1,000 iterations".to_owned() });
@@ -46,6 +47,99 @@ fn a_miss_with_a_lost_runner_is_still_a_miss_but_a_slow_recovery_is_not() {
         slow.decide().message,
         "1 of 4 runners were lost: chat-1: its container ended with exit code 137 (OOMKilled) (and 1 more)"
     );
+}
+
+/// A Counter of the script, judged by its sum or by its rate.
+fn amount(name: &str, key: bool, rate: bool, at_least: bool) -> ObjectivePlan {
+    let of = |this: bool| this.then_some(true);
+    let limit = |this: bool| this.then(|| "90".into());
+    let objective = Objective {
+        name: name.to_owned(),
+        k6: Some(K6Figure {
+            metric: "http_reqs".to_owned(),
+            rate: of(rate),
+            count: of(!rate),
+            ..K6Figure::default()
+        }),
+        at_most: limit(!at_least),
+        at_least: limit(at_least),
+        key,
+        ..Objective::default()
+    };
+    ObjectivePlan::parse(&objective, &VerdictPolicy::default()).unwrap()
+}
+
+fn interrupted(c: &mut Case) {
+    c.facts.interrupted_runners = 1;
+}
+
+fn nothing(_: &mut Case) {}
+
+/// The requests of a runner that is gone are missing in an amount, and its reason is said.
+#[rstest]
+#[case::a_rate(lost, amount("save", true, true, true), Verdict::Inconclusive, Reason::RunnerLost)]
+#[case::a_count(lost, amount("save", true, false, true), Verdict::Inconclusive, Reason::RunnerLost)]
+#[case::interrupted(
+    interrupted,
+    amount("save", true, true, true),
+    Verdict::Inconclusive,
+    Reason::RunnerInterrupted
+)]
+// With a runner more it were more still.
+#[case::too_much(lost, amount("save", true, true, false), Verdict::Fail, Reason::KeyObjectiveMissed)]
+#[case::with_all_runners(
+    nothing,
+    amount("save", true, true, true),
+    Verdict::Fail,
+    Reason::KeyObjectiveMissed
+)]
+fn an_amount_without_one_of_the_runners(
+    #[case] change: fn(&mut Case),
+    #[case] plan: ObjectivePlan,
+    #[case] verdict: Verdict,
+    #[case] reason: Reason,
+) {
+    let ruling = case([Missed, Met, Met])
+        .with(|c| {
+            c.plans[0] = plan;
+            change(c);
+        })
+        .decide();
+    assert_eq!((ruling.verdict, ruling.reason), (verdict, reason), "{}", ruling.message);
+}
+
+#[test]
+fn an_amount_without_one_of_the_runners_is_none_of_too_many_misses() {
+    let ruling = |change: fn(&mut Case)| {
+        let case = case([Met, Missed, Missed]).with(|c| {
+            c.plans[2] = amount("search", false, true, true);
+            change(c);
+        });
+        let ruling = case.decide();
+        (ruling.verdict, ruling.reason)
+    };
+    assert_eq!(ruling(nothing), (Verdict::Fail, Reason::ObjectivesMissed));
+    assert_eq!(ruling(lost), (Verdict::Inconclusive, Reason::RunnerLost));
+}
+
+#[test]
+fn a_threshold_over_an_amount_is_one_too() {
+    let ruling = case([Met, Met, Met])
+        .with(|c| {
+            let threshold = ScriptThreshold {
+                metric: "http_reqs".to_owned(),
+                expression: "rate>90".to_owned(),
+                ..ScriptThreshold::default()
+            };
+            let scenario = ScenarioStatus { thresholds: vec![threshold], ..ScenarioStatus::default() };
+            c.status.scenarios = vec![scenario];
+            c.plans.extend(thresholds::objectives(&c.status));
+            let of_script = objective(&c.plans[3], vec![window(WindowKind::Run, Missed)]);
+            c.status.objectives.push(of_script);
+            lost(c);
+        })
+        .decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::RunnerLost), "{ruling:?}");
 }
 
 #[test]
