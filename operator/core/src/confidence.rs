@@ -123,7 +123,7 @@ impl Sample {
         }
         let needed = needed(self.allowed);
         let beyond = self.interval(self.bad.least).0 > self.allowed;
-        if beyond && self.is_no_chance() {
+        if self.is_beyond_by_faults() || beyond && self.is_no_chance() {
             Standing::Beyond
         } else if self.effective() < needed {
             Standing::TooFew { needed: needed as i64 }
@@ -131,12 +131,22 @@ impl Sample {
             Standing::Within
         } else {
             let (from, to) = self.interval(self.bad.likely);
-            if from > self.allowed || to <= self.allowed {
+            let in_bucket = self.bad.most - self.bad.least > 0.5;
+            if in_bucket && (from > self.allowed || to <= self.allowed) {
                 Standing::Bucket
             } else {
-                Standing::Unclear { from, to }
+                // Of a handful the lower end is too high: what is allowed is not shown to be beyond it.
+                Standing::Unclear { from: from.min(self.allowed), to }
             }
         }
+    }
+
+    /// What a fault did was counted, and is no chance however few they are. Of its bad ones as many may lie within the
+    /// limit's bucket as of all.
+    fn is_beyond_by_faults(&self) -> bool {
+        let perhaps = (self.bad.likely - self.bad.least).max(0.0);
+        let surely = (self.faults.bad - perhaps).min(self.bad.least);
+        surely > self.total.mul_add(self.allowed, self.total * 1e-9)
     }
 
     /// Wilson's interval is too narrow for a handful of bad samples. Whether so many bad ones would come from an allowed
@@ -248,6 +258,8 @@ mod tests {
     // One of 25 at 0.1% happens in 2.5%.
     #[case::one_of_25(1.0, 25.0, 0.001, "Beyond")]
     #[case::one_of_100(1.0, 100.0, 0.001, "TooFew { needed: 2995 }")]
+    // Wilson's lower end is 5.4%; six or more happen in 7.5% of all cases, so that 5% may be behind them.
+    #[case::six_of_59(6.0, 59.0, 0.05, "5.00% to 18.48%")]
     #[case::none_allowed_and_none(0.0, 10.0, 0.0, "Within")]
     #[case::none_allowed_and_one(1.0, 1e6, 0.0, "Beyond")]
     fn a_sample_of_a_process(
@@ -335,6 +347,28 @@ mod tests {
         let faults = Block { total: 100.0, bad: 20.0 };
         let sample = Sample { faults, design_effect: effect, ..sample(20.0 + rest, 2000.0, allowed) };
         assert_eq!(words(sample.estimated()), expected);
+    }
+
+    // Of 1,000 requests 100 are a fault's, and these many of its are bad; 0.4% are allowed.
+    #[rstest]
+    // All that are allowed, and one: that so few are often chance says nothing of a fault.
+    #[case::the_fault_alone(5.0, 5.0, "Beyond")]
+    #[case::the_fault_within(4.0, 4.0, "0.40% to 0.67%")]
+    // The one too many is not the fault's.
+    #[case::one_of_the_rest(4.0, 5.0, "0.40% to 0.85%")]
+    fn a_handful_in_a_fault(#[case] in_fault: f64, #[case] bad: f64, #[case] expected: &str) {
+        let faults = Block { total: 100.0, bad: in_fault };
+        assert_eq!(words(Sample { faults, ..sample(bad, 1000.0, 0.004) }.estimated()), expected);
+    }
+
+    // Which of the fault's are bad is not known better than which of all are.
+    #[rstest]
+    #[case::surely(5.0, "Beyond")]
+    #[case::perhaps(4.0, "Bucket")]
+    fn a_handful_in_a_fault_and_a_bucket(#[case] least: f64, #[case] expected: &str) {
+        let bad = Count { least, likely: 5.0, most: 6.0 };
+        let faults = Block { total: 100.0, bad: 5.0 };
+        assert_eq!(words(Sample { bad, faults, ..sample(0.0, 1000.0, 0.004) }.estimated()), expected);
     }
 
     proptest! {
