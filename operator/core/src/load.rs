@@ -7,6 +7,8 @@
 //!   the other cells), or answers were slower (p95 at least half as long again as in the other cells, and 10 ms); or
 //!   at least half of what was dropped was dropped in cells in which no iteration ended, though they usually end within
 //!   one.
+//! - **Target** too: a load by virtual users in which answers stop coming for good. k6 counts neither the requests nor the
+//!   iterations that it interrupts as the load ends, so that a hang to the end leaves no trace but silence.
 //! - **Unknown**: neither; the script may simply ask for too few virtual users.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -18,12 +20,14 @@ use crate::{
     ask::{Answers, Asks, RequestKind},
     duration::human,
     evaluate::Context,
+    k6,
     limit::{count, percent},
     machine::stopper,
     plan::objective::K6Samples,
+    probe::seconds,
     promql::{self, HTTP_REQ_DURATION, HTTP_REQS, OUTCOME, Split},
     series::Point,
-    windows::Interval,
+    windows::{self, Interval},
 };
 
 /// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
@@ -42,6 +46,15 @@ const SLOWER: f64 = 1.5;
 const SLOWER_SECONDS: f64 = 0.01;
 /// This share of the dropped iterations tells why they were dropped.
 const HALF: f64 = 0.5;
+/// A silence to the end of the load is at least so long, so many cells, and so many times an iteration (the highest p95
+/// of a cell before it, of which there are so many).
+const SILENCE: Duration = Duration::from_secs(10);
+const SILENT_CELLS: usize = 2;
+const SILENT_ITERATIONS: f64 = 4.0;
+const CELLS_BEFORE: usize = 3;
+/// Of fewer virtual users, or with fewer requests in a cell, it may be the script's own.
+const FEWEST_VUS: i64 = 5;
+const FEWEST_REQUESTS: f64 = 5.0;
 /// Cells are at least so long, and at most so many.
 const CELL: Duration = Duration::from_secs(5);
 const MOST_CELLS: u64 = 100;
@@ -80,6 +93,8 @@ struct CellsProbe {
 /// A stretch of the load.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cell {
+    /// Its end, in seconds since 1970.
+    pub to: f64,
     pub requests: f64,
     pub failed: f64,
     pub dropped: f64,
@@ -87,6 +102,8 @@ pub struct Cell {
     pub p95: Option<f64>,
     /// Of the iterations, in seconds; none where none ended.
     pub iteration_p95: Option<f64>,
+    /// The fewest virtual users in it, of all scenarios together; none where that is not known.
+    pub vus: Option<f64>,
 }
 
 /// What is not in a status: sums over the whole run.
@@ -168,7 +185,8 @@ impl LoadProbe {
             (!length.is_zero()).then(|| requests / length.as_secs_f64())
         });
         let step = self.cells.as_ref().map_or(CELL, |cells| cells.step);
-        let cells = self.cells.as_ref().map(|probe| probe.cells(answers)).unwrap_or_default();
+        let mut cells = self.cells.as_ref().map(|probe| probe.cells(answers)).unwrap_or_default();
+        add_vus(&mut cells, step, self.vus, answers);
         Case { status, expect, totals, parts, steady_rate, cells, step }.assess()
     }
 }
@@ -208,6 +226,7 @@ impl Case<'_> {
             if !self.ended_early() {
                 self.iterations(&mut shortfalls);
                 self.vus(&mut shortfalls);
+                self.silence(&mut shortfalls);
             }
             self.dropped(&mut shortfalls);
             self.expected(&mut shortfalls);
@@ -287,6 +306,65 @@ impl Case<'_> {
             let why = self.of_target(|cell| cell.dropped > 0.0).or_else(|| self.of_silence());
             shortfalls.push(self.explained(text, why, advice));
         }
+    }
+
+    /// Runners that were lost or short of CPU have a ground of their own, and may be the reason; that they started apart
+    /// is none for this.
+    fn silence(&self, shortfalls: &mut Vec<Shortfall>) {
+        if self.starved().is_some() || self.status.runners.as_ref().is_some_and(|r| r.lost > 0) {
+            return;
+        }
+        let Some((length, usual)) = self.silent_end() else { return };
+        let text = format!(
+            "no answers came: for the last {} of constant load not one request and not one iteration ended, with all \
+             virtual users there; an iteration took at most {} (p95) before",
+            human(length),
+            milliseconds(usual)
+        );
+        shortfalls.push(because(ShortfallCause::Target, text));
+    }
+
+    /// For how long before the end of the constant load nothing ended any more, nor did later, and how long an iteration
+    /// took before. A script may be silent of its own: where that could be, or a fault could be the reason, it is none.
+    fn silent_end(&self) -> Option<(Duration, f64)> {
+        let scenarios = &self.status.scenarios;
+        let held: i64 = scenarios.iter().map(|s| s.held_vus).sum::<Option<i64>>()?;
+        if held < FEWEST_VUS || scenarios.iter().any(|s| !s.arrivals.is_empty()) {
+            return None;
+        }
+        let load = windows::load(self.status)?;
+        let started = self.status.load.as_ref()?.started_at.as_ref()?.0;
+        let plateau = k6::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;
+        let at = |millis: i64| seconds(started) + millis as f64 / 1000.0;
+        let step = self.step.as_secs_f64();
+        let silent = |cell: &&Cell| cell.requests < 0.5 && cell.iteration_p95.is_none();
+        if !self.cells.iter().filter(|cell| cell.to > at(plateau.to)).all(|cell| silent(&cell)) {
+            return None;
+        }
+        let is_level = |cell: &&Cell| cell.to - step >= at(plateau.from) && cell.to <= at(plateau.to);
+        let level: Vec<&Cell> = self.cells.iter().filter(is_level).collect();
+        let disturbances: Vec<Interval> =
+            self.status.faults.iter().filter_map(|fault| windows::disturbance(fault, load)).collect();
+        let disturbed = |cell: &&Cell| {
+            disturbances.iter().any(|d| seconds(d.from) < cell.to && seconds(d.to) > cell.to - step)
+        };
+        let all_there = |cell: &&Cell| cell.vus.is_some_and(|vus| vus >= (1.0 - MISSING_VUS) * held as f64);
+        let end = level.iter().rev().take_while(|cell| silent(cell) && all_there(cell)).count();
+        let (before, end) = level.split_at(level.len() - end);
+        // In the last cell with an answer they may already have been few. Nor may a fault have begun it.
+        let (last, before) = before.split_last()?;
+        if disturbed(last) || end.iter().any(disturbed) {
+            return None;
+        }
+        let took: Vec<f64> = before
+            .iter()
+            .filter(|cell| !disturbed(cell))
+            .map(|cell| cell.iteration_p95.filter(|_| cell.requests >= FEWEST_REQUESTS))
+            .collect::<Option<_>>()?;
+        let longest = took.iter().copied().chain(last.iteration_p95).fold(0.0, f64::max);
+        let length = self.step * u32::try_from(end.len()).unwrap_or(u32::MAX);
+        let is_long = length >= SILENCE && length.as_secs_f64() >= SILENT_ITERATIONS * longest;
+        (end.len() >= SILENT_CELLS && took.len() >= CELLS_BEFORE && is_long).then_some((length, longest))
     }
 
     fn expected(&self, shortfalls: &mut Vec<Shortfall>) {
@@ -400,13 +478,16 @@ impl CellsProbe {
             let is_failed = labels.get(OUTCOME).is_some_and(|outcome| outcome == "false");
             for (at, gain) in gains(points) {
                 let cell = cells.entry(millis(at)).or_default();
+                cell.to = at;
                 cell.requests += gain;
                 cell.failed += if is_failed { gain } else { 0.0 };
             }
         }
         for (_, points) in answers.matrix(self.dropped).unwrap_or_default() {
             for (at, gain) in gains(points) {
-                cells.entry(millis(at)).or_default().dropped += gain;
+                let cell = cells.entry(millis(at)).or_default();
+                cell.to = at;
+                cell.dropped += gain;
             }
         }
         let mut put = |id: usize, into: fn(&mut Cell) -> &mut Option<f64>| {
@@ -421,6 +502,23 @@ impl CellsProbe {
         put(self.p95, |cell| &mut cell.p95);
         put(self.iteration_p95, |cell| &mut cell.iteration_p95);
         cells.into_values().collect()
+    }
+}
+
+/// The fewest virtual users in each cell.
+fn add_vus(cells: &mut [Cell], step: Duration, id: Option<usize>, answers: &Answers) {
+    let mut users: Vec<Point> = Vec::new();
+    for (_, points) in id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default() {
+        users.extend(points);
+    }
+    users.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let together: Vec<Point> = users
+        .chunk_by(|a, b| (a.0 - b.0).abs() < 1e-3)
+        .map(|same| (same[0].0, same.iter().map(|(_, users)| *users).sum()))
+        .collect();
+    for cell in cells {
+        let within = |(at, _): &&Point| *at > cell.to - step.as_secs_f64() && *at <= cell.to;
+        cell.vus = together.iter().filter(within).map(|(_, users)| *users).reduce(f64::min);
     }
 }
 

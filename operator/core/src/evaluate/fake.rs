@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use promql_parser::parser::{
-    self, AggregateExpr, AtModifier, BinaryExpr, Expr, LabelModifier, VectorSelector,
+    self, AggregateExpr, AtModifier, BinaryExpr, Expr, LabelModifier, Offset, VectorSelector,
 };
 
 use crate::{
@@ -85,10 +85,11 @@ impl Fake {
                     .or_default()
                     .push((at, count.clone()));
                 self.series.entry(named("k6_iterations_total", &labels[..3])).or_default().push((at, count));
-                self.series
-                    .entry(named("k6_http_req_duration_seconds", &labels))
-                    .or_default()
-                    .push((at, Value::Histogram(took)));
+                // An iteration is a request.
+                for name in ["k6_http_req_duration_seconds", "k6_iteration_duration_seconds"] {
+                    let histogram = Value::Histogram(took.clone());
+                    self.series.entry(named(name, &labels)).or_default().push((at, histogram));
+                }
             }
         }
     }
@@ -177,6 +178,11 @@ impl Fake {
 
     fn last(&self, selector: &VectorSelector, reach: f64, at: f64, gone: &BTreeMap<Labels, f64>) -> Vector {
         let at = time(selector.at.as_ref()).unwrap_or(at);
+        let at = match selector.offset {
+            Some(Offset::Pos(before)) => at - before.as_secs_f64(),
+            Some(Offset::Neg(after)) => at + after.as_secs_f64(),
+            None => at,
+        };
         self.select(selector)
             .filter(|(labels, _)| gone.get(*labels).is_none_or(|gone| at < *gone))
             .filter_map(|(labels, samples)| {

@@ -1,5 +1,6 @@
 use loadtest_crds::{
-    Between, FaultState, FaultStatus, K6Figure, Objective, Ratio, Slope, TooFewPolicy, VerdictPolicy,
+    Between, FaultState, FaultStatus, K6Figure, Objective, Ratio, ShortfallCause, Slope, TooFewPolicy,
+    VerdictPolicy,
 };
 use proptest::prelude::*;
 use rstest::rstest;
@@ -542,4 +543,23 @@ proptest! {
             prop_assert!(figure <= ledger(0.0, injected, bad) + ledger(recovered, LENGTH, bad));
         }
     }
+}
+
+/// k6 counts nothing of what it interrupts as the load ends.
+#[rstest]
+#[case::to_the_end(35.0, 61.0, &[ShortfallCause::Target])]
+#[case::not_at_all(61.0, 61.0, &[])]
+#[case::in_between(35.0, 50.0, &[])]
+fn a_hang_is_seen_at_the_end(#[case] from: f64, #[case] to: f64, #[case] expected: &[ShortfallCause]) {
+    let (mut fake, _) = load(|second| GOOD.filter(|_| second < from || second >= to));
+    let users = (0..60).map(|second| (at(f64::from(second) + 0.3), 40.0));
+    fake.add("k6_vus", &[("testid", "4f1c"), ("loadtest_scenario", "chat")], users);
+    let mut status = over(Vec::new());
+    status.scenarios[0].held_vus = Some(40);
+    let judgement =
+        minute::judge(Evaluation::new(&[success(&ALL[..1])], Vec::new(), &status, settings()), &fake);
+    let shortfalls = &judgement.delivered.shortfalls;
+    assert_eq!(shortfalls.iter().map(|s| s.cause).collect::<Vec<_>>(), expected, "{shortfalls:?}");
+    // All that were answered were good.
+    assert_eq!(result(&judgement, "save-success", WindowKind::Run).outcome, Outcome::Met);
 }
