@@ -1,7 +1,5 @@
 //! Runs that are judged again from their record, and runs that are compared with earlier ones.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use loadtest_core::{
@@ -130,8 +128,7 @@ fn sender(stage: &Stage) -> Value {
 #[tokio::test]
 async fn a_slow_down_of_15_percent_is_found_and_one_of_3_is_not() {
     Setup::new("slower")
-        .room(3)
-        .limit(Duration::from_secs(400))
+        .room(6)
         .play(async |stage| {
             stage.install_chat_scripts(&[("sender.js", SENDER)]);
             stage.install_target_app(&["chat.debugFaults=true"]);
@@ -145,15 +142,15 @@ async fn a_slow_down_of_15_percent_is_found_and_one_of_3_is_not() {
                 status
             };
             for n in 1..=5 {
-                let status = run(&format!("slower-{n}"), 294).await;
+                let status = run(&format!("slower-{n}"), 98).await;
                 expect(&status, Verdict::Pass, "AllObjectivesMet", &[]);
                 let compared = status.baseline.first().expect("nothing was compared");
                 assert_eq!((compared.outcome, compared.runs), (Outcome::NoData, n - 1), "{compared:?}");
             }
-            let a_little = run("slower-6", 303).await;
+            let a_little = run("slower-6", 101).await;
             expect(&a_little, Verdict::Pass, "AllObjectivesMet", &[]);
             assert_eq!((a_little.baseline[0].outcome, a_little.baseline[0].runs), (Outcome::Met, 5));
-            let much = run("slower-7", 338).await;
+            let much = run("slower-7", 113).await;
             expect(&much, Verdict::Warn, "Regression", &["median", "above", "the median of 5 earlier runs"]);
             assert!(fingerprints[0].is_some() && fingerprints.iter().all(|f| *f == fingerprints[0]));
             // The history is in the record: no cluster is needed to come to the same.
