@@ -193,7 +193,10 @@ impl Place {
             if Instant::now() > end {
                 for test in left {
                     let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-                    api.patch(&test.name_any(), &PatchParams::default(), &patch).await?;
+                    match api.patch(&test.name_any(), &PatchParams::default(), &patch).await {
+                        Err(kube::Error::Api(gone)) if gone.code == 404 => {}
+                        patched => drop(patched?),
+                    }
                 }
                 return Ok(());
             }
