@@ -93,6 +93,16 @@ pub fn prepare(pass: &mut Pass, plan: &Plan, world: &World) {
     }
 }
 
+/// How a pod came to its end that did not end by itself: k6 exits with none of these codes.
+fn killed(pod: &PodView) -> Option<String> {
+    let PodState::Ended { exit_code, reason } = &pod.state else { return None };
+    match exit_code {
+        Some(code @ (137 | 143)) => Some(format!("{reason}, exit code {code}")),
+        Some(_) => None,
+        None => (reason != "Succeeded").then(|| reason.clone()),
+    }
+}
+
 /// True when every script was inspected and found fit.
 fn inspect(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp) -> bool {
     let mut complete = true;
@@ -131,6 +141,14 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp) -> 
                 }
             }
             Some(Err(log)) => {
+                if let Some(how) = world.pods.get(&plan.names.inspect_pod(name)).and_then(killed) {
+                    let message = format!(
+                        "the inspection of scenario {name} was killed ({how}), so nothing is known of its script: see the \
+                         node's memory and spec.runner.limits"
+                    );
+                    pass.fail("InspectionKilled", message, world.now);
+                    return false;
+                }
                 let cause =
                     k6::error_in_log(log).unwrap_or_else(|| "k6 inspect failed without a word".to_owned());
                 let message = format!("scenario {name}: the script cannot be loaded: {cause}");

@@ -1,5 +1,7 @@
 //! Until the load has started.
 
+use rstest::rstest;
+
 use super::*;
 
 /// A script that cannot be loaded ends the runners too, and they may be seen first.
@@ -42,6 +44,34 @@ fn a_runner_that_ends_early_waits_for_the_inspection() {
     let pass = decide_with(&sim.facts);
     assert_eq!(pass.status.reason.as_deref(), Some("ScriptInvalid"));
     assert!(pass.status.message.unwrap().contains("Unexpected identifier"));
+}
+
+/// What the node did to an inspection says nothing about the script.
+#[rstest]
+#[case::its_own_end(Some(107), "Error", "ScriptInvalid", "Unexpected identifier")]
+#[case::out_of_memory(Some(137), "OOMKilled", "InspectionKilled", "OOMKilled, exit code 137")]
+#[case::evicted(None, "Evicted", "InspectionKilled", "Evicted")]
+fn an_inspection_that_was_killed(
+    #[case] exit_code: Option<i32>,
+    #[case] how: &str,
+    #[case] reason: &str,
+    #[case] words: &str,
+) {
+    let mut sim = Sim::new();
+    while sim.cluster.pods.is_empty() {
+        sim.pass();
+        sim.finish_effects();
+    }
+    let pod = sim.cluster.pods.get_mut(&sim.plan.names.inspect_pod("a")).unwrap();
+    pod.state = PodState::Ended { exit_code, reason: how.to_owned() };
+    let log = r#"level=error msg="Line 1:35 Unexpected identifier""#;
+    sim.facts.inspections.insert("a".to_owned(), Err(log.to_owned()));
+    while sim.status.phase < Phase::Finished {
+        assert!(sim.pass(), "{:?}", sim.status);
+        sim.finish_effects();
+    }
+    assert_eq!(sim.status.reason.as_deref(), Some(reason), "{:?}", sim.status.message);
+    assert!(sim.status.message.as_ref().unwrap().contains(words), "{:?}", sim.status.message);
 }
 
 #[test]
