@@ -133,8 +133,8 @@ async fn look(effect: &EffectClient, target: &TargetStatus) -> TargetSeen {
     }
 }
 
-/// Deletes the targets, all at once.
-pub async fn kill(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>) {
+/// Deletes the targets, all at once, and none after `latest`.
+pub async fn kill(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>, latest: Timestamp) {
     failpoint::hit("kill-intended");
     let grace = match s.plan.fault(&fault).map(|f| f.action) {
         Some(Action::PodKill { grace_period_seconds }) => grace_period_seconds,
@@ -145,7 +145,7 @@ pub async fn kill(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>) {
         let effect = &effect;
         async move {
             let result = match effect {
-                Ok(effect) => delete(effect, &target, grace).await,
+                Ok(effect) => delete(effect, &target, grace, latest).await,
                 Err(p) => KillResult::Refused { sent: Timestamp::now(), message: p.message.clone() },
             };
             (target.uid, result)
@@ -159,7 +159,7 @@ pub async fn kill(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>) {
 
 /// One deletion, with the recorded uid as its precondition: it cannot hit another pod, and it cannot happen
 /// twice. So an unanswered one may be sent again if the pod is seen to live.
-async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32) -> KillResult {
+async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest: Timestamp) -> KillResult {
     let api: Api<Pod> = Api::namespaced(effect.client.clone(), &target.namespace);
     let params = DeleteParams {
         grace_period_seconds: Some(grace),
@@ -167,6 +167,10 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32) -> Kil
         ..DeleteParams::default()
     };
     let sent = Timestamp::now();
+    if sent > latest {
+        let message = "not injected: the operator was held up when it was due".to_owned();
+        return KillResult::TooLate { message };
+    }
     for attempt in 0..2 {
         let failure = match tokio::time::timeout(ANSWER, api.delete(&target.name, &params)).await {
             Ok(Ok(_)) => return KillResult::Done { sent, acknowledged: Timestamp::now() },
@@ -184,9 +188,50 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32) -> Kil
             Err(_) => format!("no answer within {} s", ANSWER.as_secs()),
         };
         tracing::warn!(pod = target.name, failure, "a deletion was not acknowledged");
-        if attempt == 1 || !matches!(look(effect, target).await, TargetSeen::Alive) {
+        let lives = matches!(look(effect, target).await, TargetSeen::Alive);
+        if attempt == 1 || !lives || Timestamp::now() > latest {
             return KillResult::Unconfirmed { sent, message: failure };
         }
     }
     KillResult::Unconfirmed { sent, message: "no answer".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::{Client, Config};
+    use rstest::rstest;
+    use serde_json::{Value, json};
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
+
+    use super::*;
+
+    /// How often a deletion is sent where it may be sent up to so many seconds from now.
+    #[rstest]
+    #[case::in_time(30, 1)]
+    #[case::held_up(-1, 0)]
+    #[tokio::test]
+    async fn nothing_is_sent_too_late(#[case] left: i64, #[case] expected: usize) {
+        let server = MockServer::start().await;
+        let pod = ResponseTemplate::new(200).set_body_json(json!({"kind": "Status", "status": "Success"}));
+        Mock::given(any()).respond_with(pod).mount(&server).await;
+        let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
+        let effect = EffectClient { client, user: "chaos".to_owned() };
+        let target = TargetStatus {
+            namespace: "chat".to_owned(),
+            name: "dbman-0".to_owned(),
+            uid: "4f1c".to_owned(),
+            ..TargetStatus::default()
+        };
+        let latest = Timestamp::now() + jiff::SignedDuration::from_secs(left);
+        let result =
+            tokio::time::timeout(Duration::from_secs(10), delete(&effect, &target, 0, latest)).await.unwrap();
+        let sent: Vec<Request> = server.received_requests().await.unwrap();
+        assert_eq!(sent.len(), expected, "{result:?}");
+        assert_eq!(matches!(result, KillResult::Done { .. }), expected == 1, "{result:?}");
+        assert_eq!(matches!(result, KillResult::TooLate { .. }), expected == 0, "{result:?}");
+        for request in sent {
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            assert_eq!(body["preconditions"], json!({"uid": "4f1c"}));
+        }
+    }
 }

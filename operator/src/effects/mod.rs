@@ -18,7 +18,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, runtime::reflector::Store};
 use loadtest_core::{
-    machine::{Effect, Facts, PodState},
+    machine::{Effect, Facts, PodState, latest_injection},
     names::RunnerId,
     plan::Plan,
     serving::Awaited,
@@ -91,7 +91,9 @@ impl Effects {
             Effect::Kill { fault, uids } => {
                 let mut targets = targets_of(status, &fault);
                 targets.retain(|t| uids.contains(&t.uid));
-                self.spawn(faults::kill(s, fault, targets));
+                let recorded = status.faults.iter().find(|f| f.name == fault);
+                let latest = recorded.and_then(latest_injection).unwrap_or(Timestamp::MIN);
+                self.spawn(faults::kill(s, fault, targets, latest));
             }
             Effect::AwaitReplacement { fault } => {
                 if let Some(recorded) = status.faults.iter().find(|f| f.name == fault) {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, TargetStatus};
 
@@ -33,6 +33,13 @@ const ANSWERED: Duration = Duration::from_secs(30);
 
 /// How the message of a fault begins that was skipped since the system was unhealthy before it.
 pub const NOT_STEADY: &str = "not steady";
+
+/// When a fault may be sent at the latest. A process that was stopped meanwhile must not send it after another has
+/// given it up.
+#[must_use]
+pub fn latest(fault: &FaultStatus) -> Option<Timestamp> {
+    fault.due_at.as_ref()?.0.checked_add(SignedDuration::try_from(MAX_LATENESS).ok()?).ok()
+}
 
 /// Takes one fault a step further.
 pub fn advance(pass: &mut Pass, index: usize, plan: &Plan, world: &World) {
@@ -293,6 +300,10 @@ fn settle(fault: &mut FaultStatus, results: &BTreeMap<String, KillResult>, due: 
                 target.state = TargetState::Injected;
                 target.sent_at = Some(MicroTime(*sent));
                 target.acknowledged_at = Some(MicroTime(*acknowledged));
+            }
+            KillResult::TooLate { message } => {
+                target.state = TargetState::Failed;
+                target.message = Some(message.clone());
             }
             KillResult::Refused { sent, message } => {
                 target.state = TargetState::Failed;

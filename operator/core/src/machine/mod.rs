@@ -28,7 +28,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, Phase, Verdict};
 
 pub use conditions::{Reason, set_conditions};
-pub use fault::NOT_STEADY;
+pub use fault::{NOT_STEADY, latest as latest_injection};
 pub use guard::{read_guardrails, stopper};
 pub use types::{
     Effect, Facts, KillResult, Live, LogSummary, PodState, PodView, Problem, Promptness, RunnerStart,

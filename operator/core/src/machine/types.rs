@@ -176,6 +176,10 @@ pub enum KillResult {
         sent: Timestamp,
         acknowledged: Timestamp,
     },
+    /// Not sent: this process was held up, and may not be the one any more that acts.
+    TooLate {
+        message: String,
+    },
     /// Refused: certainly not done by us.
     Refused {
         sent: Timestamp,
