@@ -2,7 +2,7 @@
 //! its queries match, and what of it matched in the run before and matches nothing now. A metric that was renamed
 //! must not look like one that has nothing to report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use loadtest_crds::LoadTestStatus;
 
@@ -12,17 +12,11 @@ use crate::{
         Plan,
         objective::{Figure, ObjectivePlan},
     },
+    promql, settle,
 };
 
 /// The key of the counts in the ConfigMap of the record, where the next run finds them.
 pub const KEY: &str = "matched.json";
-
-/// What matched in the run before, and matches nothing now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    pub what: String,
-    pub before: i64,
-}
 
 /// How many pods each selector of the LoadTest matched, and how many series each query. What was not asked, or could
 /// not be answered, is not in it.
@@ -31,15 +25,7 @@ pub fn matched(plan: &Plan, status: &LoadTestStatus, asked: &[Asked]) -> BTreeMa
     let started = status.load.as_ref().and_then(|load| load.started_at.as_ref());
     let from = started.map_or(f64::NEG_INFINITY, |at| at.0.as_millisecond() as f64 / 1000.0);
     let mut matched = BTreeMap::new();
-    for objective in &plan.objectives {
-        for (what, is_it) in questions(objective) {
-            let answers: Vec<i64> =
-                asked.iter().filter(|a| is_it(&a.query)).filter_map(|a| series(&a.answer, from)).collect();
-            if let Some(most) = answers.into_iter().max() {
-                matched.insert(what, most);
-            }
-        }
-    }
+    matched.extend(plan.objectives.iter().flat_map(|objective| of_objective(objective, asked, from)));
     for fault in &plan.faults {
         let recorded = status.faults.iter().find(|f| f.name == fault.name).and_then(|f| f.ready_before);
         if let Some(ready) = recorded {
@@ -56,48 +42,65 @@ pub fn matched(plan: &Plan, status: &LoadTestStatus, asked: &[Asked]) -> BTreeMa
     matched
 }
 
+fn of_objective(objective: &ObjectivePlan, asked: &[Asked], from: f64) -> Vec<(String, i64)> {
+    let most = |is_it: IsIt| {
+        let answers = asked.iter().filter(|a| is_it(&a.query)).filter_map(|a| series(&a.answer, from));
+        answers.max()
+    };
+    questions(objective).into_iter().filter_map(|(what, is_it)| Some((what, most(is_it)?))).collect()
+}
+
 /// What of a run matched something before and matches nothing now.
 #[must_use]
-pub fn lost(before: &BTreeMap<String, i64>, now: &BTreeMap<String, i64>) -> Vec<Lost> {
+pub fn lost(before: &BTreeMap<String, i64>, now: &BTreeMap<String, i64>) -> Vec<String> {
     let gone = |what: &String| now.get(what) == Some(&0);
     let lost = before.iter().filter(|(what, count)| **count > 0 && gone(what));
-    lost.map(|(what, before)| Lost { what: what.clone(), before: *before }).collect()
+    lost.map(|(what, _)| what.clone()).collect()
 }
 
 /// Whether an objective stands on something that is lost: its figure says nothing then.
 #[must_use]
-pub fn concerns(lost: &[Lost], objective: &ObjectivePlan) -> bool {
-    questions(objective).iter().any(|(what, _)| lost.iter().any(|l| l.what == *what))
+pub fn concerns(lost: &[String], objective: &ObjectivePlan) -> bool {
+    questions(objective).iter().any(|(what, _)| lost.contains(what))
 }
 
 /// Tells the queries of one question.
 type IsIt = Box<dyn Fn(&str) -> bool>;
 
-/// What an objective selects on the servers' side. k6's own series begin anew with each run.
+/// What an objective selects on the servers' side. k6's own series begin anew with each run. A query may have a value
+/// without any of its series, so each of its selectors counts by itself; one that a template fills in is another each
+/// time.
 fn questions(objective: &ObjectivePlan) -> Vec<(String, IsIt)> {
     match &objective.figure {
-        Figure::Query(query) | Figure::Slope { query, .. } => {
-            let query = query.clone();
-            vec![(format!("the query {query}"), Box::new(move |asked| asked == query))]
-        }
         Figure::Ratio { good, total } => [good, total]
             .into_iter()
             .filter(|selector| !selector.starts_with("k6_"))
-            .map(|selector| {
-                let raw = format!("{selector}[");
-                let is_it: IsIt = Box::new(move |asked| asked.starts_with(&raw));
-                (format!("the selector {selector}"), is_it)
-            })
+            .map(|selector| of_selector(selector, promql::raw_begins(selector)))
             .collect(),
-        _ => Vec::new(),
+        figure => {
+            let selectors = BTreeSet::from_iter(settle::selectors(figure));
+            let by_scrapes = selectors.iter().map(|one| of_selector(one, promql::scrapes_begins(one)));
+            by_scrapes.chain(of_query(figure)).collect()
+        }
     }
 }
 
-/// How many series had a value in the load. Raw samples are read from further back, for the value before a window: a
-/// series of which there are only those had ended before, as after a rollout that renamed it.
+fn of_selector(selector: &str, begins: String) -> (String, IsIt) {
+    (format!("the selector {selector}"), Box::new(move |asked| asked.starts_with(&begins)))
+}
+
+fn of_query(figure: &Figure) -> Option<(String, IsIt)> {
+    let (Figure::Query(query) | Figure::Slope { query, .. }) = figure else { return None };
+    let query = query.clone();
+    Some((format!("the query {query}"), Box::new(move |asked| asked == query)))
+}
+
+/// How many series had a value in the load, or 1 where only that some had was asked. Raw samples are read from further
+/// back, for the value before a window: a series of which there are only those had ended before, as after a rollout that
+/// renamed it. So are scrapes, and are 0 then.
 fn series(answer: &Answer, from: f64) -> Option<i64> {
     let count = match answer {
-        Answer::Vector(series) => series.len(),
+        Answer::Vector(series) => series.iter().filter(|(.., scrapes)| *scrapes > 0.0).count(),
         Answer::Matrix(series) => {
             series.iter().filter(|(_, points)| points.iter().any(|(at, _)| *at >= from)).count()
         }
@@ -109,12 +112,46 @@ fn series(answer: &Answer, from: f64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use loadtest_crds::{Objective, VerdictPolicy};
     use rstest::rstest;
 
     use super::*;
+    use crate::{ask::RequestKind, windows::Interval};
 
     fn counts(of: &[(&str, i64)]) -> BTreeMap<String, i64> {
         of.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
+    }
+
+    /// A query has a value without any series; how many scrapes of its selector the windows held tells.
+    #[rstest]
+    #[case::there(&[Some(12.0)], Some(1))]
+    #[case::in_one_of_two_windows(&[None, Some(3.0)], Some(1))]
+    #[case::ended_before(&[Some(0.0), None], Some(0))]
+    #[case::never_there(&[None], Some(0))]
+    #[case::not_answered(&[], None)]
+    fn a_selector_within_a_query(#[case] scrapes: &[Option<f64>], #[case] expected: Option<i64>) {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let objective = Objective {
+            name: "errors".to_owned(),
+            query: Some("sum(rate(errors_total{app=\"a\"}[1m])) or vector(0)".to_owned()),
+            at_most: Some("1".into()),
+            ..Objective::default()
+        };
+        let plan = ObjectivePlan::parse(&objective, &VerdictPolicy::default()).unwrap();
+        let asked = |(n, scrapes): (usize, &Option<f64>)| {
+            let stretch = Interval { from: at(0), to: at(60 + n as i64) };
+            let of = |value: f64| (BTreeMap::new(), 60.0, value);
+            Asked {
+                query: promql::scrapes("errors_total{app=\"a\"}", stretch),
+                kind: RequestKind::Instant { at: stretch.to },
+                answer: Answer::Vector(scrapes.map(of).into_iter().collect()),
+            }
+        };
+        let asked: Vec<Asked> = scrapes.iter().enumerate().map(asked).collect();
+        let matched = of_objective(&plan, &asked, 0.0);
+        let expected = expected.map(|n| ("the selector errors_total{app=\"a\"}".to_owned(), n));
+        assert_eq!(matched, Vec::from_iter(expected));
     }
 
     #[rstest]
@@ -130,6 +167,6 @@ mod tests {
         #[case] expected: &[&str],
     ) {
         let lost = lost(&counts(before), &counts(now));
-        assert_eq!(lost.iter().map(|l| l.what.as_str()).collect::<Vec<_>>(), expected);
+        assert_eq!(lost, expected);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     limit,
     load::{self, Delivered, LoadProbe},
     plan::{FaultLimits, ObjectivePlan, Plan, objective::K6Samples},
-    probe::Probe,
+    probe::{Probe, Pushes},
     promql::{self, K6Metrics, Split},
     shares::Cells,
     spikes::SpikeProbe,
@@ -33,6 +33,10 @@ use crate::{
     track::{self, FaultProbe, Findings},
     windows::{self, Extent, Interval, Window, windows},
 };
+
+mod load_end;
+
+use load_end::LoadEnd;
 
 pub use crate::ask::{Answer, Labels, Request};
 
@@ -67,6 +71,8 @@ pub struct Judgement {
     pub dropped_iterations: Option<i64>,
     /// What was asked for, and what of it is missing.
     pub delivered: Delivered,
+    /// When the load ended, where that was seen much later only.
+    pub ended_at: Option<MicroTime>,
 }
 
 impl Judgement {
@@ -80,6 +86,7 @@ impl Judgement {
             }
         }
         let load = status.load.get_or_insert_default();
+        load.ended_at = self.ended_at.clone().or(load.ended_at.take());
         load.requests = self.requests;
         load.failed_requests = self.failed_requests;
         load.iterations = self.iterations;
@@ -101,6 +108,7 @@ pub struct Evaluation {
     /// What is asked about the load itself, and about thresholds over Rates.
     load: LoadProbe,
     rates: Vec<RateProbe>,
+    ended_at: Option<MicroTime>,
     answers: Answers,
     /// Every question, for the record.
     asked: Vec<Request>,
@@ -121,13 +129,13 @@ pub struct Context {
     pub cells: Option<Cells>,
     /// What templates may ask about the faults that were injected.
     pub faults: BTreeMap<String, FaultValues>,
-    /// How far back raw samples are read for a value before a window.
-    pub lookback: Duration,
 }
 
 #[derive(Debug)]
 enum Stage {
     New,
+    /// When the load ended is asked.
+    End(LoadEnd),
     /// Cells and totals are asked.
     Faults {
         totals: Totals,
@@ -154,6 +162,7 @@ struct Row {
     objective: usize,
     window: Window,
     probe: Probe,
+    pushes: Pushes,
 }
 
 impl Evaluation {
@@ -183,6 +192,7 @@ impl Evaluation {
             context,
             load: LoadProbe::default(),
             rates: thresholds::rates(status),
+            ended_at: None,
             answers: Answers::default(),
             asked: Vec::new(),
             next_id: 0,
@@ -196,7 +206,11 @@ impl Evaluation {
         self.answers.add(answers);
         loop {
             let requests = match std::mem::replace(&mut self.stage, Stage::New) {
-                Stage::New => self.ask_about_faults(),
+                Stage::New => self.ask_for_the_end(),
+                Stage::End(end) => {
+                    self.set_end(&end);
+                    self.ask_about_faults()
+                }
                 Stage::Faults { totals, faults } => self.ask_for_figures(totals, &faults),
                 Stage::Figures { judgement, rows, spikes } => {
                     return Step::Done(Box::new(self.judge(judgement, &rows, &spikes)));
@@ -217,6 +231,24 @@ impl Evaluation {
             Some(Asked { query: request.query, kind: request.kind, answer })
         });
         answered.collect()
+    }
+
+    fn ask_for_the_end(&mut self) -> Vec<Request> {
+        let mut asks = Asks::from(self.next_id);
+        let Some(end) = LoadEnd::ask(&self.status, &self.context, &mut asks) else {
+            return self.ask_about_faults();
+        };
+        self.next_id = asks.next_id();
+        self.stage = Stage::End(end);
+        asks.into_requests()
+    }
+
+    fn set_end(&mut self, end: &LoadEnd) {
+        let Some(ended) = end.read(&self.answers) else { return };
+        self.ended_at = Some(MicroTime(ended));
+        self.status.load.get_or_insert_default().ended_at.clone_from(&self.ended_at);
+        let namespace = std::mem::take(&mut self.context.namespace);
+        self.context = Context { namespace, ..Context::of(&self.status, &self.context.settings) };
     }
 
     fn ask_about_faults(&mut self) -> Vec<Request> {
@@ -264,6 +296,7 @@ impl Evaluation {
             dropped_iterations: dropped.ok().and_then(|sum| sum.map(judge::whole).or(iterations.map(|_| 0))),
             iterations,
             delivered: Delivered::default(),
+            ended_at: self.ended_at.clone(),
         };
 
         let mut asks = Asks::from(self.next_id);
@@ -282,7 +315,9 @@ impl Evaluation {
             }
             for window in of_objective(objective, &windows, &self.status) {
                 let probe = Probe::new(objective, &window, &self.context, &mut asks);
-                rows.push(Row { objective: index, window, probe });
+                let reads = if probe.is_of_k6() { self.context.reads(&window) } else { Vec::new() };
+                let pushes = Pushes::ask(&reads, &self.context, &mut asks);
+                rows.push(Row { objective: index, window, probe, pushes });
             }
         }
         self.next_id = asks.next_id();
@@ -303,7 +338,7 @@ impl Evaluation {
                     .map(|row| {
                         let (finding, query) =
                             row.probe.judge(objective, &self.context, &self.answers, &holes);
-                        result(&row.window, finding, query)
+                        result(&row.window, row.pushes.or_else(finding, &self.answers), query)
                     })
                     .collect();
                 let spikes = spikes.iter().find(|spikes| spikes.objective == index);
@@ -414,7 +449,6 @@ impl Context {
             namespace: String::new(),
             metrics: K6Metrics::new(&settings.run_id, reach(status, load, settings.push)),
             load,
-            lookback: Duration::from_secs(300),
             settings: settings.clone(),
         }
     }

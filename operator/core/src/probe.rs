@@ -18,10 +18,15 @@ use crate::{
 };
 
 mod ending;
+mod names;
+mod pushes;
 mod ratio;
 
 use ending::{Ending, goes_on};
+use names::Names;
 use ratio::RatioProbe;
+
+pub use pushes::Pushes;
 
 /// More points of an opaque query than this are never asked for.
 const MOST_POINTS: u64 = 500;
@@ -70,9 +75,13 @@ pub enum Wanted {
     Sample,
 }
 
-/// How many scrapes the window holds, by selector, one question for each stretch.
+/// What a query reads: how many scrapes of each of its selectors the window holds, one question for each stretch, and
+/// whether there is such a name at all.
 #[derive(Debug, Default)]
-pub struct Scrapes(Vec<(String, Vec<usize>)>);
+pub struct Scrapes {
+    held: Vec<(String, Vec<usize>)>,
+    names: Names,
+}
 
 impl Wanted {
     #[must_use]
@@ -196,6 +205,12 @@ impl Probe {
         (finding.unwrap_or_else(Finding::no_data), self.query(answers))
     }
 
+    /// True where it reads what k6 pushed.
+    #[must_use]
+    pub fn is_of_k6(&self) -> bool {
+        matches!(self, Self::Share { .. } | Self::Counter { .. })
+    }
+
     fn query(&self, answers: &Answers) -> Option<String> {
         match self {
             Self::Known(_) => None,
@@ -283,15 +298,16 @@ impl Scrapes {
         // A selector that a query has twice is scraped once.
         for selector in BTreeSet::from_iter(selectors_of(query)) {
             let id = asks.ask(promql::scrapes(&selector, stretch), RequestKind::Instant { at: stretch.to });
-            match self.0.iter_mut().find(|(known, _)| *known == selector) {
+            match self.held.iter_mut().find(|(known, _)| *known == selector) {
                 Some((_, ids)) => ids.push(id),
-                None => self.0.push((selector, vec![id])),
+                None => self.held.push((selector, vec![id])),
             }
         }
+        self.names = Names::ask(query, stretch, asks);
     }
 
     fn counted(&self, answers: &Answers) -> Result<Vec<(String, Option<f64>)>, String> {
-        self.0
+        self.held
             .iter()
             .map(|(selector, ids)| {
                 let mut all = None;
@@ -315,7 +331,7 @@ impl Scrapes {
             };
             ids.iter().zip(held).filter_map(one).min_by(f64::total_cmp)
         };
-        self.0.iter().filter_map(|(_, ids)| of(ids)).fold(0.0, f64::max)
+        self.held.iter().filter_map(|(_, ids)| of(ids)).fold(0.0, f64::max)
     }
 
     fn fewest(&self, answers: &Answers) -> Result<Option<f64>, String> {
@@ -323,7 +339,8 @@ impl Scrapes {
         Ok(counted.into_iter().filter_map(|(_, scrapes)| scrapes).min_by(f64::total_cmp))
     }
 
-    /// The finding, unless the window holds too few scrapes for it. What the query itself has not, comes first.
+    /// The finding, unless the window holds too few scrapes for it, or nothing is called so. What the query itself has
+    /// not, comes first.
     fn or_else(
         &self,
         answers: &Answers,
@@ -334,7 +351,8 @@ impl Scrapes {
         if finding.outcome == loadtest_crds::Outcome::NoData {
             return Ok(finding);
         }
-        Ok(judge::scraped(&self.counted(answers)?, needed).unwrap_or(finding))
+        let finding = judge::scraped(&self.counted(answers)?, needed).unwrap_or(finding);
+        Ok(self.names.or_else(finding, answers))
     }
 }
 

@@ -140,7 +140,13 @@ pub fn answered(selector: &str) -> String {
 /// The raw samples of a selector up to a time.
 #[must_use]
 pub fn raw(selector: &str, reach_seconds: i64, at: Timestamp) -> String {
-    format!("{selector}[{reach_seconds}s] @ {}", seconds(at))
+    format!("{}{reach_seconds}s] @ {}", raw_begins(selector), seconds(at))
+}
+
+/// How a question for the raw samples of a selector begins.
+#[must_use]
+pub fn raw_begins(selector: &str) -> String {
+    format!("{selector}[")
 }
 
 /// The alert of this name, while it fires, about this namespace or about none.
@@ -160,8 +166,17 @@ pub fn firing(alert: &str, namespace: &str) -> String {
 pub fn scrapes(selector: &str, stretch: Interval) -> String {
     let length = stretch.length().as_millis().max(1);
     let at = seconds(stretch.to);
-    let counted = |millis: u128| format!("count_over_time({selector}[{millis}ms] @ {at})");
-    format!("max({} or 0 * {})", counted(length), counted(length + BEFORE_MILLIS))
+    let longer = length + LOOKBACK.as_millis();
+    format!(
+        "{}{length}ms] @ {at}) or 0 * count_over_time({selector}[{longer}ms] @ {at}))",
+        scrapes_begins(selector)
+    )
+}
+
+/// How a question for the scrapes of a selector begins.
+#[must_use]
+pub fn scrapes_begins(selector: &str) -> String {
+    format!("max(count_over_time({selector}[")
 }
 
 /// Seconds between two scrapes of the selected series, of the one that is scraped most often; nothing for series
@@ -179,7 +194,7 @@ pub fn scraped_every(selector: &str) -> String {
 pub const LATELY: Duration = Duration::from_secs(120);
 
 /// As far back as Prometheus looks for the value of a series.
-const BEFORE_MILLIS: u128 = 300_000;
+pub const LOOKBACK: Duration = Duration::from_secs(300);
 
 /// When the selected series were last written, the one that is furthest behind.
 #[must_use]
@@ -188,10 +203,24 @@ pub fn last_written(selector: &str) -> String {
 }
 
 /// How old the last push is of the runner whose last push is the oldest, in seconds. k6 sends its number of
-/// virtual users with every push.
+/// virtual users with every push. A runner that sends nothing any more was through, and is not late.
 #[must_use]
 pub fn push_age(metrics: &K6Metrics) -> String {
-    format!("max(time() - timestamp({}))", metrics.selector(VUS, &K6Samples::default()))
+    let users = metrics.selector(VUS, &K6Samples::default());
+    let reach = LOOKBACK.as_secs();
+    format!("max((time() - timestamp({users})) and last_over_time({users}[{reach}s] offset -{reach}s))")
+}
+
+/// When a runner sent its number of virtual users last, in seconds since 1970.
+#[must_use]
+pub fn last_pushed(metrics: &K6Metrics) -> String {
+    format!("max(timestamp({}))", metrics.selector(VUS, &K6Samples::default()))
+}
+
+/// Of how many series of this name there are samples.
+#[must_use]
+pub fn present(name: &str) -> String {
+    format!("count({{__name__={}}})", quoted(name))
 }
 
 /// A selector of k6's metrics sees the series of every run: keeps those of this one.
@@ -272,6 +301,8 @@ mod tests {
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),
             push_age(&metrics),
+            last_pushed(&metrics),
+            present("requests_total"),
             firing("DbmanDown", "msg-server"),
             metrics.gained(&selector, Duration::from_secs(5)),
             metrics.last_values(VUS, &samples(), Some(at(30))),

@@ -175,12 +175,14 @@ fn logins(stage: &Stage, url: &str) -> Value {
     let all = format!("http_requests_total{{namespace=\"{}\"", stage.targets);
     let ok = json!({"good": format!("{all},app=\"web\",status=\"200\"}}"), "total": format!("{all}}}")});
     let up = format!("max(up{{namespace=\"{}\",app=\"web\"}})", stage.targets);
+    let flood = format!("sum(rate({all},app=\"web\"}}[5s]) > 1000) or vector(0)");
     let mut spec = load(LOGIN, "8s");
     spec["scenarios"][0]["env"] = json!([{"name": "BASE_URL", "value": url}]);
     let objectives = json!([
         few_failures(),
         {"name": "ok", "ratio": ok, "atLeast": "99%", "key": true},
         {"name": "up", "query": up, "atLeast": "1"},
+        {"name": "flood", "query": flood, "atMost": "0"},
     ]);
     with(spec, json!({"objectives": objectives}))
 }
@@ -194,12 +196,12 @@ async fn what_matched_in_the_run_before_and_does_no_more_is_drift() {
         .play(async |stage| {
             let url = stage.deploy_lone_chat("web").await;
             let before = stage.run("drift-1", logins(stage, &url)).await.finished().await;
-            expect(&before, Verdict::Pass, "AllObjectivesMet", &["all 3 objectives"]);
+            expect(&before, Verdict::Pass, "AllObjectivesMet", &["all 4 objectives"]);
             assert_eq!(before.series.as_deref(), Some("drift"));
 
             stage.relabel("web", "site").await;
             let after = stage.run("drift-2", logins(stage, &url)).await.finished().await;
-            let words = ["drift", "matched 1 in the run before (drift-1)", "matches nothing now"];
+            let words = ["drift", "matched in the run before (drift-1)", "matches nothing now"];
             expect(&after, Verdict::Inconclusive, "Drift", &words);
             let ok = result(&after, "ok", WindowKind::Run, None);
             assert_eq!((ok.outcome, ok.value.as_deref()), (Outcome::Missed, Some("0%")), "{ok:#?}");
@@ -211,9 +213,11 @@ async fn what_matched_in_the_run_before_and_does_no_more_is_drift() {
                 stage.targets
             );
             let query = format!("drift: the query max(up{{namespace=\"{}\",app=\"web\"}})", stage.targets);
-            assert_eq!((named(&selector), named(&query)), (1, 1), "{:#?}", after.grounds);
-            // Its total is still there.
-            assert_eq!(named("drift: "), 2, "{:#?}", after.grounds);
+            // One within the ratio, and one within a query that has a value all the same.
+            assert_eq!((named(&selector), named(&query)), (2, 1), "{:#?}", after.grounds);
+            assert_eq!(result(&after, "flood", WindowKind::Run, None).outcome, Outcome::Met);
+            // The other is that of `up`. The ratio's total is still there.
+            assert_eq!(named("drift: "), 4, "{:#?}", after.grounds);
         })
         .await;
 }

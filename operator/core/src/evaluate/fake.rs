@@ -194,7 +194,7 @@ impl Fake {
 
     fn written(&self, selector: &VectorSelector, at: f64) -> Vector {
         let times = self.select(selector).filter_map(|(labels, samples)| {
-            let last = samples.iter().rev().find(|(t, _)| *t <= at)?;
+            let last = samples.iter().rev().find(|(t, _)| *t <= at && *t > at - 300.0)?;
             Some((unnamed(labels), Value::Number(last.0)))
         });
         times.collect()
@@ -205,12 +205,14 @@ impl Fake {
             Some(LabelModifier::Include(labels)) => labels.labels.clone(),
             _ => Vec::new(),
         };
+        let counts = aggregate.op.to_string() == "count";
         let mut groups: BTreeMap<Labels, Value> = BTreeMap::new();
         for (labels, value) in self.evaluate(&aggregate.expr, at) {
             let group = labels.into_iter().filter(|(name, _)| kept.contains(name)).collect();
+            let value = if counts { Value::Number(1.0) } else { value };
             let merged = match (groups.remove(&group), value, aggregate.op.to_string().as_str()) {
                 (None, value, _) => value,
-                (Some(Value::Number(a)), Value::Number(b), "sum") => Value::Number(a + b),
+                (Some(Value::Number(a)), Value::Number(b), "sum" | "count") => Value::Number(a + b),
                 (Some(Value::Number(a)), Value::Number(b), "max") => Value::Number(a.max(b)),
                 (Some(Value::Histogram(mut a)), Value::Histogram(b), "sum") => {
                     a.extend(b);
@@ -230,6 +232,18 @@ impl Fake {
         if let (Expr::NumberLiteral(literal), "*") = (&*binary.lhs, operator.as_str()) {
             let times = |(labels, value)| (labels, Value::Number(literal.val * number(&value)));
             return right.into_iter().map(times).collect();
+        }
+        if let (Expr::Call(call), "-") = (&*binary.lhs, operator.as_str())
+            && call.func.name == "time"
+        {
+            let since = |(labels, value)| (labels, Value::Number(at - number(&value)));
+            return right.into_iter().map(since).collect();
+        }
+        if operator == "and" {
+            return left
+                .into_iter()
+                .filter(|(own, _)| right.iter().any(|(labels, _)| own == labels))
+                .collect();
         }
         if operator == "or" {
             let new = right.into_iter().filter(|(labels, _)| !left.iter().any(|(own, _)| own == labels));

@@ -54,7 +54,7 @@ impl RatioProbe {
                 // The first scrape after the window closes it, so samples are read beyond its end as well.
                 let to = stretch.to.saturating_add(AFTER).unwrap_or(stretch.to);
                 let ahead = Duration::from_secs(AFTER.as_secs().unsigned_abs());
-                let reach = stretch.length() + context.lookback + ahead;
+                let reach = stretch.length() + promql::LOOKBACK + ahead;
                 let reach = i64::try_from(reach.as_secs()).unwrap_or(i64::MAX);
                 let now = RequestKind::Instant { at: to };
                 let mut raw = |selector: &str| {

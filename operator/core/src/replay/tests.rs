@@ -149,6 +149,9 @@ fn what_the_queries_matched_is_counted_from_the_answers() {
         ("the query max(queue_length)", 0),
         ("the selector all_total", 2),
         ("the selector good_total{a=\"b\"}", 0),
+        // Within a query.
+        ("the selector queue_depth", 1),
+        ("the selector queue_length", 0),
     ];
     assert_eq!(matched, expected.map(|(what, count)| (what.to_owned(), count)).into());
 }

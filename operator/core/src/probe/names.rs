@@ -1,0 +1,187 @@
+//! Whether what a query reads exists at all. `… or vector(0)` has a value whether anything is measured or not: right
+//! where a counter of errors has no series before the first one, and no evidence where no series has that name.
+
+use std::collections::BTreeMap;
+
+use loadtest_crds::Outcome;
+use promql_parser::{
+    parser::{self, Expr, VectorSelector},
+    util::{ExprVisitor, walk_expr},
+};
+
+use crate::{
+    ask::{Answers, Asks, RequestKind},
+    judge::Finding,
+    promql,
+    windows::Interval,
+};
+
+/// The names that a query reads, each with the question how many series have it.
+#[derive(Debug, Default)]
+pub struct Names {
+    query: Option<Expr>,
+    asked: BTreeMap<String, usize>,
+}
+
+/// What a part of a query stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ground {
+    /// On nothing that is measured.
+    Constant,
+    There,
+    Missing(String),
+}
+
+impl Names {
+    #[must_use]
+    pub fn ask(query: &str, stretch: Interval, asks: &mut Asks) -> Self {
+        let Ok(query) = parser::parse(query) else { return Self::default() };
+        let mut read = Read::default();
+        let _ = walk_expr(&mut read, &query);
+        let at = RequestKind::Instant { at: stretch.to };
+        let asked = read.0.into_iter().map(|name| {
+            let question = asks.ask(promql::present(&name), at);
+            (name, question)
+        });
+        Self { asked: asked.collect(), query: Some(query) }
+    }
+
+    /// The finding, unless it would be a good one and stands on what does not exist.
+    #[must_use]
+    pub fn or_else(&self, finding: Finding, answers: &Answers) -> Finding {
+        let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
+        let Some(query) = self.query.as_ref().filter(|_| is_good) else { return finding };
+        let missing = |name: &str| self.asked.get(name).is_some_and(|id| answers.sum(*id) == Ok(None));
+        let Ground::Missing(name) = ground(query, &missing) else { return finding };
+        let message = format!(
+            "{}; but there is no series {name}, so this is what the query says of nothing: see whether the name is right, or \
+             export it from the start on",
+            finding.message
+        );
+        Finding { outcome: Outcome::Unclear, message, ..finding }
+    }
+}
+
+/// What a query stands on. One side of an `or` is enough, unless it is only there for want of the other.
+fn ground(expression: &Expr, missing: &impl Fn(&str) -> bool) -> Ground {
+    let of = |expression: &Expr| ground(expression, missing);
+    match expression {
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ground::Constant,
+        Expr::VectorSelector(selector) => of_selector(selector, missing),
+        Expr::MatrixSelector(matrix) => of_selector(&matrix.vs, missing),
+        Expr::Paren(inner) => of(&inner.expr),
+        Expr::Unary(inner) => of(&inner.expr),
+        Expr::Subquery(inner) => of(&inner.expr),
+        Expr::Aggregate(inner) => of(&inner.expr),
+        // That nothing is there is what it tells.
+        Expr::Call(call) if call.func.name.starts_with("absent") => Ground::There,
+        Expr::Call(call) => call.args.args.iter().map(|argument| of(argument)).fold(Ground::Constant, both),
+        Expr::Binary(binary) => {
+            let left = of(&binary.lhs);
+            match binary.op.to_string().as_str() {
+                "unless" => left,
+                "or" => either(left, of(&binary.rhs)),
+                _ => both(left, of(&binary.rhs)),
+            }
+        }
+        Expr::Extension(_) => Ground::There,
+    }
+}
+
+fn of_selector(selector: &VectorSelector, missing: &impl Fn(&str) -> bool) -> Ground {
+    let name = selector.name.as_ref().filter(|name| missing(name));
+    name.map_or(Ground::There, |name| Ground::Missing(name.clone()))
+}
+
+fn both(left: Ground, right: Ground) -> Ground {
+    match (left, right) {
+        (Ground::Missing(name), _) | (_, Ground::Missing(name)) => Ground::Missing(name),
+        (Ground::Constant, Ground::Constant) => Ground::Constant,
+        _ => Ground::There,
+    }
+}
+
+fn either(left: Ground, right: Ground) -> Ground {
+    match (left, right) {
+        (Ground::There, _) | (_, Ground::There) => Ground::There,
+        (Ground::Missing(name), _) | (_, Ground::Missing(name)) => Ground::Missing(name),
+        (Ground::Constant, Ground::Constant) => Ground::Constant,
+    }
+}
+
+/// The names of all selectors. k6 and alerts write only what there is to tell.
+#[derive(Default)]
+struct Read(Vec<String>);
+
+impl ExprVisitor for Read {
+    type Error = std::convert::Infallible;
+
+    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
+        let selector = match expression {
+            Expr::VectorSelector(selector) => selector,
+            Expr::MatrixSelector(matrix) => &matrix.vs,
+            _ => return Ok(true),
+        };
+        let lasting = |name: &&String| !name.starts_with("k6_") && !name.starts_with("ALERTS");
+        if let Some(name) = selector.name.as_ref().filter(lasting).filter(|name| !self.0.contains(name)) {
+            self.0.push(name.clone());
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::ask::Answer;
+
+    /// Series are called `a` and `b`, none `x` or `y`.
+    #[rstest]
+    #[case("max(a)", None)]
+    #[case("max(x) or vector(0)", Some("x"))]
+    #[case("vector(0) or max(x)", Some("x"))]
+    #[case("sum(increase(x{code=\"500\"}[1m])) or vector(0)", Some("x"))]
+    // A series with other labels: none failed.
+    #[case("sum(increase(a{code=\"500\"}[1m])) or vector(0)", None)]
+    #[case("sum(rate(a[1m])) / sum(rate(x[1m])) or vector(0)", Some("x"))]
+    #[case("(sum(rate(x[1m])) or vector(0)) / sum(rate(b[1m]))", Some("x"))]
+    // The name that it had before, and the one that it has now.
+    #[case("sum(rate(x[1m])) or sum(rate(a[1m]))", None)]
+    #[case("max(x) or max(y) or vector(0)", Some("x"))]
+    #[case("a unless x", None)]
+    #[case("absent(x) or vector(0)", None)]
+    #[case("max_over_time(sum(x)[1m:5s]) or vector(0)", Some("x"))]
+    #[case("-x or vector(0)", Some("x"))]
+    #[case("vector(0)", None)]
+    #[case("time() - 3", None)]
+    #[case("sum(k6_x_total) or vector(0)", None)]
+    #[case("{job=\"x\"} or vector(0)", None)]
+    fn what_a_query_stands_on(#[case] query: &str, #[case] missing: Option<&str>) {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut asks = Asks::default();
+        let names = Names::ask(query, Interval { from: at(0), to: at(60) }, &mut asks);
+        let mut answers = Answers::default();
+        let number = |query: &str| {
+            if ["a", "b"].map(promql::present).iter().any(|there| there == query) {
+                vec![(std::collections::BTreeMap::new(), 60.0, 3.0)]
+            } else {
+                vec![]
+            }
+        };
+        answers.add(asks.into_requests().iter().map(|r| (r.id, Answer::Vector(number(&r.query)))).collect());
+        let met = Finding { outcome: Outcome::Met, ..Finding::no_data("0, limit 3") };
+        let found = names.or_else(met.clone(), &answers);
+        match missing {
+            None => assert_eq!(found, met),
+            Some(name) => {
+                assert_eq!(found.outcome, Outcome::Unclear);
+                assert!(found.message.starts_with(&format!("0, limit 3; but there is no series {name}, ")));
+            }
+        }
+        let missed = Finding { outcome: Outcome::Missed, ..met };
+        assert_eq!(names.or_else(missed.clone(), &answers), missed);
+    }
+}
