@@ -3,14 +3,10 @@
 //! [`Evaluation::step`] takes answers and gives either further requests or the [`Judgement`]:
 //! 1. the run's totals, and the cells around each fault: when the system was back;
 //! 2. with that, all windows are known: the counts for each objective in each window, and in cells over the load.
-//!
-//! How far a k6 figure may reach beyond its window: the last sample before a time is up to one push old. A Fault
-//! window is therefore read up to one push after its end, so that no failure of the fault is missed, and a
-//! Steady stretch from one push after its start, so that none is counted that belongs to a fault or a ramp.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
     BudgetStatus, Expectation, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind,
@@ -25,18 +21,19 @@ use crate::{
     load::{self, Delivered, LoadProbe},
     plan::{FaultLimits, ObjectivePlan, Plan, objective::K6Samples},
     probe::{Probe, Pushes},
-    promql::{self, K6Metrics, Split},
-    shares::Cells,
+    promql::{self, Split},
     spikes::SpikeProbe,
-    template::FaultValues,
     thresholds::{self, RateProbe},
     track::{self, FaultProbe, Findings},
     windows::{self, Extent, Interval, Window, windows},
 };
 
+mod context;
 mod load_end;
 
 use load_end::LoadEnd;
+
+pub use context::Context;
 
 pub use crate::ask::{Answer, Labels, Request};
 
@@ -116,21 +113,6 @@ pub struct Evaluation {
     stage: Stage,
 }
 
-/// What every probe needs.
-#[derive(Clone, Debug)]
-pub struct Context {
-    pub settings: Settings,
-    /// The LoadTest's namespace.
-    pub namespace: String,
-    pub metrics: K6Metrics,
-    /// The whole load; `None` where it never ran.
-    pub load: Option<Interval>,
-    /// The load in stretches of 5 s; `None` where it was shorter.
-    pub cells: Option<Cells>,
-    /// What templates may ask about the faults that were injected.
-    pub faults: BTreeMap<String, FaultValues>,
-}
-
 #[derive(Debug)]
 enum Stage {
     New,
@@ -143,7 +125,7 @@ enum Stage {
     },
     /// The figures are asked.
     Figures {
-        judgement: Judgement,
+        judgement: Box<Judgement>,
         rows: Vec<Row>,
         spikes: Vec<SpikeProbe>,
     },
@@ -213,7 +195,7 @@ impl Evaluation {
                 }
                 Stage::Faults { totals, faults } => self.ask_for_figures(totals, &faults),
                 Stage::Figures { judgement, rows, spikes } => {
-                    return Step::Done(Box::new(self.judge(judgement, &rows, &spikes)));
+                    return Step::Done(self.judge(judgement, &rows, &spikes));
                 }
             };
             if !requests.is_empty() {
@@ -286,7 +268,7 @@ impl Evaluation {
         let sum = |id| self.answers.sum(id).ok().flatten().map(judge::whole);
         let iterations = sum(totals.iterations);
         let dropped = self.answers.sum(totals.dropped);
-        let judgement = Judgement {
+        let judgement = Box::new(Judgement {
             objectives: Vec::new(),
             recoveries,
             budgets,
@@ -297,7 +279,7 @@ impl Evaluation {
             iterations,
             delivered: Delivered::default(),
             ended_at: self.ended_at.clone(),
-        };
+        });
 
         let mut asks = Asks::from(self.next_id);
         let windows = windows(&self.status);
@@ -325,7 +307,7 @@ impl Evaluation {
         asks.into_requests()
     }
 
-    fn judge(&self, mut judgement: Judgement, rows: &[Row], spikes: &[SpikeProbe]) -> Judgement {
+    fn judge(&self, mut judgement: Box<Judgement>, rows: &[Row], spikes: &[SpikeProbe]) -> Box<Judgement> {
         let holes = self.context.holes(&self.status);
         judgement.objectives = self
             .objectives
@@ -423,59 +405,6 @@ fn objective_status(objective: &ObjectivePlan, windows: Vec<WindowResult>) -> Ob
         limit: objective.bound.words(),
         windows,
         spikes: Vec::new(),
-    }
-}
-
-/// How far back the run's first sample lies from its end, with a margin for clocks that differ.
-fn reach(status: &LoadTestStatus, load: Option<Interval>, push: Duration) -> i64 {
-    let Some(load) = load else { return 0 };
-    let first = status.accepted_at.as_ref().map_or(load.from, |t| t.0.min(load.from));
-    let margin = push.saturating_add(Duration::from_secs(60));
-    load.to.duration_since(first).as_secs() + i64::try_from(margin.as_secs()).unwrap_or(60)
-}
-
-impl Context {
-    /// What is known of a run without asking.
-    #[must_use]
-    pub fn of(status: &LoadTestStatus, settings: &Settings) -> Self {
-        let load = windows::load(status);
-        Self {
-            cells: load.and_then(|load| Cells::over(load, settings.push)),
-            faults: status
-                .faults
-                .iter()
-                .filter_map(|f| Some((f.name.clone(), FaultValues::of(f)?)))
-                .collect(),
-            namespace: String::new(),
-            metrics: K6Metrics::new(&settings.run_id, reach(status, load, settings.push)),
-            load,
-            settings: settings.clone(),
-        }
-    }
-
-    /// The faults with what they left behind, up to the push that shows the last of it.
-    fn holes(&self, status: &LoadTestStatus) -> Vec<Interval> {
-        let Some(load) = self.load else { return Vec::new() };
-        let push = SignedDuration::try_from(self.settings.push).unwrap_or(SignedDuration::ZERO);
-        let holes = status.faults.iter().filter_map(|fault| windows::disturbance(fault, load));
-        holes.map(|hole| Interval { to: hole.to.saturating_add(push).unwrap_or(hole.to), ..hole }).collect()
-    }
-
-    /// What of a window is read from k6's metrics: see the top of this module.
-    #[must_use]
-    pub fn reads(&self, window: &Window) -> Vec<Interval> {
-        let push = SignedDuration::try_from(self.settings.push).unwrap_or(SignedDuration::ZERO);
-        let later = |t: Timestamp| t.saturating_add(push).unwrap_or(t);
-        let end = self.load.map_or(Timestamp::MAX, |load| load.to);
-        window
-            .stretches()
-            .iter()
-            .filter_map(|s| match window.kind {
-                WindowKind::Fault => Interval::new(s.from, later(s.to).min(end)),
-                WindowKind::Steady => Interval::new(later(s.from), s.to),
-                WindowKind::Run | WindowKind::Recovery | WindowKind::Between => Some(*s),
-            })
-            .collect()
     }
 }
 

@@ -15,6 +15,7 @@ mod system;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, runtime::reflector::Store};
 use loadtest_core::{
