@@ -22,7 +22,7 @@ mod names;
 mod pushes;
 mod ratio;
 
-use ending::{Ending, goes_on};
+use ending::{Ending, goes_on, needs_all};
 use names::Names;
 use ratio::RatioProbe;
 
@@ -57,6 +57,9 @@ pub enum Probe {
         query: String,
         stretches: Vec<usize>,
         scrapes: Scrapes,
+        ending: Ending,
+        /// When each of its selectors had its newest sample, one question for each stretch.
+        newest: Vec<Vec<usize>>,
     },
     Slope {
         query: String,
@@ -196,11 +199,19 @@ impl Probe {
                     Ok(ending.of_points(finding, &series, scrapes, answers, holes))
                 })
             }
-            Self::Template { stretches, scrapes, .. } => scrapes.or_else(answers, judge::MIN_SCRAPES, || {
-                let values: Result<Vec<&[Value]>, String> =
-                    stretches.iter().map(|id| answers.vector(*id)).collect();
-                Ok(judge::template(objective, &values?))
-            }),
+            Self::Template { stretches, scrapes, ending, newest, .. } => {
+                scrapes.or_else(answers, judge::MIN_SCRAPES, || {
+                    let values: Result<Vec<&[Value]>, String> =
+                        stretches.iter().map(|id| answers.vector(*id)).collect();
+                    let mut finding = judge::template(objective, &values?);
+                    for ids in newest {
+                        // A record that does not hold them was judged without.
+                        let Ok(times) = all_series(ids, answers) else { continue };
+                        finding = ending.of_newest(finding, &times, scrapes, answers, holes);
+                    }
+                    Ok(finding)
+                })
+            }
         };
         (finding.unwrap_or_else(Finding::no_data), self.query(answers))
     }
@@ -266,8 +277,26 @@ fn ask_template(template: &Template, window: &Window, context: &Context, asks: &
         .iter()
         .map(|(query, stretch)| asks.ask(query.clone(), RequestKind::Instant { at: stretch.to }))
         .collect();
+    let ending = Ending::of(window, rendered.iter().all(|(query, _)| needs_all(query)));
+    let newest = if ending.is_watched() { newest(&rendered, asks) } else { Vec::new() };
     let query = rendered.into_iter().map(|(query, _)| query).collect::<Vec<_>>().join("\n");
-    Probe::Template { query, stretches, scrapes }
+    Probe::Template { query, stretches, scrapes, ending, newest }
+}
+
+/// Asks when each selector of a query had its newest sample, at each time of each stretch.
+fn newest(rendered: &[(String, Interval)], asks: &mut Asks) -> Vec<Vec<usize>> {
+    let mut by_selector: Vec<Vec<usize>> = Vec::new();
+    for (query, stretch) in rendered {
+        let kind = RequestKind::Range { from: stretch.from, to: stretch.to, step: step(stretch.length()) };
+        for (n, selector) in BTreeSet::from_iter(selectors_of(query)).iter().enumerate() {
+            let id = asks.ask(promql::newest(selector), kind);
+            match by_selector.get_mut(n) {
+                Some(ids) => ids.push(id),
+                None => by_selector.push(vec![id]),
+            }
+        }
+    }
+    by_selector
 }
 
 /// Asks for the points of a query in each stretch.

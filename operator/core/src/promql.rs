@@ -214,7 +214,13 @@ pub fn push_age(metrics: &K6Metrics) -> String {
 /// When a runner sent its number of virtual users last, in seconds since 1970.
 #[must_use]
 pub fn last_pushed(metrics: &K6Metrics) -> String {
-    format!("max(timestamp({}))", metrics.selector(VUS, &K6Samples::default()))
+    newest(&metrics.selector(VUS, &K6Samples::default()))
+}
+
+/// When the newest sample of the selected series was written, in seconds since 1970.
+#[must_use]
+pub fn newest(selector: &str) -> String {
+    format!("max(timestamp({selector}))")
 }
 
 /// Of how many series of this name there are samples.

@@ -31,6 +31,11 @@ impl Ending {
         if goes_on && !is_of_fault(window.kind) { Self(window.stretches().to_vec()) } else { Self::default() }
     }
 
+    /// True where anything has to go on.
+    pub fn is_watched(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// The same for the points of a query in each stretch.
     pub fn of_points(
         &self,
@@ -45,17 +50,44 @@ impl Ending {
             points.map(|(at, _)| *at).max_by(f64::total_cmp)
         };
         let last: Vec<Option<f64>> = series.iter().map(points).collect();
+        self.of_last(finding, &last, scrapes, answers, holes)
+    }
+
+    /// The same for the times of the newest samples of one selector in each stretch.
+    pub fn of_newest(
+        &self,
+        finding: Finding,
+        newest: &[&[Series]],
+        scrapes: &Scrapes,
+        answers: &Answers,
+        holes: &[Interval],
+    ) -> Finding {
+        let last = self.0.iter().zip(newest).map(|(stretch, series)| {
+            let times = series.iter().flat_map(|(_, points)| points).map(|(_, time)| *time);
+            times.filter(|time| *time > seconds(stretch.from)).max_by(f64::total_cmp)
+        });
+        self.of_last(finding, &last.collect::<Vec<_>>(), scrapes, answers, holes)
+    }
+
+    fn of_last(
+        &self,
+        finding: Finding,
+        last: &[Option<f64>],
+        scrapes: &Scrapes,
+        answers: &Answers,
+        holes: &[Interval],
+    ) -> Finding {
         let held: Vec<f64> = self
             .0
             .iter()
-            .zip(&last)
+            .zip(last)
             .map(|(stretch, last)| {
                 last.map_or(stretch.length().as_secs_f64(), |at| at - seconds(stretch.from))
             })
             .collect();
         let steps = self.0.iter().map(|stretch| step(stretch.length()).as_secs_f64());
         let every = steps.fold(scrapes.every(&held, answers), f64::max);
-        self.or_else(finding, &last, every, holes)
+        self.or_else(finding, last, every, holes)
     }
 
     /// The finding, unless it would be a good one and the data stopped. `last` is when it last came in each stretch,
@@ -93,6 +125,23 @@ pub fn goes_on(query: &str) -> bool {
     matches!(walk_expr(&mut Lasting, &expression), Ok(true))
 }
 
+/// True where a query stands on each of its selectors: with `or`, another one or a constant may stand in.
+pub fn needs_all(query: &str) -> bool {
+    let Ok(expression) = parser::parse(query) else { return false };
+    goes_on(query) && matches!(walk_expr(&mut WithoutOr, &expression), Ok(true))
+}
+
+/// Stops at an `or`.
+struct WithoutOr;
+
+impl ExprVisitor for WithoutOr {
+    type Error = std::convert::Infallible;
+
+    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
+        Ok(!matches!(expression, Expr::Binary(binary) if binary.op.to_string() == "or"))
+    }
+}
+
 /// Stops at what may end while its data goes on.
 struct Lasting;
 
@@ -121,11 +170,18 @@ fn lasts(selector: &VectorSelector) -> bool {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use loadtest_crds::WindowKind;
+    use loadtest_crds::{Objective, VerdictPolicy, WindowKind};
     use rstest::rstest;
 
     use super::*;
-    use crate::windows::Extent;
+    use crate::{
+        evaluate::{
+            Evaluation,
+            minute::{self, GOOD, at, over, pushed, requests, settings},
+        },
+        plan::ObjectivePlan,
+        windows::Extent,
+    };
 
     fn interval((from, to): (i64, i64)) -> Interval {
         let at = |second| Timestamp::from_second(second).unwrap();
@@ -179,6 +235,27 @@ mod tests {
         // In its own windows there is only the fault.
         let fault = ending(WindowKind::Fault, &[(0, 60)]);
         assert_eq!(fault.or_else(met(), &[Some(5.0)], 1.0, &[]), met());
+    }
+
+    /// A template is asked once, at the end: what it counted may be of the first half only.
+    #[rstest]
+    #[case::to_the_end(70, "max(count_over_time(rss[{{window}}]))", Outcome::Met)]
+    #[case::to_the_half(30, "max(count_over_time(rss[{{window}}]))", Outcome::Unmeasurable)]
+    // Another may stand in.
+    #[case::or_another(30, "max(count_over_time(rss[{{window}}])) or max(size)", Outcome::Met)]
+    fn a_template_over_data_that_stops(#[case] to: i32, #[case] query: &str, #[case] expected: Outcome) {
+        let mut fake = pushed(&requests(|_| GOOD));
+        fake.add("rss", &[("pod", "a")], (-60..to).map(|second| (at(f64::from(second)), 1.0)));
+        let objective = Objective {
+            name: "scrapes".to_owned(),
+            query: Some(query.to_owned()),
+            at_most: Some("100".into()),
+            ..Objective::default()
+        };
+        let objective = ObjectivePlan::parse(&objective, &VerdictPolicy::default()).unwrap();
+        let judged = minute::judge(Evaluation::new(&[objective], vec![], &over(vec![]), settings()), &fake);
+        let window = &judged.objectives[0].windows[0];
+        assert_eq!(window.outcome, expected, "{:?}", window.message);
     }
 
     #[rstest]
