@@ -1,0 +1,129 @@
+//! The cells around a fault: how many requests ended in each, and which stretches of them are within the limit.
+
+use crate::{judge::share_holds, plan::objective::Bound};
+
+/// With fewer cells than this before a fault nothing can be called usual.
+pub const USUAL_CELLS: usize = 5;
+const USUAL_SHARE: f64 = 0.9;
+
+/// What ended in one cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    pub total: f64,
+    pub bad: f64,
+}
+
+/// The share of bad requests that an objective allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Allowed {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// One named objective around a fault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Track {
+    pub objective: String,
+    pub allowed: Allowed,
+    /// Cells up to the injection, the last of them ending there.
+    pub before: Vec<Cell>,
+    /// Cells from the injection to the end of the load.
+    pub after: Vec<Cell>,
+}
+
+/// Why a stretch does not count as recovered.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Why<'a> {
+    Silent(&'a Track),
+    Outside(&'a Track),
+    Slow(&'a Track),
+}
+
+/// The requests that were usual before the fault.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usual {
+    pub(super) cell: f64,
+    /// Stretches of 5 cells had less than 90% of it at times.
+    uneven: bool,
+}
+
+impl Usual {
+    fn at_least(self, cells: usize) -> f64 {
+        let missing = if self.uneven { 1.0 } else { 0.0 };
+        self.cell * (USUAL_SHARE * cells as f64 - missing) - 1e-6
+    }
+}
+
+impl Allowed {
+    #[must_use]
+    pub fn of_share(bound: &Bound) -> Self {
+        match bound {
+            Bound::AtMost(limit) => Self::AtMost(limit.base()),
+            Bound::AtLeast(limit) => Self::AtLeast(limit.base()),
+        }
+    }
+
+    fn holds(self, cell: Cell) -> bool {
+        match self {
+            Self::AtMost(share) => share_holds(cell.bad, cell.total, share),
+            Self::AtLeast(share) => cell.bad >= cell.total * share * (1.0 - 1e-9),
+        }
+    }
+
+    /// As `holds`, with one request of grace.
+    fn nearly_holds(self, cell: Cell) -> bool {
+        match self {
+            Self::AtMost(share) => cell.bad <= (cell.total * share).ceil().max(1.0) + 1e-6,
+            Self::AtLeast(share) => cell.bad >= (cell.total * share).floor() - 1e-6,
+        }
+    }
+}
+
+impl Track {
+    /// Makes cells of the cumulative values before and after the injection, each a step apart. Counts that fall, as
+    /// a lost runner's may, add nothing.
+    #[must_use]
+    pub fn new(objective: &str, allowed: Allowed, before: &[Cell], after: &[Cell]) -> Self {
+        let cells = |cumulative: &[Cell]| -> Vec<Cell> {
+            let cells = cumulative.windows(2).map(|pair| {
+                let total = (pair[1].total - pair[0].total).max(0.0);
+                Cell { total, bad: (pair[1].bad - pair[0].bad).clamp(0.0, total) }
+            });
+            cells.collect()
+        };
+        Self { objective: objective.to_owned(), allowed, before: cells(before), after: cells(after) }
+    }
+
+    /// What was usual before the fault; `None` with too few cells to tell.
+    pub(super) fn usual(&self) -> Option<Usual> {
+        let mut sums: Vec<f64> =
+            self.before.windows(USUAL_CELLS).map(|cells| cells.iter().map(|c| c.total).sum()).collect();
+        sums.sort_unstable_by(f64::total_cmp);
+        let median = *sums.get(sums.len() / 2)?;
+        let uneven = sums.first().is_some_and(|lowest| *lowest < USUAL_SHARE * median);
+        Some(Usual { cell: median / USUAL_CELLS as f64, uneven })
+    }
+
+    fn sum(&self, from: usize, to: usize) -> Cell {
+        let cells = self.after.get(from..to.min(self.after.len())).unwrap_or_default();
+        cells.iter().fold(Cell::default(), |sum, c| Cell { total: sum.total + c.total, bad: sum.bad + c.bad })
+    }
+
+    /// Why the cells from `from` on, `length` of them, do not count as recovered.
+    pub(super) fn objection(&self, from: usize, length: usize, usual: Option<Usual>) -> Option<Why<'_>> {
+        for at in from..from + length.saturating_sub(1).max(1) {
+            let pair = self.sum(at, at + 2);
+            if pair.total < 0.5 {
+                return Some(Why::Silent(self));
+            }
+            if !self.allowed.nearly_holds(pair) {
+                return Some(Why::Outside(self));
+            }
+        }
+        if !self.allowed.holds(self.sum(from, from + length)) {
+            return Some(Why::Outside(self));
+        }
+        let cells = self.sum(from, from + length);
+        usual.filter(|usual| cells.total < usual.at_least(length)).map(|_| Why::Slow(self))
+    }
+}
