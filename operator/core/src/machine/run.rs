@@ -75,7 +75,7 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     if let Some(at) = silent_at {
         pass.wake_at(at);
     }
-    // After all that ends a load: no fault is sent by a pass that records its end.
+    // After all that ends a load: a pass that records its end intends none, which would then be listed with its pods.
     for index in 0..plan.faults.len() {
         fault::advance(pass, index, plan, world);
     }

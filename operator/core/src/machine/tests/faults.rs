@@ -88,6 +88,55 @@ fn a_breach_at_the_time_of_a_fault_leaves_it_out() {
     assert_eq!((fault.state, sim.cluster.deletes.len()), (FaultState::NotInjected, 0), "{fault:#?}");
 }
 
+/// Nor does it get so far as to pick pods, which would be listed with a fault that never came.
+#[test]
+fn a_load_that_ends_as_a_fault_is_to_be_intended_leaves_it_out() {
+    for is_breach in [true, false] {
+        let mut sim = if is_breach { Sim::guarded() } else { Sim::new() };
+        sim.harm_after = is_breach.then_some(Duration::from_millis(16_500));
+        // Half a second before it is due there is no more time for an answer.
+        sim.health = None;
+        let before = |fault: &FaultStatus| Some(fault.due_at.as_ref()?.0 - Duration::from_millis(500));
+        while sim.status.faults.first().and_then(before).is_none_or(|at| sim.now < at) {
+            let moved = sim.pass();
+            sim.finish_effects();
+            if !moved {
+                sim.now += Duration::from_millis(250);
+            }
+        }
+        assert_eq!(sim.status.faults[0].state, FaultState::Pending);
+        sim.cluster.stopped_at = (!is_breach).then_some(sim.now);
+        sim.pass();
+        assert_eq!(sim.status.phase, Phase::Evaluating);
+        sim.run(&BTreeMap::new());
+        let fault = &sim.status.faults[0];
+        assert_eq!((fault.state, fault.targets.len()), (FaultState::NotInjected, 0), "{fault:#?}");
+    }
+}
+
+/// A write may take long: what is due as one is needed is sent by the pass after it.
+#[test]
+fn a_fault_is_not_sent_with_a_write() {
+    let mut sim = Sim::new();
+    while sim.status.faults.first().is_none_or(|f| f.state != FaultState::Intended) {
+        let moved = sim.pass();
+        sim.finish_effects();
+        if !moved {
+            sim.now += Duration::from_millis(250);
+        }
+    }
+    while sim.pass() {
+        sim.finish_effects();
+    }
+    sim.now = sim.status.faults[0].due_at.clone().unwrap().0;
+    sim.facts.live = Some(Live { requests: 100, failed: 0, p95_milliseconds: None });
+    let sent_by = |sim: &mut Sim| {
+        sim.pass();
+        sim.under_way.iter().any(|effect| effect.key() == kill().key())
+    };
+    assert_eq!([sent_by(&mut sim), sent_by(&mut sim)], [false, true]);
+}
+
 /// A deletion that is under way when the load ends is waited for, and counts as what it was.
 #[test]
 fn a_deletion_under_way_as_the_load_ends_has_its_result() {
