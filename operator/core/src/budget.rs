@@ -12,8 +12,11 @@
 //! and what was missing in this way in an ordinary cell before the fault is not held against the cells that served.
 //! So a downtime is known to one push on either side, and is only missed where it is beyond its limit by more than
 //! that. A worst second is only missed where it and a neighbour together are beyond the limit: a push may have put
-//! them together, and one push that finds nothing is no silence of two. In between it is Unclear. Bad requests are counted to one push after the system was back, and are
-//! exact; some that ended in the push before the injection may be among them.
+//! them together, and one push that finds nothing is no silence of two. In between it is Unclear. Bad requests are
+//! counted to one push after the system was back; some that ended in the push before the injection may be among them.
+//!
+//! Where the limit of an objective lies inside a bucket of k6's histogram, the samples in it may be good or bad. A
+//! budget is only missed by the least harm that this leaves open, and only met by the most; in between it is Unclear.
 
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ use crate::{
     duration::human,
     limit::{Limit, count as grouped, percent},
     plan::BudgetPlan,
-    recovery::{Cell, Track, USUAL_CELLS, count, finest, millis},
+    recovery::{Cell, Readings, Track, USUAL_CELLS, bucket_decides, count, finest, millis},
 };
 
 /// What is needed to say what harm a fault did.
@@ -219,6 +222,46 @@ impl Harm<'_> {
     fn show_share(&self, share: f64) -> String {
         self.plan.worst_second.as_ref().map_or_else(|| percent(share), |limit: &Limit| limit.show(share))
     }
+}
+
+/// The budget, of what came out by each reading of the tracks, from the least to the most harm.
+#[must_use]
+pub fn agreed(
+    plan: &BudgetPlan,
+    budgets: Readings<BudgetStatus>,
+    tracks: &[Readings<Track>],
+) -> BudgetStatus {
+    let outcomes = budgets.each_ref().map(|budget| budget.outcome);
+    let [least, likely, most] = budgets;
+    let is_told = match outcomes {
+        [_, Outcome::Met, most] => most == Outcome::Met,
+        [least, Outcome::Missed, _] => least == Outcome::Missed,
+        [least, likely, most] => least == likely && most == likely,
+    };
+    if is_told {
+        return likely;
+    }
+    let span = format!("at least {}, at most {}", figures(plan, &least), figures(plan, &most));
+    let unknown = outcomes.contains(&Outcome::NoData);
+    BudgetStatus {
+        outcome: if unknown { Outcome::NoData } else { Outcome::Unclear },
+        message: Some(likely.message.unwrap_or_default() + &bucket_decides(tracks, &span)),
+        ..likely
+    }
+}
+
+/// What there is a limit for.
+fn figures(plan: &BudgetPlan, budget: &BudgetStatus) -> String {
+    let known = |figure: Option<String>| figure.unwrap_or_else(|| "not known".to_owned());
+    let bad = plan.bad_requests.map(|_| format!("{} bad requests", known(budget.bad_requests.map(grouped))));
+    let time = |ms: i64| human(rounded(Duration::from_millis(ms.unsigned_abs())));
+    let down =
+        plan.downtime.as_ref().map(|_| format!("down for {}", known(budget.downtime_milliseconds.map(time))));
+    let worst = plan
+        .worst_second
+        .as_ref()
+        .map(|_| format!("{} of the worst second bad", known(budget.worst_second.clone())));
+    [bad, down, worst].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }
 
 /// A budget that could not be judged, and why.

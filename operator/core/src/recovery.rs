@@ -16,6 +16,10 @@
 //! one cell: the true end of the outage lies at most a cell and a push before the time found, which is
 //! therefore the upper end of what the measurement allows. Where pushes came late the end lies further back, and a
 //! recovery that only they make too slow is not judged.
+//!
+//! Where the limit of an objective lies inside a bucket of k6's histogram, the samples in it may be good or bad. All of
+//! the above is then done three times: with them taken as good, as interpolated, and as bad. An outcome that is not the
+//! same by all three is not judged either; else the likely figures are told.
 
 use std::time::Duration;
 
@@ -27,8 +31,8 @@ use crate::{duration::human, plan::RecoveryPlan};
 
 mod cells;
 
+pub use cells::{Allowed, Cell, Readings, Track, USUAL_CELLS, bucket_decides, by_harm, by_kindness};
 use cells::{Usual, Why};
-pub use cells::{Allowed, Cell, Track, USUAL_CELLS};
 
 /// Shorter holds are measured as this: a pod that got SIGTERM lives up to 2 s more, what fails then shows up to
 /// a push later, and a shorter stretch could end before the fault was felt.
@@ -239,6 +243,23 @@ impl Incident<'_> {
         let cells = length.as_millis().div_ceil(self.step.as_millis().max(1));
         usize::try_from(cells).unwrap_or(usize::MAX).max(1)
     }
+}
+
+/// The recovery, of what came out by each reading of the tracks. What is not the same by all of them is not known.
+#[must_use]
+pub fn agreed(recoveries: Readings<RecoveryStatus>, tracks: &[Readings<Track>]) -> RecoveryStatus {
+    let [kindest, likely, harshest] = recoveries;
+    if kindest.outcome == likely.outcome && harshest.outcome == likely.outcome {
+        return likely;
+    }
+    let time = |recovery: &RecoveryStatus| match (recovery.recover_milliseconds, recovery.effect) {
+        (Some(ms), _) => human(Duration::from_millis(ms.unsigned_abs())),
+        (None, FaultEffect::NotBack) => "not back".to_owned(),
+        (None, _) => "not known".to_owned(),
+    };
+    let why = bucket_decides(tracks, &format!("{} or {}", time(&kindest), time(&harshest)));
+    let message = Some(likely.message.unwrap_or_default() + &why);
+    RecoveryStatus { outcome: Outcome::NoData, message, ..likely }
 }
 
 /// How finely what happened up to a cell is known: to a cell and a push, or to the age that pushes had by then.

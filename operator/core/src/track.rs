@@ -12,9 +12,9 @@ use crate::{
     budget::{self, Harm},
     detect::DetectProbe,
     evaluate::Context,
-    plan::{FaultLimits, objective::ObjectivePlan},
+    plan::{FaultLimits, RecoveryPlan, objective::ObjectivePlan},
     promql,
-    recovery::{self, Incident, Track},
+    recovery::{self, Incident, Readings, Track},
     windows::{self, Interval},
 };
 
@@ -197,58 +197,87 @@ impl FaultProbe {
 impl Asked {
     fn assess(&self, name: &str, felt: Option<&str>, first: Option<&str>, answers: &Answers) -> Findings {
         let Some(plan) = &self.limits.recovery else { return Findings::default() };
-        let tracks: Result<Vec<Track>, String> =
+        let tracks: Result<Vec<Readings<Track>>, String> =
             self.tracks.iter().map(|t| t.read(self.after, first.unwrap_or(name), answers)).collect();
-        let push_ages = self.push_ages(answers);
-        let of = |names: &[String]| match &tracks {
-            Ok(tracks) => Ok(tracks.iter().filter(|t| names.contains(&t.objective)).cloned().collect()),
-            Err(why) => Err(why.clone()),
+        let (recovery, budget) = match tracks {
+            Ok(tracks) => self.judge(plan, &tracks, felt, &self.push_ages(answers)),
+            Err(why) => {
+                let recovery = RecoveryStatus {
+                    outcome: if plan.within.is_some() { Outcome::NoData } else { Outcome::Met },
+                    within: plan.within.as_ref().map(|within| within.text.clone()),
+                    message: Some(why.clone()),
+                    ..RecoveryStatus::default()
+                };
+                (recovery, self.limits.budget.as_ref().map(|_| budget::without(&why)))
+            }
         };
-        let recovery = match of(&plan.of) {
-            Ok(tracks) => Incident {
-                plan,
-                injected: self.injected,
-                step: self.after.step,
-                push: self.push,
-                flat_cells: self.flat_cells,
-                tracks,
-                push_ages: push_ages.clone(),
-                ready: self.ready_cells,
-                end: self.end,
-                felt,
-            }
-            .assess(),
-            Err(why) => RecoveryStatus {
-                outcome: if plan.within.is_some() { Outcome::NoData } else { Outcome::Met },
-                within: plan.within.as_ref().map(|within| within.text.clone()),
-                message: Some(why),
-                ..RecoveryStatus::default()
-            },
-        };
-        let budget = self.limits.budget.as_ref().map(|plan| match of(&plan.of) {
-            Err(why) => budget::without(&why),
-            Ok(_) if recovery.effect == FaultEffect::NotExercised => {
-                budget::without(recovery.message.as_deref().unwrap_or_default())
-            }
-            Ok(tracks) => Harm {
-                plan,
-                tracks: &tracks,
-                step: self.after.step,
-                push: self.push,
-                flat_cells: self.flat_cells,
-                push_ages: &push_ages,
-                back: self.back(&recovery),
-                end: self.end,
-                felt,
-            }
-            .assess(),
-        });
         let recovery = RecoveryStatus { ready_milliseconds: self.ready, ready_by: self.ready_by, ..recovery };
         let recovery = match &self.alert {
             Some(alert) => alert.read(answers).join(recovery),
             None => recovery,
         };
         Findings { recovery, budget }
+    }
+
+    /// By each reading of the cells, and what they agree on.
+    fn judge(
+        &self,
+        plan: &RecoveryPlan,
+        tracks: &[Readings<Track>],
+        felt: Option<&str>,
+        push_ages: &[Duration],
+    ) -> (RecoveryStatus, Option<BudgetStatus>) {
+        let of = |names: &[String]| -> Vec<Readings<Track>> {
+            tracks.iter().filter(|[track, ..]| names.contains(&track.objective)).cloned().collect()
+        };
+        let witnesses = of(&plan.of);
+        let recoveries = recovery::by_kindness(&witnesses).map(|tracks| {
+            let incident = Incident {
+                plan,
+                injected: self.injected,
+                step: self.after.step,
+                push: self.push,
+                flat_cells: self.flat_cells,
+                tracks,
+                push_ages: push_ages.to_vec(),
+                ready: self.ready_cells,
+                end: self.end,
+                felt,
+            };
+            incident.assess()
+        });
+        let backs = self.backs(&recoveries);
+        let recovery = recovery::agreed(recoveries, &witnesses);
+        let budget = self.limits.budget.as_ref().map(|plan| {
+            if recovery.effect == FaultEffect::NotExercised {
+                return budget::without(recovery.message.as_deref().unwrap_or_default());
+            }
+            let readings = recovery::by_harm(&of(&plan.of));
+            let budgets = [0, 1, 2].map(|n| {
+                let harm = Harm {
+                    plan,
+                    tracks: &readings[n],
+                    step: self.after.step,
+                    push: self.push,
+                    flat_cells: self.flat_cells,
+                    push_ages,
+                    back: backs[n],
+                    end: self.end,
+                    felt,
+                };
+                harm.assess()
+            });
+            budget::agreed(plan, budgets, tracks)
+        });
+        (recovery, budget)
+    }
+
+    /// In which cell the system was back: at the soonest of all readings, likely, and at the latest.
+    fn backs(&self, recoveries: &Readings<RecoveryStatus>) -> Readings<Option<usize>> {
+        let backs = recoveries.each_ref().map(|recovery| self.back(recovery));
+        let mut sorted = backs;
+        sorted.sort_unstable_by_key(|back| back.unwrap_or(usize::MAX));
+        [sorted[0], backs[1], sorted[2]]
     }
 
     /// The cell in which the objectives held again and the pods were replaced.

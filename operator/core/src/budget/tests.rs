@@ -248,6 +248,92 @@ fn an_earlier_fault_that_is_still_felt_is_named() {
     assert!(status.message.unwrap().ends_with("until the system was back, with kill-redis still felt"));
 }
 
+/// Of 3 s none, half or all are bad, by how those in the bucket of the objective's limit are taken.
+#[rstest]
+#[case::perhaps_too_many(
+    plan(Some(40), None, None),
+    NONE_TO_ALL,
+    Outcome::Unclear,
+    "30 bad requests, limit 40; counted for 4s, until the system was back (at least 0 bad requests, at most 60 bad \
+     requests: the limit of save lies inside a bucket of k6's histogram); that decides: set the limit to another value"
+)]
+#[case::perhaps_too_few(
+    plan(Some(20), None, None),
+    NONE_TO_ALL,
+    Outcome::Unclear,
+    "30 bad requests, limit 20"
+)]
+#[case::within_at_most(plan(Some(60), None, None), NONE_TO_ALL, Outcome::Met, "30 bad requests, limit 60")]
+#[case::beyond_at_least(
+    plan(Some(29), None, None),
+    HALF_TO_ALL,
+    Outcome::Missed,
+    "60 bad requests, limit 29"
+)]
+// None to 3 s.
+#[case::perhaps_down(
+    plan(None, Some(1), None),
+    NONE_TO_ALL,
+    Outcome::Unclear,
+    "down for 1.5s ±1s, limit 1s; counted for 4s, until the system was back (at least down for 0ms, at most down for 3s: "
+)]
+#[case::perhaps_down_for_longer(
+    plan(None, Some(2), None),
+    NONE_TO_ALL,
+    Outcome::Unclear,
+    "down for 1.5s ±1s, limit 2s"
+)]
+#[case::down_at_most(plan(None, Some(3), None), NONE_TO_ALL, Outcome::Met, "down for 1.5s ±1s, limit 3s")]
+#[case::a_worst_second_at_most(
+    plan(None, None, Some("60%")),
+    NONE_TO_ALL,
+    Outcome::Unclear,
+    "50% of the worst second bad"
+)]
+#[case::a_worst_second_at_least(
+    plan(None, None, Some("40%")),
+    HALF_TO_ALL,
+    Outcome::Missed,
+    "100% of the worst second bad"
+)]
+// One limit is missed for certain, whatever comes of the other.
+#[case::one_of_two(
+    plan(Some(29), Some(2), None),
+    HALF_TO_ALL,
+    Outcome::Missed,
+    "60 bad requests, limit 29; down for 3s"
+)]
+fn a_limit_inside_a_bucket(
+    #[case] plan: BudgetPlan,
+    #[case] after: [&str; 3],
+    #[case] outcome: Outcome,
+    #[case] message: &str,
+) {
+    let tracks = after.map(|after| track("save", BEFORE, after));
+    let budgets = tracks.each_ref().map(|track| harm(&plan, std::slice::from_ref(track), Some(3)).assess());
+    let status = agreed(&plan, budgets, &[tracks]);
+    let said = status.message.unwrap();
+    assert_eq!(status.outcome, outcome, "{said}");
+    assert!(said.starts_with(message), "{said}");
+}
+
+const NONE_TO_ALL: [&str; 3] = ["............", "xxx.........", "!!!........."];
+const HALF_TO_ALL: [&str; 3] = ["xxx.........", "!!!.........", "!!!........."];
+
+/// With pushes that came late it is no data by one reading.
+#[test]
+fn a_downtime_that_one_reading_cannot_tell() {
+    let plan = plan(None, Some(4), None);
+    let late = [Duration::from_secs(5); 12];
+    let tracks = ["............", "xxx.........", "!!!!!!!!!!!!"].map(|after| track("save", BEFORE, after));
+    let budgets = tracks
+        .each_ref()
+        .map(|track| Harm { push_ages: &late, ..harm(&plan, std::slice::from_ref(track), None) }.assess());
+    let outcomes = budgets.each_ref().map(|budget| budget.outcome);
+    assert_eq!(outcomes, [Outcome::Met, Outcome::Met, Outcome::NoData]);
+    assert_eq!(agreed(&plan, budgets, &[tracks]).outcome, Outcome::NoData);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
 
@@ -266,7 +352,10 @@ proptest::proptest! {
             .map(|s| f64::from(s) + at)
             .map(|s| Cell { total: good(s, phases.0, 0) + good(s, phases.1, 1), bad: 0.0 })
             .collect();
-        let track = Track::new("save", Allowed::AtMost(0.01), &cumulative[..=30], &cumulative[30..]);
+        let (before, after) = cumulative.split_at(30);
+        let exactly = |cells: &[Cell]| [0, 1, 2].map(|_| cells.to_vec());
+        let (before, after) = (exactly(&[before, &after[..1]].concat()), exactly(after));
+        let [_, track, _] = Track::readings("save", Allowed::AtMost(0.01), &before, &after);
         let back = 30_usize.min((lasted + 2.0).ceil() as usize);
         let plan = plan(None, Some(100), None);
         let status = harm(&plan, std::slice::from_ref(&track), Some(back)).assess();

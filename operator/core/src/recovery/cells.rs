@@ -31,6 +31,10 @@ pub struct Track {
     pub after: Vec<Cell>,
 }
 
+/// The same by how the samples in the bucket that holds an objective's limit are taken: as good, as interpolated, as
+/// bad. Which of them it is the bucket does not tell.
+pub type Readings<T> = [T; 3];
+
 /// Why a stretch does not count as recovered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Why<'a> {
@@ -80,18 +84,22 @@ impl Allowed {
 }
 
 impl Track {
-    /// Makes cells of the cumulative values before and after the injection, each a step apart. Counts that fall, as
-    /// a lost runner's may, add nothing.
+    /// Makes cells of the cumulative values before and after the injection, each a step apart. Least harm is done where
+    /// those after it are taken as good and those before it, which make what is usual, as bad; most the other way round.
     #[must_use]
-    pub fn new(objective: &str, allowed: Allowed, before: &[Cell], after: &[Cell]) -> Self {
-        let cells = |cumulative: &[Cell]| -> Vec<Cell> {
-            let cells = cumulative.windows(2).map(|pair| {
-                let total = (pair[1].total - pair[0].total).max(0.0);
-                Cell { total, bad: (pair[1].bad - pair[0].bad).clamp(0.0, total) }
-            });
-            cells.collect()
-        };
-        Self { objective: objective.to_owned(), allowed, before: cells(before), after: cells(after) }
+    pub fn readings(
+        objective: &str,
+        allowed: Allowed,
+        before: &Readings<Vec<Cell>>,
+        after: &Readings<Vec<Cell>>,
+    ) -> Readings<Self> {
+        let (before, after) = (differences(before), differences(after));
+        [0, 1, 2].map(|n| Self {
+            objective: objective.to_owned(),
+            allowed,
+            before: before[2 - n].clone(),
+            after: after[n].clone(),
+        })
     }
 
     /// What was usual before the fault; `None` with too few cells to tell.
@@ -126,4 +134,51 @@ impl Track {
         let cells = self.sum(from, from + length);
         usual.filter(|usual| cells.total < usual.at_least(length)).map(|_| Why::Slow(self))
     }
+}
+
+/// Counts that fall, as a lost runner's may, add nothing.
+fn differences(cumulative: &Readings<Vec<Cell>>) -> Readings<Vec<Cell>> {
+    let [least, mut likely, mut most] = cumulative.each_ref().map(|cells| -> Vec<Cell> {
+        let gained = cells.windows(2).map(|pair| {
+            let total = (pair[1].total - pair[0].total).max(0.0);
+            Cell { total, bad: (pair[1].bad - pair[0].bad).clamp(0.0, total) }
+        });
+        gained.collect()
+    });
+    for ((least, likely), most) in least.iter().zip(&mut likely).zip(&mut most) {
+        likely.bad = likely.bad.max(least.bad);
+        most.bad = most.bad.max(likely.bad);
+    }
+    [least, likely, most]
+}
+
+/// The tracks of each reading, from the least to the most harm.
+#[must_use]
+pub fn by_harm(tracks: &[Readings<Track>]) -> Readings<Vec<Track>> {
+    [0, 1, 2].map(|n| tracks.iter().map(|readings| readings[n].clone()).collect())
+}
+
+/// The tracks of each reading, from the kindest to the objectives to the harshest. To one that asks for a share of bad
+/// requests more of them are kinder.
+#[must_use]
+pub fn by_kindness(tracks: &[Readings<Track>]) -> Readings<Vec<Track>> {
+    let kindest_first = |readings: &Readings<Track>| {
+        let mut readings = readings.clone();
+        if let [Track { allowed: Allowed::AtLeast(_), .. }, ..] = readings {
+            readings.reverse();
+        }
+        readings
+    };
+    by_harm(&tracks.iter().map(kindest_first).collect::<Vec<_>>())
+}
+
+/// What is said where only the samples in a bucket decide, and what comes out by the one and by the other.
+#[must_use]
+pub fn bucket_decides(tracks: &[Readings<Track>], span: &str) -> String {
+    let inexact = tracks.iter().filter(|[least, _, most]| least != most);
+    let objectives: Vec<&str> = inexact.map(|[least, ..]| least.objective.as_str()).collect();
+    format!(
+        " ({span}: the limit of {} lies inside a bucket of k6's histogram); that decides: set the limit to another value",
+        objectives.join(" and of ")
+    )
 }

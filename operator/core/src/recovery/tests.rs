@@ -255,9 +255,64 @@ fn every_named_objective_must_be_back() {
 fn cells_are_differences_and_a_runner_that_is_lost_takes_nothing_back() {
     let cumulative = [(0.0, 0.0), (10.0, 1.0), (30.0, 1.0), (25.0, 0.0), (40.0, 2.0)]
         .map(|(total, bad)| Cell { total, bad });
-    let track = Track::new("save", Allowed::AtMost(0.01), &cumulative[..3], &cumulative[2..]);
-    assert_eq!(track.before, [Cell { total: 10.0, bad: 1.0 }, Cell { total: 20.0, bad: 0.0 }]);
-    assert_eq!(track.after, [Cell::default(), Cell { total: 15.0, bad: 2.0 }]);
+    let exactly = |cells: &[Cell]| [0, 1, 2].map(|_| cells.to_vec());
+    let (before, after) = (exactly(&cumulative[..3]), exactly(&cumulative[2..]));
+    for track in Track::readings("save", Allowed::AtMost(0.01), &before, &after) {
+        assert_eq!(track.before, [Cell { total: 10.0, bad: 1.0 }, Cell { total: 20.0, bad: 0.0 }]);
+        assert_eq!(track.after, [Cell::default(), Cell { total: 15.0, bad: 2.0 }]);
+    }
+}
+
+/// Of 10 and then 20 requests 4 and 2 are in the bucket, and a lost runner takes back some of them.
+#[test]
+fn cells_of_which_a_bucket_tells_no_more() {
+    let cumulative = [[0.0; 3], [1.0, 3.0, 5.0], [6.0, 9.0, 12.0], [7.0, 6.0, 5.0]];
+    let totals = [0.0, 10.0, 30.0, 32.0];
+    let of =
+        |n: usize| totals.iter().zip(cumulative).map(|(t, bad)| Cell { total: *t, bad: bad[n] }).collect();
+    let readings = [0, 1, 2].map(of);
+    let tracks = Track::readings("save", Allowed::AtMost(0.01), &readings, &readings);
+    let bad = |cells: &[Cell]| cells.iter().map(|c| c.bad).collect::<Vec<_>>();
+    assert_eq!(tracks.each_ref().map(|t| bad(&t.after)), [[1.0, 5.0, 1.0], [3.0, 6.0, 1.0], [5.0, 7.0, 1.0]]);
+    // What is usual is the most where the good ones before are the fewest.
+    assert_eq!(
+        tracks.each_ref().map(|t| bad(&t.before)),
+        [[5.0, 7.0, 1.0], [3.0, 6.0, 1.0], [1.0, 5.0, 1.0]]
+    );
+}
+
+/// The same 20 requests a second, with those in the limit's bucket taken as good, as interpolated, as bad.
+fn in_bucket(pictures: [&str; 3]) -> [Track; 3] {
+    pictures.map(|after| track("save", "..........", after))
+}
+
+/// 10 s are allowed.
+#[rstest]
+#[case::known_exactly(["!!!.........."; 3], Outcome::Met, "back 3s after the fault, measured to 2s, limit 10s")]
+#[case::in_time_either_way(["..........", "!!!..........", "!!!!!........."], Outcome::Met, "back 3s after the fault, measured to 2s, limit 10s")]
+#[case::perhaps_too_late(["!!............", "!!!...........", "!!!!!!!!!!!!....."], Outcome::NoData, "back 3s after the fault, measured to 2s, limit 10s (2s or 12s: the limit of save lies inside a bucket of k6's histogram); that decides: set the limit to another value")]
+#[case::perhaps_in_time(["!!............", "!!!!!!!!!!!.....", "!!!!!!!!!!!!....."], Outcome::NoData, "back 11s after the fault, measured to 2s, limit 10s (2s or 12s: the limit of")]
+#[case::perhaps_not_back(["............", "!!..........", "!!!!!!!!!!!!"], Outcome::NoData, "back 2s after the fault, measured to 2s, limit 10s (2s or not back: the limit of")]
+#[case::too_late_either_way(["!!!!!!!!!!!.....", "!!!!!!!!!!!!.....", "!!!!!!!!!!!!!....."], Outcome::Missed, "back 12s")]
+#[case::too_late_or_not_back(["!!!!!!!!!!!.....", "!!!!!!!!!!!!!!!!", "!!!!!!!!!!!!!!!!"], Outcome::Missed, "> 16s (load ended)")]
+fn a_limit_inside_a_bucket(#[case] after: [&str; 3], #[case] outcome: Outcome, #[case] message: &str) {
+    let (tracks, plan) = ([in_bucket(after)], plan(10, 5));
+    let recoveries = by_kindness(&tracks).map(|tracks| incident(&plan, tracks).assess());
+    let status = agreed(recoveries, &tracks);
+    let said = status.message.unwrap();
+    assert_eq!(status.outcome, outcome, "{said}");
+    assert!(said.starts_with(message), "{said}");
+}
+
+/// Of one objective requests must not be slow, of the other they must be.
+#[test]
+fn what_is_kind_depends_on_the_limit() {
+    let slow = in_bucket(["..", "'.", "!."]);
+    let must = slow.clone().map(|track| Track { allowed: Allowed::AtLeast(0.9), ..track });
+    let first = |tracks: Vec<Track>| tracks.iter().map(|t| t.after[0].bad).collect::<Vec<_>>();
+    let tracks = [slow, must];
+    assert_eq!(by_kindness(&tracks).map(first), [[0.0, 20.0], [1.0, 1.0], [20.0, 0.0]]);
+    assert_eq!(by_harm(&tracks).map(first), [[0.0, 0.0], [1.0, 1.0], [20.0, 20.0]]);
 }
 
 proptest! {

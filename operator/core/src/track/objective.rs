@@ -6,10 +6,11 @@ use super::grid::Grid;
 use crate::{
     ask::{Answers, Asks, Labels},
     evaluate::Context,
+    histogram::UpTo,
     judge::Outcomes,
     plan::objective::{Bound, Figure, ObjectivePlan},
     promql::{self, Split},
-    recovery::{Allowed, Cell, Track},
+    recovery::{Allowed, Cell, Readings, Track},
     shares,
 };
 
@@ -79,7 +80,12 @@ impl TrackProbe {
     }
 
     /// The cells after the injection, and those before the fault named `first`.
-    pub(super) fn read(&self, after: Grid, first: &str, answers: &Answers) -> Result<Track, String> {
+    pub(super) fn read(
+        &self,
+        after: Grid,
+        first: &str,
+        answers: &Answers,
+    ) -> Result<Readings<Track>, String> {
         let mut measured = None;
         for (name, id) in self.after.iter().enumerate() {
             let values = self.cumulative(*id, name, after, answers)?;
@@ -98,13 +104,13 @@ impl TrackProbe {
             Some((grid, ids)) => match ids.get(name) {
                 Some(id) => self.cumulative(*id, name, *grid, answers)?.unwrap_or_else(|| {
                     // Nothing was sent until then.
-                    vec![Cell::default(); grid.len()]
+                    [0, 1, 2].map(|_| vec![Cell::default(); grid.len()])
                 }),
-                None => Vec::new(),
+                None => Readings::default(),
             },
-            None => Vec::new(),
+            None => Readings::default(),
         };
-        Ok(Track::new(&self.objective, self.allowed, &before, &values))
+        Ok(Track::readings(&self.objective, self.allowed, &before, &values))
     }
 
     /// The values at each time of a grid; `None` where k6 had sent nothing.
@@ -114,13 +120,14 @@ impl TrackProbe {
         name: usize,
         grid: Grid,
         answers: &Answers,
-    ) -> Result<Option<Vec<Cell>>, String> {
+    ) -> Result<Option<Readings<Vec<Cell>>>, String> {
         let mut cells = Cells::new(grid);
         let any = match self.good_up_to {
             None => {
                 let series = answers.matrix(id)?;
                 for (labels, points) in series {
-                    cells.add(labels, points.iter().map(|(at, value)| (*at, (*value, *value))));
+                    let exactly = |n: f64| UpTo { surely: n, likely: n, perhaps: n };
+                    cells.add(labels, points.iter().map(|(at, n)| (*at, (*n, exactly(*n)))));
                 }
                 !series.is_empty()
             }
@@ -128,7 +135,7 @@ impl TrackProbe {
                 let limit = limit / self.names.get(name).copied().unwrap_or(1.0);
                 let series = answers.histograms(id)?;
                 for (labels, points) in series {
-                    cells.add(labels, points.iter().map(|(at, h)| (*at, (h.count, h.up_to(limit).likely))));
+                    cells.add(labels, points.iter().map(|(at, h)| (*at, (h.count, h.up_to(limit)))));
                 }
                 !series.is_empty()
             }
@@ -147,7 +154,7 @@ impl TrackProbe {
 struct Cells {
     grid: Grid,
     counts: Vec<Outcomes>,
-    within: Vec<Outcomes>,
+    within: Vec<Readings<Outcomes>>,
 }
 
 impl Cells {
@@ -155,29 +162,36 @@ impl Cells {
         Self {
             grid,
             counts: vec![Outcomes::default(); grid.len()],
-            within: vec![Outcomes::default(); grid.len()],
+            within: vec![Readings::default(); grid.len()],
         }
     }
 
     /// A series that is not there yet is zero, and keeps its last value where it has no sample.
-    fn add(&mut self, labels: &Labels, points: impl Iterator<Item = (f64, (f64, f64))>) {
-        let at: BTreeMap<usize, (f64, f64)> = points
-            .filter(|(_, (count, within))| count.is_finite() && within.is_finite())
+    fn add(&mut self, labels: &Labels, points: impl Iterator<Item = (f64, (f64, UpTo))>) {
+        let at: BTreeMap<usize, (f64, UpTo)> = points
+            .filter(|(_, (count, within))| count.is_finite() && within.likely.is_finite())
             .filter_map(|(at, values)| Some((self.grid.index(at)?, values)))
             .collect();
-        let mut last = (0.0, 0.0);
+        let mut last = (0.0, UpTo::default());
         for (index, (counts, within)) in self.counts.iter_mut().zip(&mut self.within).enumerate() {
             last = at.get(&index).copied().unwrap_or(last);
             counts.add(labels, last.0);
-            within.add(labels, last.1);
+            for (within, n) in within.iter_mut().zip([last.1.perhaps, last.1.likely, last.1.surely]) {
+                within.add(labels, n);
+            }
         }
     }
 
-    fn values(&self, of_requests: bool) -> Vec<Cell> {
+    fn values(&self, of_requests: bool) -> Readings<Vec<Cell>> {
         let good = |within: &Outcomes| if of_requests { within.answered } else { within.untold };
-        let pairs = self.counts.iter().zip(&self.within);
-        pairs
-            .map(|(counts, within)| Cell { total: counts.total(), bad: counts.total() - good(within) })
-            .collect()
+        [0, 1, 2].map(|n| {
+            let pairs = self.counts.iter().zip(&self.within);
+            pairs
+                .map(|(counts, within)| Cell {
+                    total: counts.total(),
+                    bad: counts.total() - good(&within[n]),
+                })
+                .collect()
+        })
     }
 }

@@ -74,6 +74,51 @@ fn an_outage_of_three_seconds(
     assert!(recovery.recover_milliseconds.is_some_and(|ms| (3000..=5000).contains(&ms)), "{recovery:?}");
 }
 
+/// It lies in the same bucket as the limit, half of which interpolation takes as within.
+const IN_BUCKET: minute::Request = Some((0.3 * (1.0 + 5e-8), true));
+
+/// 20 requests a second may be too slow or not. 70 bad ones are allowed, and a recovery of 20 s.
+#[rstest]
+#[case::within_either_way(3.0, Outcome::Met, Outcome::Met, 30)]
+// From none to 100 bad ones.
+#[case::perhaps_too_many(5.0, Outcome::Met, Outcome::Unclear, 50)]
+#[case::perhaps_too_late(25.0, Outcome::NoData, Outcome::Unclear, 250)]
+fn a_limit_inside_a_bucket(
+    #[case] lasted: f64,
+    #[case] recovered: Outcome,
+    #[case] budget: Outcome,
+    #[case] bad: i64,
+) {
+    let during = |second: f64| (30.0..30.0 + lasted).contains(&second);
+    let fake = load(|second| if during(second) { IN_BUCKET } else { GOOD });
+    let judgement = judge(&fake, vec![injected("kill", 30.0, 34.0)], &limits("p95", false));
+    let (recovery, found) = (&judgement.recoveries[0].1, &judgement.budgets[0].1);
+    assert_eq!((recovery.outcome, found.outcome), (recovered, budget), "{recovery:?} {found:?}");
+    assert_eq!(found.bad_requests, Some(bad));
+    for (outcome, message) in [(recovered, &recovery.message), (budget, &found.message)] {
+        let advice = "the limit of p95 lies inside a bucket of k6's histogram); that decides: set the limit to another";
+        assert_eq!(message.as_deref().unwrap().contains(advice), outcome != Outcome::Met, "{message:?}");
+    }
+}
+
+/// Refused for 3 s; then for 12 s one in 14 may be too slow, which is within 5% by interpolation, and not at most. What
+/// harm is done at most is counted until the system was back at the latest.
+#[test]
+fn harm_is_counted_as_long_as_any_reading_says() {
+    let fake = load(|second| match second {
+        30.0..33.0 => REFUSED,
+        33.0..45.0 if (second / 0.05) as i64 % 14 == 0 => IN_BUCKET,
+        _ => GOOD,
+    });
+    let judgement = judge(&fake, vec![injected("kill", 30.0, 34.0)], &limits("p95", false));
+    let (recovery, budget) = (&judgement.recoveries[0].1, &judgement.budgets[0].1);
+    assert_eq!(recovery.outcome, Outcome::Met, "{recovery:?}");
+    assert!(recovery.recover_milliseconds.is_some_and(|ms| (3000..=4000).contains(&ms)), "{recovery:?}");
+    assert_eq!((budget.outcome, budget.bad_requests), (Outcome::Unclear, Some(60)), "{budget:?}");
+    let message = budget.message.as_deref().unwrap();
+    assert!(message.contains("(at least 60 bad requests and down for 3s, at most 7"), "{message}");
+}
+
 #[test]
 fn without_an_outage_nothing_is_missing() {
     let judgement = judge(&load(|_| GOOD), vec![injected("kill", 30.0, 34.0)], &limits("ok", false));
