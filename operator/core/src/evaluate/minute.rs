@@ -98,6 +98,11 @@ pub fn pushed(requests: &[Event]) -> Fake {
     fake
 }
 
+/// 20 requests a second, by what comes of each, as Prometheus has them.
+pub fn load(outcome: impl Fn(f64) -> Request) -> Fake {
+    pushed(&requests(outcome))
+}
+
 /// Asks until all is judged.
 pub fn judge(mut evaluation: Evaluation, fake: &Fake) -> Judgement {
     let mut answers = Vec::new();

@@ -7,7 +7,7 @@ use crate::{
     evaluate::{
         Evaluation, Judgement,
         fake::Fake,
-        minute::{self, GOOD, REFUSED, SLOW, at, injected, over, pushed, requests, settings},
+        minute::{self, GOOD, REFUSED, SLOW, at, injected, load, over, settings},
     },
     plan::{AlertPlan, BudgetPlan, RecoveryPlan, TimeLimit},
 };
@@ -35,10 +35,6 @@ fn limits(of: &str, alert: bool) -> FaultLimits {
         }),
         budget: Some(BudgetPlan { of, bad_requests: Some(70), downtime: Some(time(5)), worst_second: None }),
     }
-}
-
-fn load(outcome: impl Fn(f64) -> minute::Request) -> Fake {
-    pushed(&requests(outcome))
 }
 
 fn judge(fake: &Fake, faults: Vec<FaultStatus>, limits: &FaultLimits) -> Judgement {
