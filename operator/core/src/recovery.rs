@@ -128,16 +128,19 @@ impl Incident<'_> {
         let within = self.plan.within.as_ref();
         let met = within.is_none_or(|within| upper <= within.time);
         let pushes_late = resolution > self.step + self.push;
+        // It was back by then at the latest, and what comes later is none of its harm.
+        let recovered_at = self.injected.checked_add(signed(upper)).ok().map(MicroTime);
         if let Some(within) =
             within.filter(|within| !met && pushes_late && upper.saturating_sub(resolution) <= within.time)
         {
-            return self.no_data(format!(
+            let message = format!(
                 "back {} after the fault or up to {} before, since k6's pushes came late, limit {}: see whether \
                  Prometheus keeps up",
                 human(upper),
                 human(resolution),
                 within.text
-            ));
+            );
+            return RecoveryStatus { effect: FaultEffect::Recovered, recovered_at, ..self.no_data(message) };
         }
         let message = format!(
             "back {} after the fault, measured to {}{}",
@@ -149,7 +152,7 @@ impl Incident<'_> {
             outcome: if met { Outcome::Met } else { Outcome::Missed },
             effect: FaultEffect::Recovered,
             recover_milliseconds: Some(millis(upper)),
-            recovered_at: self.injected.checked_add(signed(upper)).ok().map(MicroTime),
+            recovered_at,
             ..self.said(resolution, message)
         }
     }

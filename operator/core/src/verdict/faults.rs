@@ -80,7 +80,7 @@ fn of_limit(
     let (verdict, reason, mark) = match outcome {
         Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
         Outcome::Warn => (Verdict::Warn, Reason::InWarningBand, "warning"),
-        Outcome::Unclear => (Verdict::Warn, Reason::InWarningBand, "unclear"),
+        Outcome::Unclear => (Verdict::Warn, Reason::Unclear, "unclear"),
         // The fault itself says why there is nothing.
         Outcome::NoData if fault.state != FaultState::Injected => return,
         Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => {

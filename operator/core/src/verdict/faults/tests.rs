@@ -43,7 +43,7 @@ fn budget(outcome: Outcome) -> FaultStatus {
     Reason::BudgetExceeded,
     "not met: budget of kill: 60"
 )]
-#[case::unclear(Outcome::Unclear, 0, true, Verdict::Warn, Reason::InWarningBand, "unclear: budget of kill")]
+#[case::unclear(Outcome::Unclear, 0, true, Verdict::Warn, Reason::Unclear, "unclear: budget of kill")]
 #[case::no_data(Outcome::NoData, 0, true, Verdict::Inconclusive, Reason::NoData, "no data: budget of kill")]
 #[case::figures_missing(
     Outcome::Missed,
