@@ -28,11 +28,11 @@ pub use scenario::{
 };
 pub use spec::{LoadTest, LoadTestSpec, VerdictPolicy};
 pub use status::{
-    Arrivals, BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus, GuardrailStatus,
-    Happening, HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase, Plateau, ReadyBy,
-    ReadyStep, RecoveryStatus, RunnersStatus, ScalingStatus, ScenarioStatus, ScriptThreshold, ServedService,
-    Shortfall, ShortfallCause, Spike, StepState, TargetState, TargetStatus, Verdict, WatchGap, WatchedStatus,
-    WindowResult,
+    Arrivals, BaselineStatus, BucketEnds, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus,
+    GuardrailStatus, Happening, HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase,
+    Plateau, ReadyBy, ReadyStep, RecoveryStatus, RunnersStatus, ScalingStatus, ScenarioStatus,
+    ScriptThreshold, ServedService, Shortfall, ShortfallCause, Spike, StepState, TargetState, TargetStatus,
+    Verdict, WatchGap, WatchedStatus, WindowResult,
 };
 pub use system::{Baseline, Expectation, Scaling, Watched};
 pub use text::{DurationText, LimitText};

@@ -4,12 +4,17 @@
 //! fingerprint, by more than a share of that median and by more than the runs scatter among themselves: 3 times
 //! their median absolute deviation, scaled by 1.4826 to the standard deviation of a normal distribution
 //! (Rousseeuw and Croux 1993, \"Alternatives to the Median Absolute Deviation\").
+//!
+//! A percentile is known to a bucket of k6's histogram, 9% wide, where nearly all answers take about the same time. So
+//! the rule is asked three times: with the figures as they are shown, with those within their buckets that are best for
+//! the run, and with the worst. Where these do not agree, the means of the answers decide: they are exact, and where
+//! answers are so much alike they move as the percentiles do.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use loadtest_crds::{
-    BaselineStatus, LoadTest, LoadTestStatus, Outcome, Phase, Verdict, WindowKind, WindowResult,
+    BaselineStatus, BucketEnds, LoadTest, LoadTestStatus, Outcome, Phase, Verdict, WindowKind, WindowResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +25,8 @@ use crate::{
 
 /// With fewer runs a median and a scatter say little: a change is shown, and not judged.
 pub const FEWEST: usize = 5;
+/// By so much the mean of answers that take nearly the same time may move otherwise than a percentile of theirs.
+const ALIKE: f64 = 0.02;
 /// A status must stay small.
 const MOST: usize = 64;
 
@@ -71,6 +78,10 @@ pub struct EarlierFigure {
     pub value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketEnds>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<String>,
 }
 
 /// A figure as a run shows it, and as it is for programs.
@@ -78,6 +89,27 @@ pub struct EarlierFigure {
 struct Recorded<'a> {
     value: Option<&'a str>,
     figure: Option<&'a str>,
+    bucket: Option<&'a BucketEnds>,
+    mean: Option<&'a str>,
+}
+
+/// A percentile, as far as k6's histogram tells it.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// It is no lower, and no higher.
+    least: f64,
+    most: f64,
+    mean: f64,
+}
+
+/// A figure held against earlier ones.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    value: f64,
+    median: f64,
+    /// How much worse than the median is no regression yet.
+    allowed: f64,
+    worse: bool,
 }
 
 impl Recorded<'_> {
@@ -88,6 +120,16 @@ impl Recorded<'_> {
 
     fn exact(self) -> Option<f64> {
         self.figure.and_then(read_decimal)
+    }
+
+    /// `None` for what is no percentile, and of what an earlier version recorded.
+    fn told(self) -> Option<Told> {
+        let (figure, mean) = (self.exact()?, self.mean.and_then(read_decimal)?);
+        let (least, most) = match self.bucket {
+            Some(bucket) => (read_decimal(&bucket.above)?, read_decimal(&bucket.up_to)?),
+            None => (figure, figure),
+        };
+        Some(Told { least, most, mean })
     }
 
     /// Of what an earlier version recorded only the shown value is known.
@@ -115,6 +157,8 @@ impl Earlier {
                 outcome: window.outcome,
                 value: window.value.clone(),
                 figure: window.figure.clone(),
+                bucket: window.bucket.clone(),
+                mean: window.mean.clone(),
             })
         });
         Some(Self {
@@ -219,16 +263,27 @@ fn one(
         ..BaselineStatus::default()
     };
     let same = |f: &&EarlierFigure| f.objective == objective.name && f.window == window.window;
-    let own = Recorded { value: window.value.as_deref(), figure: window.figure.as_deref() };
+    let own = Recorded {
+        value: window.value.as_deref(),
+        figure: window.figure.as_deref(),
+        bucket: window.bucket.as_ref(),
+        mean: window.mean.as_deref(),
+    };
     let before: Vec<Recorded> = earlier
         .iter()
         .filter_map(|run| run.figures.iter().find(same))
-        .map(|f| Recorded { value: f.value.as_deref(), figure: f.figure.as_deref() })
+        .map(|f| Recorded {
+            value: f.value.as_deref(),
+            figure: f.figure.as_deref(),
+            bucket: f.bucket.as_ref(),
+            mean: f.mean.as_deref(),
+        })
         .collect();
     // An exact figure and one rounded for reading differ though nothing has changed: all are read in one way.
     let rounded = own.is_only_shown() || before.iter().any(|one| one.is_only_shown());
     let read = |one: Recorded| if rounded { one.shown() } else { one.exact() };
-    let values: Vec<f64> = before.into_iter().filter_map(read).collect();
+    let (compared, values): (Vec<Recorded>, Vec<f64>) =
+        before.into_iter().filter_map(|one| Some((one, read(one)?))).unzip();
     result.runs = i32::try_from(values.len()).unwrap_or(i32::MAX);
     let limit = objective.bound.limit();
     let median = median(&values);
@@ -240,16 +295,26 @@ fn one(
         (None, _) => "this run has no value to compare".to_owned(),
         (_, None) => "there is no earlier passing run with the same load".to_owned(),
         (Some(value), Some(median)) => {
-            let shown = change(objective, value, median, values.len());
+            let of = match values.len() {
+                1 => "the one earlier run".to_owned(),
+                runs => format!("the median of {runs} earlier runs"),
+            };
+            let shown = change(limit, value, median, &of);
             if values.len() < FEWEST {
                 format!("{shown}; judged from {FEWEST} runs on")
             } else if median == 0.0 {
                 format!("{shown}; nothing is a share of 0, so it is not judged")
             } else {
-                let allowed = allowed(plan, &values, median);
-                let worse = is_worse(&objective.bound, value, median, allowed);
-                result.outcome = if worse { Outcome::Warn } else { Outcome::Met };
-                format!("{shown}; allowed are {}", limit.show(allowed))
+                let hold = |value: f64, earlier: &[f64]| Held::of(plan, &objective.bound, value, earlier);
+                let held = hold(value, &values);
+                let means = if rounded { None } else { by_means(held.worse, own, &compared, hold) };
+                let decides = means.unwrap_or(held);
+                result.outcome = if decides.worse { Outcome::Warn } else { Outcome::Met };
+                let shown = means.map_or(shown.clone(), |means| {
+                    let mean = change(limit, means.value, means.median, "the median of theirs");
+                    format!("{shown}; k6's buckets leave it open, so the mean decides: {mean}")
+                });
+                format!("{shown}; allowed are {}", limit.show(decides.allowed))
             }
         }
     };
@@ -257,42 +322,52 @@ fn one(
     result
 }
 
-/// How much worse than the median is no regression yet.
-fn allowed(plan: &BaselinePlan, values: &[f64], median: f64) -> f64 {
-    let deviations: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
-    let scatter = 3.0 * 1.4826 * self::median(&deviations).unwrap_or(0.0);
-    scatter.max(plan.max_regression.base() * median.abs())
+impl Held {
+    fn of(plan: &BaselinePlan, bound: &Bound, value: f64, earlier: &[f64]) -> Self {
+        let median = median(earlier).unwrap_or(value);
+        let deviations: Vec<f64> = earlier.iter().map(|one| (one - median).abs()).collect();
+        let scatter = 3.0 * 1.4826 * self::median(&deviations).unwrap_or(0.0);
+        let allowed = scatter.max(plan.max_regression.base() * median.abs());
+        let by = match bound {
+            Bound::AtMost(_) => value - median,
+            Bound::AtLeast(_) => median - value,
+        };
+        // What is exactly allowed is not lost to rounding.
+        Self { value, median, allowed, worse: by > allowed * (1.0 + 1e-9) }
+    }
 }
 
-fn is_worse(bound: &Bound, value: f64, median: f64, allowed: f64) -> bool {
-    let by = match bound {
-        Bound::AtMost(_) => value - median,
-        Bound::AtLeast(_) => median - value,
-    };
-    // What is exactly allowed is not lost to rounding.
-    by > allowed * (1.0 + 1e-9)
+/// The means, where it hangs on how the percentiles lie in their buckets whether this one is worse; `None` where it does
+/// not, where one of the runs has no mean, and where the mean did not move as the percentile must have: then answers
+/// have become slower that are not most of the mean.
+fn by_means(
+    shown_worse: bool,
+    own: Recorded,
+    earlier: &[Recorded],
+    hold: impl Fn(f64, &[f64]) -> Held,
+) -> Option<Held> {
+    let own = own.told()?;
+    let earlier: Vec<Told> = earlier.iter().map(|one| one.told()).collect::<Option<_>>()?;
+    let each = |of: fn(&Told) -> f64| earlier.iter().map(of).collect::<Vec<f64>>();
+    let ends = [hold(own.least, &each(|one| one.most)), hold(own.most, &each(|one| one.least))];
+    let open = ends.iter().any(|end| end.worse != shown_worse);
+    let mean = hold(own.mean, &each(|one| one.mean));
+    let [least, most] = ends.map(|end| end.value / end.median);
+    let moved = mean.value / mean.median;
+    (open && moved >= least * (1.0 - ALIKE) && moved <= most * (1.0 + ALIKE)).then_some(mean)
 }
 
 /// `268ms, 15.5% above 232ms, the median of 5 earlier runs`
-fn change(objective: &ObjectivePlan, value: f64, median: f64, runs: usize) -> String {
-    let limit = objective.bound.limit();
-    let by = if median == 0.0 || value == median {
-        String::new()
-    } else {
-        let side = if value > median { "above" } else { "below" };
-        format!("{} {side} ", percent((value - median).abs() / median.abs()))
-    };
-    let of = if runs == 1 {
-        "the one earlier run".to_owned()
-    } else {
-        format!("the median of {runs} earlier runs")
-    };
+fn change(limit: &Limit, value: f64, median: f64, of: &str) -> String {
     let (shown, usual) = (limit.show_beside(value, median), limit.show_beside(median, value));
-    match (value == median, by.is_empty()) {
-        (true, _) => format!("{shown}, as {of}"),
-        (false, true) => format!("{shown}, against {usual}, {of}"),
-        (false, false) => format!("{shown}, {by}{usual}, {of}"),
+    if value == median {
+        return format!("{shown}, as {of}");
     }
+    if median == 0.0 {
+        return format!("{shown}, against {usual}, {of}");
+    }
+    let side = if value > median { "above" } else { "below" };
+    format!("{shown}, {} {side} {usual}, {of}", percent((value - median).abs() / median.abs()))
 }
 
 fn median(values: &[f64]) -> Option<f64> {
@@ -306,5 +381,7 @@ fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
+#[cfg(test)]
+mod planted;
 #[cfg(test)]
 mod tests;

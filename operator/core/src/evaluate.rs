@@ -9,8 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
-    BudgetStatus, Expectation, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowKind,
-    WindowResult,
+    BucketEnds, BudgetStatus, Expectation, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus,
+    WindowKind, WindowResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -359,8 +359,13 @@ fn of_objective(objective: &ObjectivePlan, all: &[Window], status: &LoadTestStat
     judged
 }
 
-fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowResult {
+pub(crate) fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowResult {
     let stretches = window.stretches();
+    // Figures of faults are not compared with those of earlier runs.
+    let grain = finding.grain.filter(|_| window.fault.is_none());
+    let bucket = grain.and_then(|grain| grain.bucket).and_then(|(above, up_to)| {
+        Some(BucketEnds { above: limit::short_decimal(above)?, up_to: limit::short_decimal(up_to)? })
+    });
     WindowResult {
         window: window.kind,
         fault: window.fault.clone(),
@@ -369,6 +374,8 @@ fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowRes
         outcome: finding.outcome,
         value: finding.value,
         figure: finding.figure.and_then(limit::decimal),
+        bucket,
+        mean: grain.and_then(|grain| limit::short_decimal(grain.mean)),
         samples: finding.samples,
         bad: finding.bad,
         effective_samples: finding.effective,

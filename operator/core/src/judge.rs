@@ -9,6 +9,7 @@ use loadtest_crds::{Outcome, TooFewPolicy};
 use crate::{
     ask::Labels,
     confidence::{Block, Count, Sample, Standing},
+    histogram::Grain,
     limit::{Limit, count, percent},
     plan::objective::{Bound, Figure, ObjectivePlan},
     promql,
@@ -28,6 +29,8 @@ pub struct Finding {
     pub value: Option<String>,
     /// In the base unit; `None` where the value is no number, as in `over 5% failed`.
     pub figure: Option<f64>,
+    /// How finely a percentile is known, in seconds.
+    pub grain: Option<Grain>,
     pub samples: Option<i64>,
     pub bad: Option<i64>,
     /// How many independent samples it is worth, for a share of an ongoing process.
@@ -78,6 +81,7 @@ impl Finding {
             outcome,
             value: None,
             figure: None,
+            grain: None,
             samples: None,
             bad: None,
             effective: None,
@@ -178,19 +182,11 @@ pub fn share(plan: &ObjectivePlan, of_requests: bool, scope: Scope, tally: &Tall
             (Some(bad), shown, base)
         }
     };
-    ruled.finding(plan, value, shown, base, tally.total, tally.bad.likely)
-}
-
-impl Tally {
-    /// The percentile of all requests, in seconds, the failed ones counted as the slowest; `None` where it falls among
-    /// those.
-    #[must_use]
-    pub fn percentile(&self, percentile: f64) -> Option<f64> {
-        let of_measured = percentile / 100.0 * self.total / self.took.count;
-        let value =
-            self.took.quantile(if of_measured <= 1.0 + 1e-9 { of_measured.min(1.0) } else { of_measured })?;
-        Some(value * self.seconds_per_unit)
-    }
+    let grain = match &plan.figure {
+        Figure::K6Percentile { percentile, .. } => tally.grain(*percentile),
+        _ => None,
+    };
+    Finding { grain, ..ruled.finding(plan, value, shown, base, tally.total, tally.bad.likely) }
 }
 
 /// Good over total of server-side counters.
@@ -256,6 +252,7 @@ pub fn counter(plan: &ObjectivePlan, events: Option<f64>, seconds: f64) -> Findi
         message: warning(plan, value).unwrap_or(base),
         value: Some(shown),
         figure: Some(value),
+        grain: None,
         samples: Some(events),
         bad: None,
         effective: None,
@@ -339,6 +336,7 @@ impl Ruled {
             message: format!("{}{}", warned.and_then(|v| warned_words(plan, v)).unwrap_or(base), self.note),
             value: Some(shown),
             figure: value,
+            grain: None,
             samples: Some(whole(total)),
             bad: Some(whole(bad)),
             effective: self.effective,

@@ -36,7 +36,7 @@ pub fn scraped(selectors: &[(String, Option<f64>)], needed: usize) -> Option<Fin
 pub fn query(plan: &ObjectivePlan, stretches: &[&[Series]]) -> Finding {
     let points = match the_points(stretches) {
         Ok(points) => points,
-        Err(finding) => return finding,
+        Err(finding) => return *finding,
     };
     let all = points.len();
     if all < MIN_SCRAPES {
@@ -85,7 +85,7 @@ pub fn slope(
 ) -> Finding {
     let points = match the_points(stretches) {
         Ok(points) => points,
-        Err(finding) => return finding,
+        Err(finding) => return *finding,
     };
     let scrapes = scrapes.map_or(points.len() as f64, |n| n.min(points.len() as f64));
     let all = scrapes as usize;
@@ -114,6 +114,7 @@ fn found(plan: &ObjectivePlan, value: f64, shown: String, base: String, samples:
         message: warning(plan, value).unwrap_or(base),
         value: Some(shown),
         figure: Some(value),
+        grain: None,
         samples: i64::try_from(samples).ok(),
         bad: None,
         effective: None,
@@ -121,18 +122,18 @@ fn found(plan: &ObjectivePlan, value: f64, shown: String, base: String, samples:
 }
 
 /// All points of the one series, each of them a number.
-fn the_points(stretches: &[&[Series]]) -> Result<Vec<Point>, Finding> {
+fn the_points(stretches: &[&[Series]]) -> Result<Vec<Point>, Box<Finding>> {
     if let Some(many) = stretches.iter().map(|series| series.len()).find(|n| *n > 1) {
-        return Err(several(many));
+        return Err(Box::new(several(many)));
     }
     let points: Vec<Point> =
         stretches.iter().flat_map(|series| series.iter()).flat_map(|(_, points)| points).copied().collect();
     if points.is_empty() {
-        return Err(Finding::no_data("the query has no data in this window: try it in Prometheus"));
+        return Err(Box::new(Finding::no_data("the query has no data in this window: try it in Prometheus")));
     }
     match points.iter().filter(|(_, value)| !value.is_finite()).count() {
         0 => Ok(points),
-        broken => Err(not_numbers(broken, points.len())),
+        broken => Err(Box::new(not_numbers(broken, points.len()))),
     }
 }
 

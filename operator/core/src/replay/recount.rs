@@ -50,7 +50,8 @@ impl Recount {
                     .collect();
                 buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
                 let count = buckets.iter().map(|b| b.count).sum();
-                sum = sum.plus(&Histogram { count, sum: 0.0, buckets });
+                let took = buckets.iter().map(|b| b.count * b.middle()).sum();
+                sum = sum.plus(&Histogram { count, sum: took, buckets });
                 (cells.end_of(*number), sum.clone())
             });
             (labels, points.collect())

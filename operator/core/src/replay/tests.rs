@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    baseline::History,
     cells::Reader,
     drift,
     evaluate::{
@@ -66,6 +67,10 @@ fn objectives() -> serde_json::Value {
 
 /// What the operator does: ask, conclude, write down.
 fn run(test: LoadTest, fake: &Fake) -> Record {
+    run_after(test, fake, History::default())
+}
+
+fn run_after(test: LoadTest, fake: &Fake, history: History) -> Record {
     let status = test.status.clone().unwrap();
     let plan = Plan::of(&test).unwrap();
     let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
@@ -81,6 +86,7 @@ fn run(test: LoadTest, fake: &Fake) -> Record {
     let facts = Facts {
         planned: Duration::from_secs(60),
         matched: drift::matched(&plan, &status, &asked),
+        history,
         ..Facts::default()
     };
     let judged = verdict::conclude(&plan, &status, &judgement, &facts);
@@ -92,6 +98,15 @@ fn run(test: LoadTest, fake: &Fake) -> Record {
     let evidence = Arc::new(Evidence { settings, asked, cells: Ok(reader.finish()) });
     let record = Record::new(&test, &Draft { status, facts, evidence, judged });
     Record::read(&record.write(MOST_BYTES).unwrap()).unwrap()
+}
+
+fn assert_same(record: &Record) {
+    let mut replayed = again(record, &[]);
+    // What the machine sets beside the verdict, when it writes it.
+    assert!(replayed.display.is_some());
+    replayed.display = None;
+    replayed.phase = record.judged.phase;
+    assert_eq!(as_written(&replayed), record.judged);
 }
 
 fn again(record: &Record, limits: &[&str]) -> LoadTestStatus {
@@ -110,12 +125,31 @@ fn outcome(status: &LoadTestStatus, objective: &str) -> Outcome {
 fn with_its_own_limits_a_run_is_judged_the_same(#[case] failing: i32, #[case] verdict: Verdict) {
     let record = run(test(objectives()), &load(failing));
     assert_eq!(record.judged.verdict, Some(verdict));
-    let mut replayed = again(&record, &[]);
-    // What the machine sets beside the verdict, when it writes it.
-    assert!(replayed.display.is_some());
-    replayed.display = None;
-    replayed.phase = record.judged.phase;
-    assert_eq!(as_written(&replayed), record.judged);
+    assert_same(&record);
+}
+
+/// Five runs before it, whose p95 lay anywhere between 80 and 120 ms.
+#[rstest]
+#[case::by_their_mean(json!({"bucket": {"above": "0.08", "upTo": "0.12"}, "mean": "0.08"}), Outcome::Warn)]
+#[case::as_an_earlier_version_wrote_it(json!({}), Outcome::Met)]
+fn what_it_was_compared_with_is_in_the_record(#[case] told: serde_json::Value, #[case] expected: Outcome) {
+    let mut figure =
+        json!({"objective": "p95", "window": "Run", "outcome": "Met", "value": "95ms", "figure": "0.095"});
+    figure.as_object_mut().unwrap().extend(told.as_object().unwrap().clone());
+    let earlier = json!({
+        "name": "chat-6", "verdict": "Pass", "finishedAt": "2023-11-13T22:13:20Z", "fingerprint": "f", "figures": [figure],
+    });
+    let history = serde_json::from_value(json!({"runs": vec![earlier; 5]})).unwrap();
+    let mut test = test(json!([
+        {"name": "p95", "k6": {"metric": "http_req_duration", "percentile": 95}, "atMost": "300ms"},
+    ]));
+    test.spec.baseline = serde_json::from_value(json!({"runs": 5, "maxRegression": "10%"})).unwrap();
+    test.status.as_mut().unwrap().fingerprint = Some("f".to_owned());
+    // 100 ms each.
+    let record = run_after(test, &load(i32::MAX), history);
+    assert_eq!(record.judged.objectives[0].windows[0].mean.as_deref(), Some("0.1"));
+    assert_eq!(record.judged.baseline[0].outcome, expected, "{:?}", record.judged.baseline);
+    assert_same(&record);
 }
 
 // 24 of 1,200 failed: 2%. The queue was at most 6 long.

@@ -103,6 +103,8 @@ mod tests {
                     outcome,
                     value: None,
                     figure: None,
+                    bucket: None,
+                    mean: None,
                 })
                 .collect()
         });
