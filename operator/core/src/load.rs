@@ -11,7 +11,11 @@
 //!   iterations that it interrupts as the load ends, so that a hang to the end leaves no trace but silence.
 //! - **Unknown**: neither; the script may simply ask for too few virtual users.
 
-use std::{collections::BTreeMap, time::Duration};
+mod cells;
+mod parts;
+mod silence;
+
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use loadtest_crds::{Expectation, LoadTestStatus, Shortfall, ShortfallCause};
@@ -20,21 +24,18 @@ use crate::{
     ask::{Answers, Asks, RequestKind},
     duration::human,
     evaluate::Context,
-    k6,
     limit::{count, percent},
     machine::stopper,
     plan::objective::K6Samples,
-    probe::seconds,
-    promql::{self, HTTP_REQ_DURATION, HTTP_REQS, OUTCOME, Split},
-    series::Point,
-    windows::{self, Interval},
+    promql::{self, HTTP_REQS, Split},
+    windows::Interval,
 };
+use cells::{CELL, Cell, CellsProbe, add_vus};
+use parts::{Parts, by_labels, highest};
 
 /// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
 /// can tell from none.
 const MISSING: f64 = 0.01;
-/// Of the virtual users more may be missing: k6 reports them once a second only.
-const MISSING_VUS: f64 = 0.1;
 /// A load that ended so much before its plan was ended: that has its own ground.
 const EARLY: SignedDuration = SignedDuration::from_secs(2);
 /// Runners that start further apart than this do not make one load.
@@ -46,18 +47,6 @@ const SLOWER: f64 = 1.5;
 const SLOWER_SECONDS: f64 = 0.01;
 /// This share of the dropped iterations tells why they were dropped.
 const HALF: f64 = 0.5;
-/// A silence to the end of the load is at least so long, so many cells, and so many times an iteration (the highest p95
-/// of a cell before it, of which there are so many).
-const SILENCE: Duration = Duration::from_secs(10);
-const SILENT_CELLS: usize = 2;
-const SILENT_ITERATIONS: f64 = 4.0;
-const CELLS_BEFORE: usize = 3;
-/// Of fewer virtual users, or with fewer requests in a cell, it may be the script's own.
-const FEWEST_VUS: i64 = 5;
-const FEWEST_REQUESTS: f64 = 5.0;
-/// Cells are at least so long, and at most so many.
-const CELL: Duration = Duration::from_secs(5);
-const MOST_CELLS: u64 = 100;
 /// Points that are asked for.
 const MOST_POINTS: u64 = 2000;
 /// A status must stay small.
@@ -79,31 +68,6 @@ pub struct LoadProbe {
     vus: Option<usize>,
     steady: Option<(usize, Duration)>,
     cells: Option<CellsProbe>,
-}
-
-#[derive(Clone, Debug)]
-struct CellsProbe {
-    step: Duration,
-    requests: usize,
-    dropped: usize,
-    p95: usize,
-    iteration_p95: usize,
-}
-
-/// A stretch of the load.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cell {
-    /// Its end, in seconds since 1970.
-    pub to: f64,
-    pub requests: f64,
-    pub failed: f64,
-    pub dropped: f64,
-    /// Of the answered requests, in seconds.
-    pub p95: Option<f64>,
-    /// Of the iterations, in seconds; none where none ended.
-    pub iteration_p95: Option<f64>,
-    /// The fewest virtual users in it, of all scenarios together; none where that is not known.
-    pub vus: Option<f64>,
 }
 
 /// What is not in a status: sums over the whole run.
@@ -137,26 +101,7 @@ impl LoadProbe {
         let steady_length: Duration = steady.iter().map(Interval::length).sum();
         let steady = (!steady.is_empty())
             .then(|| (asks.ask(metrics.increase(&requests, Split::Whole, steady), at), steady_length));
-        let step = Duration::from_secs(length.as_secs().div_ceil(MOST_CELLS)).max(CELL);
-        let cells = (length >= step).then(|| {
-            let range = RequestKind::Range { from: load.from + step, to: load.to, step };
-            let durations = promql::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
-            let p95 = |selector: &str| promql::histogram_quantile(0.95, &metrics.gained(selector, step));
-            CellsProbe {
-                step,
-                requests: asks.ask(metrics.cumulative(&requests, Split::Outcome, None), range),
-                dropped: asks.ask(
-                    metrics.cumulative(
-                        &metrics.selector(promql::DROPPED_ITERATIONS, &all),
-                        Split::Whole,
-                        None,
-                    ),
-                    range,
-                ),
-                p95: asks.ask(p95(&durations), range),
-                iteration_p95: asks.ask(p95(&metrics.selector(promql::ITERATION_DURATION, &all)), range),
-            }
-        });
+        let cells = CellsProbe::new(metrics, load, asks);
         Self {
             iterations: Some(asks.ask(by_part(promql::ITERATIONS), at)),
             dropped: Some(asks.ask(by_part(promql::DROPPED_ITERATIONS), at)),
@@ -189,16 +134,6 @@ impl LoadProbe {
         add_vus(&mut cells, step, self.vus, answers);
         Case { status, expect, totals, parts, steady_rate, cells, step }.assess()
     }
-}
-
-/// By LoadTest scenario and k6 scenario.
-type ByPart = BTreeMap<(String, String), f64>;
-
-#[derive(Clone, Debug, Default)]
-struct Parts {
-    iterations: ByPart,
-    dropped: ByPart,
-    vus: ByPart,
 }
 
 /// Everything that is known of a load.
@@ -246,49 +181,6 @@ impl Case<'_> {
         planned.zip(ended).is_some_and(|(planned, ended)| planned.duration_since(ended) > EARLY)
     }
 
-    /// Iterations that k6 neither started nor dropped: it did not get round to them. Those under way as the load
-    /// ended are not counted, so as many as there are virtual users may be missing.
-    fn iterations(&self, shortfalls: &mut Vec<Shortfall>) {
-        for scenario in &self.status.scenarios {
-            for part in &scenario.arrivals {
-                let key = (scenario.name.clone(), part.name.clone());
-                let of = |parts: &ByPart| parts.get(&key).copied().unwrap_or(0.0);
-                let (done, dropped) = (of(&self.parts.iterations), of(&self.parts.dropped));
-                let asked = part.iterations as f64;
-                let under_way = scenario.max_vus.unwrap_or(0) as f64;
-                let never = asked - done - dropped;
-                if never - under_way > MISSING * asked {
-                    let text = format!(
-                        "scenario {}: {} of the {} iterations that {} asks for were never started: k6 did not get round \
-                         to them; raise spec.runner.limits, or parallelism",
-                        scenario.name,
-                        count(never.round() as i64),
-                        count(part.iterations),
-                        part.name
-                    );
-                    shortfalls.push(because(ShortfallCause::Generator, text));
-                }
-            }
-        }
-    }
-
-    fn vus(&self, shortfalls: &mut Vec<Shortfall>) {
-        for scenario in &self.status.scenarios {
-            let Some(asked) = scenario.held_vus.filter(|asked| *asked > 0) else { continue };
-            let key = (scenario.name.clone(), String::new());
-            let Some(seen) = self.parts.vus.get(&key).copied() else { continue };
-            if (asked as f64 - seen) > MISSING_VUS * asked as f64 {
-                let text = format!(
-                    "scenario {}: {} of {} virtual users were there at once at most",
-                    scenario.name,
-                    count(seen.round() as i64),
-                    count(asked)
-                );
-                shortfalls.push(self.explained(text, self.of_target(|_| true), ""));
-            }
-        }
-    }
-
     fn dropped(&self, shortfalls: &mut Vec<Shortfall>) {
         // k6 has no series for iterations of which none ended.
         let (iterations, Some(dropped)) = (self.totals.iterations.unwrap_or(0), self.totals.dropped) else {
@@ -306,65 +198,6 @@ impl Case<'_> {
             let why = self.of_target(|cell| cell.dropped > 0.0).or_else(|| self.of_silence());
             shortfalls.push(self.explained(text, why, advice));
         }
-    }
-
-    /// Runners that were lost or short of CPU have a ground of their own, and may be the reason; that they started apart
-    /// is none for this.
-    fn silence(&self, shortfalls: &mut Vec<Shortfall>) {
-        if self.starved().is_some() || self.status.runners.as_ref().is_some_and(|r| r.lost > 0) {
-            return;
-        }
-        let Some((length, usual)) = self.silent_end() else { return };
-        let text = format!(
-            "no answers came: for the last {} of constant load not one request and not one iteration ended, with all \
-             virtual users there; an iteration took at most {} (p95) before",
-            human(length),
-            milliseconds(usual)
-        );
-        shortfalls.push(because(ShortfallCause::Target, text));
-    }
-
-    /// For how long before the end of the constant load nothing ended any more, nor did later, and how long an iteration
-    /// took before. A script may be silent of its own: where that could be, or a fault could be the reason, it is none.
-    fn silent_end(&self) -> Option<(Duration, f64)> {
-        let scenarios = &self.status.scenarios;
-        let held: i64 = scenarios.iter().map(|s| s.held_vus).sum::<Option<i64>>()?;
-        if held < FEWEST_VUS || scenarios.iter().any(|s| !s.arrivals.is_empty()) {
-            return None;
-        }
-        let load = windows::load(self.status)?;
-        let started = self.status.load.as_ref()?.started_at.as_ref()?.0;
-        let plateau = k6::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;
-        let at = |millis: i64| seconds(started) + millis as f64 / 1000.0;
-        let step = self.step.as_secs_f64();
-        let silent = |cell: &&Cell| cell.requests < 0.5 && cell.iteration_p95.is_none();
-        if !self.cells.iter().filter(|cell| cell.to > at(plateau.to)).all(|cell| silent(&cell)) {
-            return None;
-        }
-        let is_level = |cell: &&Cell| cell.to - step >= at(plateau.from) && cell.to <= at(plateau.to);
-        let level: Vec<&Cell> = self.cells.iter().filter(is_level).collect();
-        let disturbances: Vec<Interval> =
-            self.status.faults.iter().filter_map(|fault| windows::disturbance(fault, load)).collect();
-        let disturbed = |cell: &&Cell| {
-            disturbances.iter().any(|d| seconds(d.from) < cell.to && seconds(d.to) > cell.to - step)
-        };
-        let all_there = |cell: &&Cell| cell.vus.is_some_and(|vus| vus >= (1.0 - MISSING_VUS) * held as f64);
-        let end = level.iter().rev().take_while(|cell| silent(cell) && all_there(cell)).count();
-        let (before, end) = level.split_at(level.len() - end);
-        // In the last cell with an answer they may already have been few. Nor may a fault have begun it.
-        let (last, before) = before.split_last()?;
-        if disturbed(last) || end.iter().any(disturbed) {
-            return None;
-        }
-        let took: Vec<f64> = before
-            .iter()
-            .filter(|cell| !disturbed(cell))
-            .map(|cell| cell.iteration_p95.filter(|_| cell.requests >= FEWEST_REQUESTS))
-            .collect::<Option<_>>()?;
-        let longest = took.iter().copied().chain(last.iteration_p95).fold(0.0, f64::max);
-        let length = self.step * u32::try_from(end.len()).unwrap_or(u32::MAX);
-        let is_long = length >= SILENCE && length.as_secs_f64() >= SILENT_ITERATIONS * longest;
-        (end.len() >= SILENT_CELLS && took.len() >= CELLS_BEFORE && is_long).then_some((length, longest))
     }
 
     fn expected(&self, shortfalls: &mut Vec<Shortfall>) {
@@ -451,102 +284,6 @@ impl Case<'_> {
             format!("answers were slower then: p95 {}, else {}", milliseconds(slow), milliseconds(usual))
         })
     }
-
-    /// A request that hangs neither fails nor is slow before it ends. While iterations are dropped all virtual users
-    /// are busy: where none gets to the end of what usually takes less than a cell, they wait for answers.
-    fn of_silence(&self) -> Option<String> {
-        let usual = median(self.cells.iter().filter_map(|cell| cell.iteration_p95).collect())?;
-        let silent = |cell: &&Cell| cell.dropped > 0.0 && cell.iteration_p95.is_none();
-        let dropped: f64 = self.cells.iter().map(|cell| cell.dropped).sum();
-        let stuck: f64 = self.cells.iter().filter(silent).map(|cell| cell.dropped).sum();
-        let length = self.step * u32::try_from(self.cells.iter().filter(silent).count()).unwrap_or(u32::MAX);
-        (stuck > 0.0 && stuck >= HALF * dropped && usual < self.step.as_secs_f64()).then(|| {
-            format!(
-                "no answers came: for {} not one iteration ended, which takes {} (p95) else",
-                human(length),
-                milliseconds(usual)
-            )
-        })
-    }
-}
-
-impl CellsProbe {
-    fn cells(&self, answers: &Answers) -> Vec<Cell> {
-        let mut cells: BTreeMap<i64, Cell> = BTreeMap::new();
-        let millis = |seconds: f64| (seconds * 1000.0).round() as i64;
-        for (labels, points) in answers.matrix(self.requests).unwrap_or_default() {
-            let is_failed = labels.get(OUTCOME).is_some_and(|outcome| outcome == "false");
-            for (at, gain) in gains(points) {
-                let cell = cells.entry(millis(at)).or_default();
-                cell.to = at;
-                cell.requests += gain;
-                cell.failed += if is_failed { gain } else { 0.0 };
-            }
-        }
-        for (_, points) in answers.matrix(self.dropped).unwrap_or_default() {
-            for (at, gain) in gains(points) {
-                let cell = cells.entry(millis(at)).or_default();
-                cell.to = at;
-                cell.dropped += gain;
-            }
-        }
-        let mut put = |id: usize, into: fn(&mut Cell) -> &mut Option<f64>| {
-            for (_, points) in answers.matrix(id).unwrap_or_default() {
-                for (at, p95) in points.iter().filter(|(_, p95)| p95.is_finite()) {
-                    if let Some(cell) = cells.get_mut(&millis(*at)) {
-                        *into(cell) = Some(*p95);
-                    }
-                }
-            }
-        };
-        put(self.p95, |cell| &mut cell.p95);
-        put(self.iteration_p95, |cell| &mut cell.iteration_p95);
-        cells.into_values().collect()
-    }
-}
-
-/// The fewest virtual users in each cell.
-fn add_vus(cells: &mut [Cell], step: Duration, id: Option<usize>, answers: &Answers) {
-    let mut users: Vec<Point> = Vec::new();
-    for (_, points) in id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default() {
-        users.extend(points);
-    }
-    users.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let together: Vec<Point> = users
-        .chunk_by(|a, b| (a.0 - b.0).abs() < 1e-3)
-        .map(|same| (same[0].0, same.iter().map(|(_, users)| *users).sum()))
-        .collect();
-    for cell in cells {
-        let within = |(at, _): &&Point| *at > cell.to - step.as_secs_f64() && *at <= cell.to;
-        cell.vus = together.iter().filter(within).map(|(_, users)| *users).reduce(f64::min);
-    }
-}
-
-/// What was added up to each point, from zero on.
-fn gains(points: &[Point]) -> impl Iterator<Item = (f64, f64)> + '_ {
-    points.iter().scan(0.0, |before, (at, value)| {
-        let gain = value - *before;
-        *before = *value;
-        Some((*at, gain.max(0.0)))
-    })
-}
-
-fn by_labels(id: Option<usize>, answers: &Answers) -> ByPart {
-    let answered = id.and_then(|id| answers.vector(id).ok()).unwrap_or_default();
-    let label = |labels: &crate::ask::Labels, name: &str| labels.get(name).cloned().unwrap_or_default();
-    answered
-        .iter()
-        .filter(|(.., value)| value.is_finite())
-        .map(|(labels, _, value)| ((label(labels, "loadtest_scenario"), label(labels, "scenario")), *value))
-        .collect()
-}
-
-/// The highest point of each scenario.
-fn highest(id: Option<usize>, answers: &Answers) -> ByPart {
-    let answered = id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default();
-    let of = |labels: &crate::ask::Labels| labels.get("loadtest_scenario").cloned().unwrap_or_default();
-    let high = |points: &[Point]| points.iter().map(|(_, users)| *users).fold(0.0, f64::max);
-    answered.iter().map(|(labels, points)| ((of(labels), String::new()), high(points))).collect()
 }
 
 fn because(cause: ShortfallCause, message: String) -> Shortfall {

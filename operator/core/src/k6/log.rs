@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 
-use super::{is_exception, is_push_error};
-
 /// Of a longer line so much of its beginning and of its end is looked at: k6 writes the level first, the source last,
 /// and what was thrown in between, which may be a whole answer of the system under test.
 const HALF_LINE: usize = 4096;
@@ -109,6 +107,61 @@ fn text(bytes: &[u8]) -> String {
     text
 }
 
+/// What the last error in a k6 log says, as one line of bounded length.
+#[must_use]
+pub fn error_in_log(log: &str) -> Option<String> {
+    let line = log.lines().rev().find(|line| is_error(line))?;
+    let field = |name: &str| line.split_once(name).map(|(_, rest)| unquote(rest));
+    let message = match (field(" msg="), field(" error=")) {
+        (Some(what), Some(why)) => format!("{what}: {why}"),
+        (Some(what), None) => what,
+        (None, _) => line.to_owned(),
+    };
+    let mut short = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((cut, _)) = short.char_indices().nth(400) {
+        short.truncate(cut);
+        short.push('…');
+    }
+    Some(short)
+}
+
+/// True for a line by which k6 reports an error: of the script, of its own, or of an output.
+fn is_error(line: &str) -> bool {
+    line.contains("level=error") || line.contains("level=fatal")
+}
+
+/// True for a line by which k6 reports an iteration that threw. What a script logs itself, by `console.error`,
+/// is its own affair: it may well log every failed request of an outage.
+fn is_exception(line: &str) -> bool {
+    is_error(line) && line.contains("source=stacktrace")
+}
+
+/// True for a line that reports metrics which did not reach Prometheus.
+fn is_push_error(line: &str) -> bool {
+    line.contains("Failed to send the time series data")
+}
+
+/// The value of a logfmt field: a quoted string with its escapes undone, or one word.
+fn unquote(text: &str) -> String {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return text.split(' ').next().unwrap_or_default().to_owned();
+    };
+    let mut out = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => match chars.next() {
+                Some('n' | 't' | 'r') => out.push(' '),
+                Some(other) => out.push(other),
+                None => break,
+            },
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -177,5 +230,26 @@ mod tests {
         log.take(b"a\xff\xfe\xe2\x82b\n");
         let end = log.into_end();
         assert!(end.starts_with('a') && end.ends_with("b\n") && end.len() <= 7, "{end}");
+    }
+
+    #[test]
+    fn the_last_error_of_a_log_becomes_one_line() {
+        let log = "time=\"x\" level=info msg=\"ok\"\n\
+                   time=\"x\" level=error msg=\"Error: \\\"boom\\\"\\n\\tat file:///f.js:1:7(12)\\n\" hint=\"script exception\"\n";
+        assert_eq!(error_in_log(log).unwrap(), "Error: \"boom\" at file:///f.js:1:7(12)");
+        let setup = "time=\"x\" level=error msg=\"Error executing setup\" error=\"Error: no database\\n\\tat setup (file:///f.js:1:33(3))\\n\"";
+        assert_eq!(
+            error_in_log(setup).unwrap(),
+            "Error executing setup: Error: no database at setup (file:///f.js:1:33(3))"
+        );
+        assert_eq!(error_in_log("nothing here"), None);
+    }
+
+    #[test]
+    fn only_what_was_thrown_is_an_exception() {
+        let thrown = r#"level=error msg="Error: boom\n\tat f.js:1:7(12)\n" executor=constant-vus scenario=default source=stacktrace"#;
+        let logged = r#"level=error msg="save failed: 503" source=console"#;
+        assert!(is_exception(thrown));
+        assert!(!is_exception(logged) && is_error(logged));
     }
 }

@@ -1,12 +1,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{
-    Arrivals, FaultState, FaultStatus, GuardrailStatus, LoadStatus, Plateau, RunnersStatus, ScenarioStatus,
-};
+use loadtest_crds::{Arrivals, GuardrailStatus, LoadStatus, RunnersStatus, ScenarioStatus};
 use rstest::rstest;
 
-use super::*;
+use super::{parts::ByPart, *};
+use crate::promql::OUTCOME;
 use ShortfallCause::{Generator, Target, Unknown};
+
+mod silence;
 
 fn at(second: i64) -> Option<MicroTime> {
     Some(MicroTime(Timestamp::from_second(1_800_000_000 + second).unwrap()))
@@ -102,47 +103,6 @@ fn dropped_for_whose_fault(#[case] bad: Cell, #[case] cause: ShortfallCause) {
     let cells = [vec![good(); 8], vec![bad; 4]].concat();
     let delivered = assess(&status(), 800.0, 200.0, cells);
     assert_eq!(causes(&delivered), [cause], "{:?}", delivered.shortfalls);
-}
-
-/// A cell in which iterations were dropped and none ended.
-fn stuck(dropped: f64) -> Cell {
-    Cell { dropped, ..Cell::default() }
-}
-
-/// Of 200 dropped iterations, so many in two cells in which none ended. Else they take so many seconds.
-#[rstest]
-#[case::all(0.0, 0.5, Target)]
-#[case::half(100.0, 0.5, Target)]
-#[case::less_than_half(101.0, 0.5, Unknown)]
-#[case::usually_within_a_cell(0.0, 4.9, Target)]
-// As where the script sleeps between its requests: virtual users are simply too few.
-#[case::usually_longer_than_a_cell(0.0, 5.0, Unknown)]
-fn requests_that_hang(#[case] dropped_else: f64, #[case] usual: f64, #[case] cause: ShortfallCause) {
-    let ended = |cell: Cell| Cell { iteration_p95: Some(usual), ..cell };
-    let busy = ended(cell(80.0, 0.0, dropped_else, 0.020));
-    let hung = stuck((200.0 - dropped_else) / 2.0);
-    let cells = [vec![ended(good()); 9], vec![busy], vec![hung; 2]].concat();
-    let delivered = assess(&status(), 800.0, 200.0, cells);
-    assert_eq!(causes(&delivered), [cause], "{:?}", delivered.shortfalls);
-}
-
-#[test]
-fn a_target_that_hangs_is_named() {
-    let ended = Cell { iteration_p95: Some(0.5), ..good() };
-    let delivered = assess(&status(), 800.0, 200.0, [vec![ended; 10], vec![stuck(100.0); 2]].concat());
-    assert_eq!(
-        delivered.shortfalls[0].message,
-        "200 of 1,000 iterations (20%) were dropped: all virtual users were busy; no answers came: for 10s not one \
-         iteration ended, which takes 500 ms (p95) else"
-    );
-}
-
-/// That no iteration ended says nothing where none ever did, or where nothing was dropped meanwhile.
-#[rstest]
-#[case::never(vec![stuck(50.0); 4])]
-#[case::a_pause([vec![Cell { iteration_p95: Some(0.5), ..cell(80.0, 0.0, 200.0, 0.020) }], vec![stuck(0.0); 3]].concat())]
-fn silence_that_explains_nothing(#[case] cells: Vec<Cell>) {
-    assert_eq!(causes(&assess(&status(), 800.0, 200.0, cells)), [Unknown]);
 }
 
 #[test]
@@ -291,94 +251,6 @@ fn cells_are_what_was_added_in_each() {
         Cell { to: 15.0, ..cell(60.0, 0.0, 0.0, 0.2) },
     ];
     assert_eq!(probe.cells(&answers), expected);
-}
-
-/// A minute of 40 virtual users, and half a minute for what is under way as it ends.
-fn held() -> LoadTestStatus {
-    let mut status = status();
-    status.load.as_mut().unwrap().ended_at = at(90);
-    let scenario = &mut status.scenarios[0];
-    scenario.arrivals.clear();
-    scenario.held_vus = Some(40);
-    scenario.plateaus = vec![Plateau { from: 0, to: 60_000 }];
-    status
-}
-
-/// So many cells with 182 requests, and nothing in those after them.
-fn hung(busy: usize, all: usize) -> Vec<Cell> {
-    let usual = Cell { iteration_p95: Some(1.1), ..cell(182.0, 0.0, 0.0, 0.1) };
-    let cells = (0..all).map(|n| Cell {
-        to: 1_800_000_000.0 + 5.0 * (n as f64 + 1.0),
-        vus: Some(40.0),
-        ..if n < busy { usual } else { Cell::default() }
-    });
-    cells.collect()
-}
-
-fn in_users(status: &LoadTestStatus, cells: Vec<Cell>) -> Delivered {
-    let vus = ByPart::from([(("a".to_owned(), String::new()), 40.0)]);
-    let parts = Parts { vus, ..Parts::default() };
-    let totals = Totals { requests: Some(1270), iterations: Some(1270), dropped: Some(0) };
-    Case { status, expect: None, totals, parts, steady_rate: None, cells, step: CELL }.assess()
-}
-
-type Status = LoadTestStatus;
-type Cells = Vec<Cell>;
-type Change = fn(&mut Status, &mut Cells);
-
-fn fault(status: &mut LoadTestStatus, injected: i64, replaced: i64) {
-    status.faults = vec![FaultStatus {
-        state: FaultState::Injected,
-        injected_at: at(injected),
-        replaced_at: at(replaced),
-        ..FaultStatus::default()
-    }];
-}
-
-#[rstest]
-#[case::from_35_seconds_on(7, |_: &mut Status, _: &mut Cells| {}, &[Target])]
-#[case::ten_seconds(10, |_: &mut Status, _: &mut Cells| {}, &[Target])]
-#[case::in_the_midst_of_a_cell(8, |_: &mut Status, cells: &mut Cells| cells[7].requests = 1.0, &[Target])]
-#[case::five_seconds(11, |_: &mut Status, _: &mut Cells| {}, &[])]
-#[case::none(12, |_: &mut Status, _: &mut Cells| {}, &[])]
-#[case::from_the_start(0, |_: &mut Status, _: &mut Cells| {}, &[])]
-#[case::hardly_anything_before(2, |_: &mut Status, _: &mut Cells| {}, &[])]
-// Four iterations of 6.2 s are just within 25 s.
-#[case::long_iterations(7, |_: &mut Status, cells: &mut Cells| cells[3].iteration_p95 = Some(6.2), &[Target])]
-#[case::longer_iterations(7, |_: &mut Status, cells: &mut Cells| cells[3].iteration_p95 = Some(6.3), &[])]
-#[case::iterations_that_never_end(7, |_: &mut Status, cells: &mut Cells| cells.iter_mut().for_each(|cell| cell.iteration_p95 = None), &[])]
-#[case::a_pause_before(7, |_: &mut Status, cells: &mut Cells| cells[3] = Cell { to: cells[3].to, vus: Some(40.0), ..Cell::default() }, &[])]
-#[case::few_requests(7, |_: &mut Status, cells: &mut Cells| cells[3].requests = 4.0, &[])]
-// The script goes on without requests.
-#[case::iterations_go_on(7, |_: &mut Status, cells: &mut Cells| cells.iter_mut().for_each(|cell| cell.iteration_p95 = Some(1.0)), &[])]
-#[case::answers_come_late(7, |_: &mut Status, cells: &mut Cells| cells[14].requests = 40.0, &[])]
-#[case::few_users(7, |status: &mut Status, _: &mut Cells| status.scenarios[0].held_vus = Some(4), &[])]
-#[case::users_are_gone(7, |_: &mut Status, cells: &mut Cells| cells[11].vus = Some(0.0), &[])]
-#[case::users_are_not_known(7, |_: &mut Status, cells: &mut Cells| cells.iter_mut().for_each(|cell| cell.vus = None), &[])]
-#[case::no_constant_load(7, |status: &mut Status, _: &mut Cells| status.scenarios[0].plateaus.clear(), &[])]
-#[case::a_ramp_down(7, |status: &mut Status, _: &mut Cells| status.scenarios[0].plateaus[0].to = 44_000, &[])]
-#[case::by_other_executors(7, |status: &mut Status, _: &mut Cells| status.scenarios[0].held_vus = None, &[])]
-#[case::ended_by_its_script(7, |status: &mut Status, _: &mut Cells| status.load.as_mut().unwrap().ended_at = at(50), &[])]
-#[case::a_fault_long_before(7, |status: &mut Status, _: &mut Cells| fault(status, 11, 14), &[Target])]
-#[case::a_fault_just_before(7, |status: &mut Status, _: &mut Cells| fault(status, 31, 34), &[])]
-#[case::a_fault_within(7, |status: &mut Status, _: &mut Cells| fault(status, 41, 44), &[])]
-#[case::a_lost_runner(7, |status: &mut Status, _: &mut Cells| status.runners.as_mut().unwrap().lost = 1, &[])]
-#[case::a_starved_runner(7, |status: &mut Status, _: &mut Cells| starve(status), &[Generator])]
-#[case::started_apart(7, |status: &mut Status, _: &mut Cells| status.load.as_mut().unwrap().start_spread_milliseconds = Some(1001), &[Target])]
-fn silence_to_the_end(#[case] busy: usize, #[case] change: Change, #[case] expected: &[ShortfallCause]) {
-    let (mut status, mut cells) = (held(), hung(busy, 18));
-    change(&mut status, &mut cells);
-    let delivered = in_users(&status, cells);
-    assert_eq!(causes(&delivered), expected, "{:?}", delivered.shortfalls);
-}
-
-#[test]
-fn a_target_that_hangs_to_the_end_is_named() {
-    assert_eq!(
-        in_users(&held(), hung(7, 18)).shortfalls[0].message,
-        "no answers came: for the last 25s of constant load not one request and not one iteration ended, with all virtual \
-         users there; an iteration took at most 1100 ms (p95) before"
-    );
 }
 
 #[test]
