@@ -168,6 +168,9 @@ pub struct Arrivals {
     pub name: String,
     /// Iterations that it asks for, all runners together.
     pub iterations: i64,
+    /// When it is due to end, in milliseconds from the start of the load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at_milliseconds: Option<i64>,
 }
 
 /// One threshold of a script.

@@ -36,7 +36,7 @@ use parts::{Parts, by_labels, highest};
 /// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
 /// can tell from none.
 const MISSING: f64 = 0.01;
-/// A load that ended so much before its plan was ended: that has its own ground.
+/// What ended so much before its plan was ended: that has its own ground.
 const EARLY: SignedDuration = SignedDuration::from_secs(2);
 /// Runners that start further apart than this do not make one load.
 const SPREAD_MILLISECONDS: i64 = 1000;
@@ -156,9 +156,10 @@ impl Case<'_> {
             let advice = "raise spec.runner.limits, or parallelism";
             shortfalls.push(because(ShortfallCause::Generator, format!("{starved}: {advice}")));
         }
-        // A guardrail that stopped the load is reason enough for what is missing.
+        // A guardrail that stopped the load is reason enough for what is missing, as is a script that ended a runner.
+        let interrupted = self.status.runners.as_ref().is_some_and(|runners| runners.interrupted > 0);
         if stopper(self.status).is_none() {
-            if !self.ended_early() {
+            if !interrupted {
                 self.iterations(&mut shortfalls);
                 self.vus(&mut shortfalls);
                 self.silence(&mut shortfalls);
@@ -174,11 +175,17 @@ impl Case<'_> {
         }
     }
 
-    fn ended_early(&self) -> bool {
-        let load = self.status.load.as_ref();
-        let planned = load.and_then(|l| l.planned_end_at.as_ref()).map(|at| at.0);
-        let ended = load.and_then(|l| l.ended_at.as_ref()).map(|at| at.0);
-        planned.zip(ended).is_some_and(|(planned, ended)| planned.duration_since(ended) > EARLY)
+    /// True where what was due to end so many milliseconds after the start did so, as far as is known. A load is planned
+    /// for as long as its iterations may take; all of it that goes by time is usually over when it ends before.
+    fn ran_through(&self, due: Option<i64>) -> bool {
+        let Some(load) = &self.status.load else { return true };
+        let due = due.and_then(|due| {
+            let started = load.started_at.as_ref()?.0;
+            started.checked_add(SignedDuration::from_millis(due)).ok()
+        });
+        let due = due.or(load.planned_end_at.as_ref().map(|at| at.0));
+        let ended = load.ended_at.as_ref().map(|at| at.0);
+        due.zip(ended).is_none_or(|(due, ended)| due.duration_since(ended) <= EARLY)
     }
 
     fn dropped(&self, shortfalls: &mut Vec<Shortfall>) {

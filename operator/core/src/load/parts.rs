@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loadtest_crds::{Shortfall, ShortfallCause};
+use loadtest_crds::{Arrivals, Shortfall, ShortfallCause};
 
 use super::{Case, MISSING, because};
 use crate::{
@@ -29,7 +29,10 @@ impl Case<'_> {
     /// ended are not counted, so as many as there are virtual users may be missing.
     pub(super) fn iterations(&self, shortfalls: &mut Vec<Shortfall>) {
         for scenario in &self.status.scenarios {
-            for part in &scenario.arrivals {
+            let through = |part: &&Arrivals| {
+                self.ran_through(part.ends_at_milliseconds.or(scenario.duration_milliseconds))
+            };
+            for part in scenario.arrivals.iter().filter(through) {
                 let key = (scenario.name.clone(), part.name.clone());
                 let of = |parts: &ByPart| parts.get(&key).copied().unwrap_or(0.0);
                 let (done, dropped) = (of(&self.parts.iterations), of(&self.parts.dropped));
@@ -52,7 +55,7 @@ impl Case<'_> {
     }
 
     pub(super) fn vus(&self, shortfalls: &mut Vec<Shortfall>) {
-        for scenario in &self.status.scenarios {
+        for scenario in self.status.scenarios.iter().filter(|s| self.ran_through(s.duration_milliseconds)) {
             let Some(asked) = scenario.held_vus.filter(|asked| *asked > 0) else { continue };
             let key = (scenario.name.clone(), String::new());
             let Some(seen) = self.parts.vus.get(&key).copied() else { continue };

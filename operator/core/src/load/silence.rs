@@ -47,6 +47,9 @@ impl Case<'_> {
         if held < FEWEST_VUS || scenarios.iter().any(|s| !s.arrivals.is_empty()) {
             return None;
         }
+        if !scenarios.iter().all(|s| self.ran_through(s.duration_milliseconds)) {
+            return None;
+        }
         let load = windows::load(self.status)?;
         let started = self.status.load.as_ref()?.started_at.as_ref()?.0;
         let plateau = k6::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;

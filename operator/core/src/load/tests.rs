@@ -27,7 +27,7 @@ fn status() -> LoadTestStatus {
         scenarios: vec![ScenarioStatus {
             name: "a".to_owned(),
             max_vus: Some(10),
-            arrivals: vec![Arrivals { name: "steady".to_owned(), iterations: 1000 }],
+            arrivals: vec![Arrivals { name: "steady".to_owned(), iterations: 1000, ..Arrivals::default() }],
             ..ScenarioStatus::default()
         }],
         ..LoadTestStatus::default()
@@ -157,12 +157,39 @@ fn a_load_that_was_ended_is_not_compared_with_its_plan() {
     assert_eq!(causes(&assess(&status, 250.0, 250.0, vec![good(); 6])), []);
 }
 
+/// A part of a minute beside one by iterations, which may take ten: the load ends after so many seconds.
+#[rstest]
+#[case::all_of_it(62, 0, 1000.0, &[])]
+#[case::less(62, 0, 900.0, &[Generator])]
+#[case::less_without_its_last_two_seconds(58, 0, 900.0, &[Generator])]
+#[case::less_since_it_ended_early(57, 0, 900.0, &[])]
+// One of two scripts ended itself, and the other went on.
+#[case::less_since_a_script_ended_a_runner(62, 1, 500.0, &[])]
+fn a_part_is_compared_once_it_ran_through(
+    #[case] ended: i64,
+    #[case] interrupted: i32,
+    #[case] done: f64,
+    #[case] expected: &[ShortfallCause],
+) {
+    let mut status = status();
+    let load = status.load.as_mut().unwrap();
+    (load.planned_end_at, load.ended_at) = (at(600), at(ended));
+    status.runners.as_mut().unwrap().interrupted = interrupted;
+    status.scenarios[0].duration_milliseconds = Some(600_000);
+    status.scenarios[0].arrivals[0].ends_at_milliseconds = Some(60_000);
+    let delivered = assess(&status, done, 0.0, vec![good(); 12]);
+    assert_eq!(causes(&delivered), expected, "{:?}", delivered.shortfalls);
+}
+
 #[rstest]
 #[case::all(10, 10.0, &[])]
 #[case::nine_of_ten(10, 9.0, &[])]
 #[case::eight_of_ten(10, 8.0, &[Unknown])]
 fn virtual_users(#[case] held: i64, #[case] seen: f64, #[case] expected: &[ShortfallCause]) {
     let mut status = status();
+    // Another scenario goes by iterations, and may take ten minutes.
+    status.load.as_mut().unwrap().planned_end_at = at(600);
+    status.scenarios[0].duration_milliseconds = Some(60_000);
     status.scenarios[0].held_vus = Some(held);
     status.scenarios[0].arrivals.clear();
     let vus = ByPart::from([(("a".to_owned(), String::new()), seen)]);

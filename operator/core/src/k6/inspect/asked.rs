@@ -46,7 +46,11 @@ impl Threshold {
 pub fn arrivals<'a>(scenarios: impl Iterator<Item = (&'a String, &'a K6Scenario)>) -> Vec<Arrivals> {
     scenarios
         .filter_map(|(name, scenario)| {
-            Some(Arrivals { name: name.clone(), iterations: scenario.iterations_to_arrive()? })
+            Some(Arrivals {
+                name: name.clone(),
+                iterations: scenario.iterations_to_arrive()?,
+                ends_at_milliseconds: Some(millis(scenario.planned_end())),
+            })
         })
         .collect()
 }
@@ -152,6 +156,14 @@ mod tests {
     fn iterations_asked_for(#[case] json: &str, #[case] iterations: Option<i64>) {
         let found = arrivals(scenarios(&format!(r#"{{"a":{json}}}"#)).iter());
         assert_eq!(found.first().map(|a| a.iterations), iterations);
+    }
+
+    #[test]
+    fn a_part_ends_when_it_is_due() {
+        let json = r#"{"a":{"executor":"constant-arrival-rate","rate":5,"startTime":"10s","duration":"20s"},
+                       "b":{"executor":"shared-iterations","iterations":5}}"#;
+        let found = arrivals(scenarios(json).iter());
+        assert_eq!(found.iter().map(|a| a.ends_at_milliseconds).collect::<Vec<_>>(), [Some(30_000)]);
     }
 
     const TEN: &str = r#""a":{"executor":"constant-vus","vus":10,"duration":"60s"}"#;
