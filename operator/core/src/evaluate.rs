@@ -285,7 +285,7 @@ impl Evaluation {
         let windows = windows(&self.status);
         let steady = windows.iter().find(|window| window.kind == WindowKind::Steady);
         let stretches = steady.map(|window| self.context.reads(window)).unwrap_or_default();
-        self.load = LoadProbe::new(&self.context, &stretches, &mut asks);
+        self.load = LoadProbe::new(&self.status, &self.context, &stretches, &mut asks);
         for rate in &mut self.rates {
             rate.ask(&self.context.metrics, self.context.load, &mut asks);
         }

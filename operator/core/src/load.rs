@@ -7,8 +7,9 @@
 //!   the other cells), or answers were slower (p95 at least half as long again as in the other cells, and 10 ms); or
 //!   at least half of what was dropped was dropped in cells in which no iteration ended, though they usually end within
 //!   one.
-//! - **Target** too: a load by virtual users in which answers stop coming for good. k6 counts neither the requests nor the
-//!   iterations that it interrupts as the load ends, so that a hang to the end leaves no trace but silence.
+//! - **Target** too: a load in which answers stop coming for good. k6 counts neither the requests nor the iterations that it
+//!   interrupts as the load ends, so that a hang to the end leaves no trace but silence, and of a load by arrival rate
+//!   the number of iterations that are missing.
 //! - **Unknown**: neither; the script may simply ask for too few virtual users.
 
 mod cells;
@@ -17,7 +18,7 @@ mod silence;
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::{Expectation, LoadTestStatus, Shortfall, ShortfallCause};
 
 use crate::{
@@ -28,10 +29,10 @@ use crate::{
     machine::stopper,
     plan::objective::K6Samples,
     promql::{self, HTTP_REQS, Split},
-    windows::Interval,
+    windows::{self, Interval},
 };
 use cells::{CELL, Cell, CellsProbe, add_vus};
-use parts::{Parts, by_labels, highest};
+use parts::{Parts, PartsProbe, highest};
 
 /// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
 /// can tell from none.
@@ -63,8 +64,7 @@ pub struct Delivered {
 /// The questions.
 #[derive(Clone, Debug, Default)]
 pub struct LoadProbe {
-    iterations: Option<usize>,
-    dropped: Option<usize>,
+    parts: Option<PartsProbe>,
     vus: Option<usize>,
     steady: Option<(usize, Duration)>,
     cells: Option<CellsProbe>,
@@ -81,14 +81,10 @@ pub struct Totals {
 impl LoadProbe {
     /// Asks. `steady` is what of the Steady window is read.
     #[must_use]
-    pub fn new(context: &Context, steady: &[Interval], asks: &mut Asks) -> Self {
+    pub fn new(status: &LoadTestStatus, context: &Context, steady: &[Interval], asks: &mut Asks) -> Self {
         let Some(load) = context.load else { return Self::default() };
         let (metrics, all) = (&context.metrics, K6Samples::default());
         let at = RequestKind::Instant { at: load.to };
-        let by_part = |metric: &str| {
-            let last = metrics.last_values(metric, &all, Some(load.to));
-            format!("sum by (loadtest_scenario, scenario) ({last})")
-        };
         let length = load.length();
         // k6 reports them each second; in a very long load a short stretch could be missed between two points.
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS)).max(Duration::from_secs(1));
@@ -102,13 +98,8 @@ impl LoadProbe {
         let steady = (!steady.is_empty())
             .then(|| (asks.ask(metrics.increase(&requests, Split::Whole, steady), at), steady_length));
         let cells = CellsProbe::new(metrics, load, asks);
-        Self {
-            iterations: Some(asks.ask(by_part(promql::ITERATIONS), at)),
-            dropped: Some(asks.ask(by_part(promql::DROPPED_ITERATIONS), at)),
-            vus,
-            steady,
-            cells,
-        }
+        let parts = Some(PartsProbe::new(status, metrics, load, asks));
+        Self { parts, vus, steady, cells }
     }
 
     /// What the load was, and what it lacked.
@@ -120,11 +111,8 @@ impl LoadProbe {
         totals: Totals,
         answers: &Answers,
     ) -> Delivered {
-        let parts = Parts {
-            iterations: by_labels(self.iterations, answers),
-            dropped: by_labels(self.dropped, answers),
-            vus: highest(self.vus, answers),
-        };
+        let parts = self.parts.as_ref().map(|probe| probe.parts(answers)).unwrap_or_default();
+        let parts = Parts { vus: highest(self.vus, answers), ..parts };
         let steady_rate = self.steady.and_then(|(id, length)| {
             let requests = answers.sum(id).ok().flatten()?;
             (!length.is_zero()).then(|| requests / length.as_secs_f64())
@@ -264,15 +252,37 @@ impl Case<'_> {
     }
 
     fn of_generator(&self) -> Option<String> {
+        self.of_runners().or_else(|| {
+            let load = self.status.load.as_ref();
+            let spread = load.and_then(|load| load.start_spread_milliseconds).unwrap_or(0);
+            let apart = || Duration::from_millis(spread.unsigned_abs());
+            (spread > SPREAD_MILLISECONDS).then(|| format!("the runners started {} apart", human(apart())))
+        })
+    }
+
+    /// Why runners did less than they were there for.
+    fn of_runners(&self) -> Option<String> {
         if self.starved().is_some() {
             return Some("runners were short of CPU".to_owned());
         }
-        if let Some(runners) = self.status.runners.as_ref().filter(|runners| runners.lost > 0) {
-            return Some(format!("{} of {} runners were lost", runners.lost, runners.total));
-        }
-        let spread = self.status.load.as_ref().and_then(|load| load.start_spread_milliseconds).unwrap_or(0);
-        let apart = || Duration::from_millis(spread.unsigned_abs());
-        (spread > SPREAD_MILLISECONDS).then(|| format!("the runners started {} apart", human(apart())))
+        let runners = self.status.runners.as_ref().filter(|runners| runners.lost > 0)?;
+        Some(format!("{} of {} runners were lost", runners.lost, runners.total))
+    }
+
+    /// What faults left behind.
+    fn disturbances(&self) -> Vec<Interval> {
+        let load = windows::load(self.status);
+        let of = |load| self.status.faults.iter().filter_map(move |fault| windows::disturbance(fault, load));
+        load.into_iter().flat_map(of).collect()
+    }
+
+    /// True where a fault was under way between these times, in milliseconds from the start.
+    fn is_disturbed(&self, from: i64, to: i64) -> bool {
+        let Some(started) = self.status.load.as_ref().and_then(|load| load.started_at.as_ref()) else {
+            return false;
+        };
+        let after = |at: Timestamp| at.as_millisecond() - started.0.as_millisecond();
+        self.disturbances().iter().any(|d| after(d.from) < to && after(d.to) > from)
     }
 
     fn of_target(&self, lacks: impl Fn(&Cell) -> bool) -> Option<String> {

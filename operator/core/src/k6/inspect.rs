@@ -101,6 +101,7 @@ enum Source {
 struct K6Scenario {
     executor: String,
     start_time: Option<String>,
+    graceful_stop: Option<String>,
     duration: Option<String>,
     max_duration: Option<String>,
     stages: Option<Vec<Stage>>,

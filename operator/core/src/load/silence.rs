@@ -5,12 +5,7 @@ use std::time::Duration;
 use loadtest_crds::{Shortfall, ShortfallCause};
 
 use super::{Case, HALF, because, cells::Cell, median, milliseconds, parts::MISSING_VUS};
-use crate::{
-    duration::human,
-    k6,
-    probe::seconds,
-    windows::{self, Interval},
-};
+use crate::{duration::human, k6, probe::seconds};
 
 /// A silence to the end of the load is at least so long, so many cells, and so many times an iteration (the highest p95
 /// of a cell before it, of which there are so many).
@@ -26,7 +21,7 @@ impl Case<'_> {
     /// Runners that were lost or short of CPU have a ground of their own, and may be the reason; that they started apart
     /// is none for this.
     pub(super) fn silence(&self, shortfalls: &mut Vec<Shortfall>) {
-        if self.starved().is_some() || self.status.runners.as_ref().is_some_and(|r| r.lost > 0) {
+        if self.of_runners().is_some() {
             return;
         }
         let Some((length, usual)) = self.silent_end() else { return };
@@ -50,7 +45,6 @@ impl Case<'_> {
         if !scenarios.iter().all(|s| self.ran_through(s.duration_milliseconds)) {
             return None;
         }
-        let load = windows::load(self.status)?;
         let started = self.status.load.as_ref()?.started_at.as_ref()?.0;
         let plateau = k6::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;
         let at = |millis: i64| seconds(started) + millis as f64 / 1000.0;
@@ -61,8 +55,7 @@ impl Case<'_> {
         }
         let is_level = |cell: &&Cell| cell.to - step >= at(plateau.from) && cell.to <= at(plateau.to);
         let level: Vec<&Cell> = self.cells.iter().filter(is_level).collect();
-        let disturbances: Vec<Interval> =
-            self.status.faults.iter().filter_map(|fault| windows::disturbance(fault, load)).collect();
+        let disturbances = self.disturbances();
         let disturbed = |cell: &&Cell| {
             disturbances.iter().any(|d| seconds(d.from) < cell.to && seconds(d.to) > cell.to - step)
         };

@@ -7,6 +7,7 @@ use super::{parts::ByPart, *};
 use crate::promql::OUTCOME;
 use ShortfallCause::{Generator, Target, Unknown};
 
+mod arrivals;
 mod silence;
 
 fn at(second: i64) -> Option<MicroTime> {
@@ -36,7 +37,7 @@ fn status() -> LoadTestStatus {
 
 fn parts(iterations: f64, dropped: f64) -> Parts {
     let part = |value| ByPart::from([(("a".to_owned(), "steady".to_owned()), value)]);
-    Parts { iterations: part(iterations), dropped: part(dropped), vus: ByPart::new() }
+    Parts { iterations: part(iterations), dropped: part(dropped), ..Parts::default() }
 }
 
 /// Cells of 5 s with so many requests.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
 use serde::Deserialize;
 
-use super::{K6Scenario, length, millis};
+use super::{GRACEFUL_STOP, K6Scenario, length, millis};
 
 /// A stretch of constant load must last so long for its virtual users to be seen: k6 reports them each second.
 const SEEN: Duration = Duration::from_secs(5);
@@ -49,7 +49,11 @@ pub fn arrivals<'a>(scenarios: impl Iterator<Item = (&'a String, &'a K6Scenario)
             Some(Arrivals {
                 name: name.clone(),
                 iterations: scenario.iterations_to_arrive()?,
+                most_per_minute: scenario.most_per_minute(),
                 ends_at_milliseconds: Some(millis(scenario.planned_end())),
+                graceful_stop_milliseconds: Some(millis(
+                    scenario.graceful_stop.as_deref().and_then(length).unwrap_or(GRACEFUL_STOP),
+                )),
             })
         })
         .collect()
@@ -81,8 +85,20 @@ pub fn held_for(vus: i32, length: Duration) -> Option<i64> {
 }
 
 impl K6Scenario {
+    /// The time of its rates: so many iterations in this time.
+    fn unit(&self) -> Duration {
+        self.time_unit.as_deref().and_then(length).unwrap_or(Duration::from_secs(1))
+    }
+
+    fn most_per_minute(&self) -> Option<i64> {
+        let targets = self.stages.iter().flatten().filter_map(|stage| stage.target);
+        let rate = targets.chain(self.rate).chain(self.start_rate).reduce(f64::max)?;
+        let most = rate * 60.0 / self.unit().as_secs_f64();
+        most.is_finite().then_some(most.ceil() as i64)
+    }
+
     fn iterations_to_arrive(&self) -> Option<i64> {
-        let unit = self.time_unit.as_deref().and_then(length).unwrap_or(Duration::from_secs(1));
+        let unit = self.unit();
         let arrive = |rate: f64, length: Duration| rate * length.as_secs_f64() / unit.as_secs_f64();
         let iterations = match self.executor.as_str() {
             "constant-arrival-rate" => arrive(self.rate?, self.duration.as_deref().and_then(length)?),
@@ -158,12 +174,23 @@ mod tests {
         assert_eq!(found.first().map(|a| a.iterations), iterations);
     }
 
-    #[test]
-    fn a_part_ends_when_it_is_due() {
-        let json = r#"{"a":{"executor":"constant-arrival-rate","rate":5,"startTime":"10s","duration":"20s"},
-                       "b":{"executor":"shared-iterations","iterations":5}}"#;
-        let found = arrivals(scenarios(json).iter());
-        assert_eq!(found.iter().map(|a| a.ends_at_milliseconds).collect::<Vec<_>>(), [Some(30_000)]);
+    #[rstest]
+    #[case::constant(
+        r#"{"executor":"constant-arrival-rate","rate":5,"startTime":"10s","duration":"20s","gracefulStop":"1s"}"#,
+        (300, 30_000, 1000)
+    )]
+    #[case::as_k6_has_it_by_default(
+        r#"{"executor":"constant-arrival-rate","rate":7,"timeUnit":"2m","duration":"20s","gracefulStop":null}"#,
+        (4, 20_000, 30_000)
+    )]
+    #[case::the_top_of_a_ramp(
+        r#"{"executor":"ramping-arrival-rate","startRate":2,"stages":[{"duration":"10s","target":10},{"duration":"5s","target":0}],"gracefulStop":"0s"}"#,
+        (600, 15_000, 0)
+    )]
+    fn how_a_part_ends(#[case] json: &str, #[case] (most, ends_at, graceful_stop): (i64, i64, i64)) {
+        let found = arrivals(scenarios(&format!(r#"{{"a":{json}}}"#)).iter()).remove(0);
+        let of = (found.most_per_minute, found.ends_at_milliseconds, found.graceful_stop_milliseconds);
+        assert_eq!(of, (Some(most), Some(ends_at), Some(graceful_stop)));
     }
 
     const TEN: &str = r#""a":{"executor":"constant-vus","vus":10,"duration":"60s"}"#;

@@ -76,7 +76,7 @@ type Status = LoadTestStatus;
 type Cells = Vec<Cell>;
 type Change = fn(&mut Status, &mut Cells);
 
-fn fault(status: &mut LoadTestStatus, injected: i64, replaced: i64) {
+pub fn fault(status: &mut LoadTestStatus, injected: i64, replaced: i64) {
     status.faults = vec![FaultStatus {
         state: FaultState::Injected,
         injected_at: at(injected),
