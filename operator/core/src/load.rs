@@ -28,10 +28,10 @@ use crate::{
     limit::{count, percent},
     machine::stopper,
     plan::objective::K6Samples,
-    promql::{self, HTTP_REQS, Split},
+    promql::{HTTP_REQS, Split},
     windows::{self, Interval},
 };
-use cells::{CELL, Cell, CellsProbe, add_vus};
+use cells::{CELL, Cell, CellsProbe, add_vus, users_by_scenario};
 use parts::{Parts, PartsProbe, highest};
 
 /// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
@@ -68,6 +68,7 @@ pub struct LoadProbe {
     vus: Option<usize>,
     steady: Option<(usize, Duration)>,
     cells: Option<CellsProbe>,
+    end: Option<(CellsProbe, usize)>,
 }
 
 /// What is not in a status: sums over the whole run.
@@ -83,23 +84,26 @@ impl LoadProbe {
     #[must_use]
     pub fn new(status: &LoadTestStatus, context: &Context, steady: &[Interval], asks: &mut Asks) -> Self {
         let Some(load) = context.load else { return Self::default() };
-        let (metrics, all) = (&context.metrics, K6Samples::default());
+        let metrics = &context.metrics;
         let at = RequestKind::Instant { at: load.to };
         let length = load.length();
         // k6 reports them each second; in a very long load a short stretch could be missed between two points.
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS)).max(Duration::from_secs(1));
         let vus = (step <= CELL).then(|| {
-            let selector = metrics.selector(promql::VUS, &all);
             let range = RequestKind::Range { from: load.from, to: load.to, step };
-            asks.ask(format!("sum by (loadtest_scenario) ({selector})"), range)
+            asks.ask(users_by_scenario(metrics), range)
         });
-        let requests = metrics.selector(HTTP_REQS, &all);
+        let requests = metrics.selector(HTTP_REQS, &K6Samples::default());
         let steady_length: Duration = steady.iter().map(Interval::length).sum();
         let steady = (!steady.is_empty())
             .then(|| (asks.ask(metrics.increase(&requests, Split::Whole, steady), at), steady_length));
         let cells = CellsProbe::new(metrics, load, asks);
+        // Longer cells hide a short silence at the end.
+        let is_coarse = cells.as_ref().is_some_and(|cells| cells.step > CELL);
+        let level = silence::constant_load(status).filter(|_| is_coarse);
+        let end = level.and_then(|(_, level)| CellsProbe::around(level.to, metrics, load, asks));
         let parts = Some(PartsProbe::new(status, metrics, load, asks));
-        Self { parts, vus, steady, cells }
+        Self { parts, vus, steady, cells, end }
     }
 
     /// What the load was, and what it lacked.
@@ -120,7 +124,9 @@ impl LoadProbe {
         let step = self.cells.as_ref().map_or(CELL, |cells| cells.step);
         let mut cells = self.cells.as_ref().map(|probe| probe.cells(answers)).unwrap_or_default();
         add_vus(&mut cells, step, self.vus, answers);
-        Case { status, expect, totals, parts, steady_rate, cells, step }.assess()
+        let mut end = self.end.as_ref().map(|(probe, _)| probe.cells(answers)).unwrap_or_default();
+        add_vus(&mut end, CELL, self.end.as_ref().map(|(_, users)| *users), answers);
+        Case { status, expect, totals, parts, steady_rate, cells, step, end }.assess()
     }
 }
 
@@ -133,6 +139,8 @@ struct Case<'a> {
     steady_rate: Option<f64>,
     cells: Vec<Cell>,
     step: Duration,
+    /// The shortest cells, around the end of constant load; none where all are.
+    end: Vec<Cell>,
 }
 
 impl Case<'_> {

@@ -1,7 +1,4 @@
-use loadtest_crds::{
-    Arrivals, FaultState, FaultStatus, K6Figure, Objective, Ratio, ShortfallCause, TooFewPolicy,
-    VerdictPolicy,
-};
+use loadtest_crds::{FaultState, FaultStatus, K6Figure, Objective, Ratio, TooFewPolicy, VerdictPolicy};
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -12,6 +9,7 @@ use super::{
 };
 use crate::plan::{RecoveryPlan, TimeLimit};
 
+mod hangs;
 mod k6;
 mod series;
 
@@ -229,51 +227,4 @@ proptest! {
             prop_assert!(figure <= ledger(0.0, injected, bad) + ledger(recovered, LENGTH, bad));
         }
     }
-}
-
-/// k6 counts nothing of what it interrupts as the load ends.
-#[rstest]
-#[case::to_the_end(35.0, 61.0, &[ShortfallCause::Target])]
-#[case::not_at_all(61.0, 61.0, &[])]
-#[case::in_between(35.0, 50.0, &[])]
-fn a_hang_is_seen_at_the_end(#[case] from: f64, #[case] to: f64, #[case] expected: &[ShortfallCause]) {
-    let mut fake = load(|second| GOOD.filter(|_| second < from || second >= to));
-    let users = (0..60).map(|second| (at(f64::from(second) + 0.3), 40.0));
-    fake.add("k6_vus", &[("testid", "4f1c"), ("loadtest_scenario", "chat")], users);
-    let mut status = over(Vec::new());
-    status.scenarios[0].held_vus = Some(40);
-    let judgement =
-        minute::judge(Evaluation::new(&[success(&ALL[..1])], Vec::new(), &status, settings()), &fake);
-    let shortfalls = &judgement.delivered.shortfalls;
-    assert_eq!(shortfalls.iter().map(|s| s.cause).collect::<Vec<_>>(), expected, "{shortfalls:?}");
-    // All that were answered were good.
-    assert_eq!(result(&judgement, "save-success", WindowKind::Run).outcome, Outcome::Met);
-}
-
-/// 20 iterations a second, for a minute. k6 has virtual users for all that hang at the end.
-#[rstest]
-#[case::to_the_end(|second: f64| second < 52.0, &[ShortfallCause::Target])]
-#[case::a_part_of_them(|second: f64| second < 45.0 || (second * 20.0) as i64 % 2 == 0, &[ShortfallCause::Unknown])]
-#[case::not_at_all(|_: f64| true, &[])]
-fn iterations_by_rate_that_hang_are_seen_at_the_end(
-    #[case] ends: fn(f64) -> bool,
-    #[case] expected: &[ShortfallCause],
-) {
-    let (fake, _) = load(|second| GOOD.filter(|_| ends(second)));
-    let mut status = over(Vec::new());
-    // The fake has no names for them.
-    let scenario = &mut status.scenarios[0];
-    (scenario.name, scenario.max_vus) = (String::new(), Some(300));
-    scenario.arrivals = vec![Arrivals {
-        iterations: 1200,
-        most_per_minute: Some(1200),
-        ends_at_milliseconds: Some(60_000),
-        graceful_stop_milliseconds: Some(30_000),
-        ..Arrivals::default()
-    }];
-    let judgement =
-        minute::judge(Evaluation::new(&[success(&ALL[..1])], Vec::new(), &status, settings()), &fake);
-    let shortfalls = &judgement.delivered.shortfalls;
-    assert_eq!(shortfalls.iter().map(|s| s.cause).collect::<Vec<_>>(), expected, "{shortfalls:?}");
-    assert_eq!(result(&judgement, "save-success", WindowKind::Run).outcome, Outcome::Met);
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::{
     ask::{Answers, Asks, RequestKind},
     plan::objective::K6Samples,
@@ -13,10 +15,14 @@ use crate::{
 /// Cells are at least so long, and at most so many.
 pub const CELL: Duration = Duration::from_secs(5);
 const MOST_CELLS: u64 = 100;
+/// So long before and after a time that is looked at closely.
+const CLOSE: SignedDuration = SignedDuration::from_secs(300);
 
 #[derive(Clone, Debug)]
 pub struct CellsProbe {
     pub(super) step: Duration,
+    /// A point that only says what was before the first cell, where that does not begin with the load.
+    pub(super) before: Option<Timestamp>,
     pub(super) requests: usize,
     pub(super) dropped: usize,
     pub(super) p95: usize,
@@ -42,23 +48,44 @@ pub struct Cell {
 impl CellsProbe {
     /// `None` for a load that is shorter than a cell.
     pub fn new(metrics: &K6Metrics, load: Interval, asks: &mut Asks) -> Option<Self> {
-        let (all, length) = (K6Samples::default(), load.length());
+        let length = load.length();
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_CELLS)).max(CELL);
-        if length < step {
-            return None;
-        }
-        let range = RequestKind::Range { from: load.from + step, to: load.to, step };
+        (length >= step).then(|| Self::ask(metrics, (load.from + step, load.to, step), None, asks))
+    }
+
+    /// The shortest cells around a time, one of which ends then, and the virtual users in them.
+    pub fn around(
+        at: Timestamp,
+        metrics: &K6Metrics,
+        load: Interval,
+        asks: &mut Asks,
+    ) -> Option<(Self, usize)> {
+        let from = at.checked_sub(CLOSE).ok()?;
+        let to = at.checked_add(CLOSE).ok()?.min(load.to);
+        let users = RequestKind::Range { from, to, step: Duration::from_secs(1) };
+        let cells = Self::ask(metrics, (from, to, CELL), Some(from), asks);
+        Some((cells, asks.ask(users_by_scenario(metrics), users)))
+    }
+
+    fn ask(
+        metrics: &K6Metrics,
+        (from, to, step): (Timestamp, Timestamp, Duration),
+        before: Option<Timestamp>,
+        asks: &mut Asks,
+    ) -> Self {
+        let (all, range) = (K6Samples::default(), RequestKind::Range { from, to, step });
         let requests = metrics.selector(HTTP_REQS, &all);
         let dropped = metrics.selector(promql::DROPPED_ITERATIONS, &all);
         let durations = promql::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
         let p95 = |selector: &str| promql::histogram_quantile(0.95, &metrics.gained(selector, step));
-        Some(Self {
+        Self {
             step,
+            before,
             requests: asks.ask(metrics.cumulative(&requests, Split::Outcome, None), range),
             dropped: asks.ask(metrics.cumulative(&dropped, Split::Whole, None), range),
             p95: asks.ask(p95(&durations), range),
             iteration_p95: asks.ask(p95(&metrics.selector(promql::ITERATION_DURATION, &all)), range),
-        })
+        }
     }
 
     pub fn cells(&self, answers: &Answers) -> Vec<Cell> {
@@ -91,8 +118,15 @@ impl CellsProbe {
         };
         put(self.p95, |cell| &mut cell.p95);
         put(self.iteration_p95, |cell| &mut cell.iteration_p95);
+        if let Some(before) = self.before {
+            cells.remove(&before.as_millisecond());
+        }
         cells.into_values().collect()
     }
+}
+
+pub fn users_by_scenario(metrics: &K6Metrics) -> String {
+    format!("sum by (loadtest_scenario) ({})", metrics.selector(promql::VUS, &K6Samples::default()))
 }
 
 /// The fewest virtual users in each cell.

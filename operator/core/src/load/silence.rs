@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{Shortfall, ShortfallCause};
+use jiff::SignedDuration;
+use loadtest_crds::{LoadTestStatus, Shortfall, ShortfallCause};
 
-use super::{Case, HALF, because, cells::Cell, median, milliseconds, parts::MISSING_VUS};
-use crate::{duration::human, k6, probe::seconds};
+use super::{
+    Case, HALF, because,
+    cells::{CELL, Cell},
+    median, milliseconds,
+    parts::MISSING_VUS,
+};
+use crate::{duration::human, k6, probe::seconds, windows::Interval};
 
 /// A silence to the end of the load is at least so long, so many cells, and so many times an iteration (the highest p95
 /// of a cell before it, of which there are so many).
@@ -37,30 +43,38 @@ impl Case<'_> {
     /// For how long before the end of the constant load nothing ended any more, nor did later, and how long an iteration
     /// took before. A script may be silent of its own: where that could be, or a fault could be the reason, it is none.
     fn silent_end(&self) -> Option<(Duration, f64)> {
-        let scenarios = &self.status.scenarios;
-        let held: i64 = scenarios.iter().map(|s| s.held_vus).sum::<Option<i64>>()?;
-        if held < FEWEST_VUS || scenarios.iter().any(|s| !s.arrivals.is_empty()) {
+        let (held, level) = constant_load(self.status)?;
+        if !self.status.scenarios.iter().all(|s| self.ran_through(s.duration_milliseconds)) {
             return None;
         }
-        if !scenarios.iter().all(|s| self.ran_through(s.duration_milliseconds)) {
+        let later = |cell: &&Cell| cell.to - self.step.as_secs_f64() >= seconds(level.to);
+        if !self.cells.iter().filter(later).all(is_silent) {
             return None;
         }
-        let started = self.status.load.as_ref()?.started_at.as_ref()?.0;
-        let plateau = k6::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;
-        let at = |millis: i64| seconds(started) + millis as f64 / 1000.0;
-        let step = self.step.as_secs_f64();
-        let silent = |cell: &&Cell| cell.requests < 0.5 && cell.iteration_p95.is_none();
-        if !self.cells.iter().filter(|cell| cell.to > at(plateau.to)).all(|cell| silent(&cell)) {
+        let grids = [(&self.cells, self.step), (&self.end, CELL)];
+        grids.into_iter().find_map(|(cells, step)| self.silent_cells(cells, step, held, level))
+    }
+
+    fn silent_cells(
+        &self,
+        cells: &[Cell],
+        length: Duration,
+        held: i64,
+        level: Interval,
+    ) -> Option<(Duration, f64)> {
+        let step = length.as_secs_f64();
+        let until = seconds(level.to) + 1e-3;
+        if !cells.iter().filter(|cell| cell.to > until).all(is_silent) {
             return None;
         }
-        let is_level = |cell: &&Cell| cell.to - step >= at(plateau.from) && cell.to <= at(plateau.to);
-        let level: Vec<&Cell> = self.cells.iter().filter(is_level).collect();
+        let is_level = |cell: &&Cell| cell.to - step >= seconds(level.from) && cell.to <= until;
+        let level: Vec<&Cell> = cells.iter().filter(is_level).collect();
         let disturbances = self.disturbances();
         let disturbed = |cell: &&Cell| {
             disturbances.iter().any(|d| seconds(d.from) < cell.to && seconds(d.to) > cell.to - step)
         };
         let all_there = |cell: &&Cell| cell.vus.is_some_and(|vus| vus >= (1.0 - MISSING_VUS) * held as f64);
-        let end = level.iter().rev().take_while(|cell| silent(cell) && all_there(cell)).count();
+        let end = level.iter().rev().take_while(|cell| is_silent(cell) && all_there(cell)).count();
         let (before, end) = level.split_at(level.len() - end);
         // In the last cell with an answer they may already have been few. Nor may a fault have begun it.
         let (last, before) = before.split_last()?;
@@ -73,7 +87,7 @@ impl Case<'_> {
             .map(|cell| cell.iteration_p95.filter(|_| cell.requests >= FEWEST_REQUESTS))
             .collect::<Option<_>>()?;
         let longest = took.iter().copied().chain(last.iteration_p95).fold(0.0, f64::max);
-        let length = self.step * u32::try_from(end.len()).unwrap_or(u32::MAX);
+        let length = length * u32::try_from(end.len()).unwrap_or(u32::MAX);
         let is_long = length >= SILENCE && length.as_secs_f64() >= SILENT_ITERATIONS * longest;
         (end.len() >= SILENT_CELLS && took.len() >= CELLS_BEFORE && is_long).then_some((length, longest))
     }
@@ -94,4 +108,21 @@ impl Case<'_> {
             )
         })
     }
+}
+
+/// The last stretch of constant load and how many virtual users are there, where all scenarios ask for virtual users.
+pub fn constant_load(status: &LoadTestStatus) -> Option<(i64, Interval)> {
+    let scenarios = &status.scenarios;
+    let held: i64 = scenarios.iter().map(|s| s.held_vus).sum::<Option<i64>>()?;
+    if held < FEWEST_VUS || scenarios.iter().any(|s| !s.arrivals.is_empty()) {
+        return None;
+    }
+    let started = status.load.as_ref()?.started_at.as_ref()?.0;
+    let last = k6::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;
+    let after = |millis: i64| started.checked_add(SignedDuration::from_millis(millis)).ok();
+    Some((held, Interval::new(after(last.from)?, after(last.to)?)?))
+}
+
+fn is_silent(cell: &Cell) -> bool {
+    cell.requests < 0.5 && cell.iteration_p95.is_none()
 }

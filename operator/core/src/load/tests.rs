@@ -60,7 +60,8 @@ fn assess(status: &LoadTestStatus, iterations: f64, dropped: f64, cells: Vec<Cel
         dropped: Some(dropped as i64),
     };
     let parts = parts(iterations, dropped);
-    Case { status, expect: None, totals, parts, steady_rate: None, cells, step: CELL }.assess()
+    Case { status, expect: None, totals, parts, steady_rate: None, cells, step: CELL, end: Vec::new() }
+        .assess()
 }
 
 #[rstest]
@@ -88,8 +89,16 @@ fn dropped_before_any_iteration_ended() {
     let totals = Totals { requests: Some(100), iterations: None, dropped: Some(5900) };
     let status = LoadTestStatus { scenarios: Vec::new(), ..status() };
     let parts = parts(0.0, 5900.0);
-    let case =
-        Case { status: &status, expect: None, totals, parts, steady_rate: None, cells: vec![], step: CELL };
+    let case = Case {
+        status: &status,
+        expect: None,
+        totals,
+        parts,
+        steady_rate: None,
+        cells: vec![],
+        step: CELL,
+        end: vec![],
+    };
     assert_eq!(causes(&case.assess()), [Unknown]);
 }
 
@@ -203,6 +212,7 @@ fn virtual_users(#[case] held: i64, #[case] seen: f64, #[case] expected: &[Short
         steady_rate: None,
         cells: Vec::new(),
         step: CELL,
+        end: Vec::new(),
     };
     let delivered = case.assess();
     assert_eq!(causes(&delivered), expected, "{:?}", delivered.shortfalls);
@@ -233,6 +243,7 @@ fn expected(
         steady_rate: Some(rate),
         cells: [vec![good(); 8], vec![bad; 4]].concat(),
         step: CELL,
+        end: Vec::new(),
     };
     let delivered = case.assess();
     assert_eq!(causes(&delivered), causes_, "{:?}", delivered.shortfalls);
@@ -250,6 +261,7 @@ fn what_could_not_be_counted_is_not_enough() {
         steady_rate: None,
         cells: Vec::new(),
         step: CELL,
+        end: Vec::new(),
     };
     assert_eq!(causes(&case.assess()), [Unknown, Unknown]);
 }
@@ -272,13 +284,17 @@ fn cells_are_what_was_added_in_each() {
         (2, crate::ask::Answer::Matrix(vec![(crate::ask::Labels::new(), points([0.1, f64::NAN, 0.2]))])),
         (3, crate::ask::Answer::Matrix(vec![(crate::ask::Labels::new(), points([0.3, 0.4, f64::NAN]))])),
     ]);
-    let probe = CellsProbe { step: CELL, requests: 0, dropped: 1, p95: 2, iteration_p95: 3 };
+    let mut probe =
+        CellsProbe { step: CELL, before: None, requests: 0, dropped: 1, p95: 2, iteration_p95: 3 };
     let expected = [
         Cell { to: 5.0, iteration_p95: Some(0.3), ..cell(100.0, 0.0, 0.0, 0.1) },
         Cell { to: 10.0, p95: None, iteration_p95: Some(0.4), ..cell(84.0, 4.0, 3.0, 0.0) },
         Cell { to: 15.0, ..cell(60.0, 0.0, 0.0, 0.2) },
     ];
     assert_eq!(probe.cells(&answers), expected);
+    // Where the first point is not the end of a cell.
+    probe.before = Some(Timestamp::from_second(5).unwrap());
+    assert_eq!(probe.cells(&answers), expected[1..]);
 }
 
 #[test]

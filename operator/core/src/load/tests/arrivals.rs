@@ -29,7 +29,17 @@ fn of_arrivals(status: &LoadTestStatus, missing: f64, p99: Option<f64>, late: f6
         ..parts(ended, 0.0)
     };
     let totals = Totals { iterations: Some(ended as i64), dropped: Some(0), ..Totals::default() };
-    Case { status, expect: None, totals, parts, steady_rate: None, cells: Vec::new(), step: CELL }.assess()
+    Case {
+        status,
+        expect: None,
+        totals,
+        parts,
+        steady_rate: None,
+        cells: Vec::new(),
+        step: CELL,
+        end: Vec::new(),
+    }
+    .assess()
 }
 
 type Change = fn(&mut LoadTestStatus);

@@ -69,7 +69,8 @@ fn in_users(status: &LoadTestStatus, cells: Vec<Cell>) -> Delivered {
     let vus = ByPart::from([(("a".to_owned(), String::new()), 40.0)]);
     let parts = Parts { vus, ..Parts::default() };
     let totals = Totals { requests: Some(1270), iterations: Some(1270), dropped: Some(0) };
-    Case { status, expect: None, totals, parts, steady_rate: None, cells, step: CELL }.assess()
+    Case { status, expect: None, totals, parts, steady_rate: None, cells, step: CELL, end: Vec::new() }
+        .assess()
 }
 
 type Status = LoadTestStatus;
@@ -129,4 +130,46 @@ fn a_target_that_hangs_to_the_end_is_named() {
         "no answers came: for the last 25s of constant load not one request and not one iteration ended, with all virtual \
          users there; an iteration took at most 1100 ms (p95) before"
     );
+}
+
+/// An hour that hangs for its last seconds: in cells of 36 s, and in cells of 5 s for the last five minutes and half a
+/// minute more.
+fn hour(hangs: f64) -> (Cells, Cells) {
+    let usual = Cell { iteration_p95: Some(1.1), vus: Some(40.0), ..cell(182.0, 0.0, 0.0, 0.1) };
+    let cells = |from: f64, step: f64, count: i32| -> Cells {
+        let ends = (1..=count).map(|n| from + step * f64::from(n));
+        let is_busy = |to: f64| to - step < 3600.0 - hangs;
+        let of = |to: f64| if is_busy(to) { usual } else { Cell { vus: usual.vus, ..Cell::default() } };
+        ends.map(|to| Cell { to: 1_800_000_000.0 + to, ..of(to) }).collect()
+    };
+    (cells(0.0, 36.0, 100), cells(3300.0, 5.0, 66))
+}
+
+#[rstest]
+#[case::ten_seconds(10.0, |_: &mut Cells, _: &mut Cells| {}, &[Target])]
+#[case::nine_seconds(9.0, |_: &mut Cells, _: &mut Cells| {}, &[])]
+#[case::two_long_cells(72.0, |_: &mut Cells, end: &mut Cells| end.clear(), &[Target])]
+#[case::less_than_two_long_cells(71.0, |_: &mut Cells, end: &mut Cells| end.clear(), &[])]
+// Four iterations of 2.5 s are just within ten seconds; of longer ones many more seconds are wanted.
+#[case::long_iterations(10.0, |_: &mut Cells, end: &mut Cells| end[3].iteration_p95 = Some(2.5), &[Target])]
+#[case::longer_iterations(10.0, |_: &mut Cells, end: &mut Cells| end[3].iteration_p95 = Some(2.6), &[])]
+#[case::a_pause_before(10.0, |_: &mut Cells, end: &mut Cells| end[3].requests = 4.0, &[])]
+#[case::answers_come_late(10.0, |_: &mut Cells, end: &mut Cells| end[62].requests = 1.0, &[])]
+#[case::answers_come_much_later(10.0, |cells: &mut Cells, _: &mut Cells| cells.push(Cell { to: 1_800_003_636.0, ..good() }), &[])]
+fn silence_at_the_end_of_an_hour(
+    #[case] hangs: f64,
+    #[case] change: fn(&mut Cells, &mut Cells),
+    #[case] expected: &[ShortfallCause],
+) {
+    let mut status = held();
+    let load = status.load.as_mut().unwrap();
+    (load.planned_end_at, load.ended_at) = (at(3600), at(3630));
+    status.scenarios[0].plateaus = vec![Plateau { from: 0, to: 3_600_000 }];
+    let (mut cells, mut end) = hour(hangs);
+    change(&mut cells, &mut end);
+    let parts = Parts { vus: ByPart::from([(("a".to_owned(), String::new()), 40.0)]), ..Parts::default() };
+    let (totals, step) = (Totals { requests: Some(131_040), ..Totals::default() }, Duration::from_secs(36));
+    let case = Case { status: &status, expect: None, totals, parts, steady_rate: None, cells, step, end };
+    let delivered = case.assess();
+    assert_eq!(causes(&delivered), expected, "{:?}", delivered.shortfalls);
 }
