@@ -2,17 +2,20 @@
 //! its queries match, and what of it matched in the run before and matches nothing now. A metric that was renamed
 //! must not look like one that has nothing to report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use loadtest_crds::LoadTestStatus;
 
 use crate::{
     ask::{Answer, Asked},
+    judge::whole,
     plan::{
         Plan,
         objective::{Figure, ObjectivePlan},
     },
-    promql, settle,
+    probe::names_of,
+    promql,
+    template::Values,
 };
 
 /// The key of the counts in the ConfigMap of the record, where the next run finds them.
@@ -43,11 +46,11 @@ pub fn matched(plan: &Plan, status: &LoadTestStatus, asked: &[Asked]) -> BTreeMa
 }
 
 fn of_objective(objective: &ObjectivePlan, asked: &[Asked], from: f64) -> Vec<(String, i64)> {
-    let most = |is_it: IsIt| {
-        let answers = asked.iter().filter(|a| is_it(&a.query)).filter_map(|a| series(&a.answer, from));
-        answers.max()
+    let most = |question: Question| {
+        let answers = asked.iter().filter(|a| (question.is_it)(&a.query));
+        Some((question.what, answers.filter_map(|a| (question.read)(&a.answer, from)).max()?))
     };
-    questions(objective).into_iter().filter_map(|(what, is_it)| Some((what, most(is_it)?))).collect()
+    questions(objective).into_iter().filter_map(most).collect()
 }
 
 /// What of a run matched something before and matches nothing now.
@@ -61,46 +64,57 @@ pub fn lost(before: &BTreeMap<String, i64>, now: &BTreeMap<String, i64>) -> Vec<
 /// Whether an objective stands on something that is lost: its figure says nothing then.
 #[must_use]
 pub fn concerns(lost: &[String], objective: &ObjectivePlan) -> bool {
-    questions(objective).iter().any(|(what, _)| lost.contains(what))
+    questions(objective).iter().any(|question| lost.contains(&question.what))
 }
 
-/// Tells the queries of one question.
-type IsIt = Box<dyn Fn(&str) -> bool>;
+/// What an objective selects on the servers' side.
+struct Question {
+    what: String,
+    /// Tells its queries.
+    is_it: Box<dyn Fn(&str) -> bool>,
+    /// How many series an answer speaks of, with the time from which on they count.
+    read: fn(&Answer, f64) -> Option<i64>,
+}
 
-/// What an objective selects on the servers' side. k6's own series begin anew with each run. A query may have a value
-/// without any of its series, so each of its selectors counts by itself; one that a template fills in is another each
-/// time.
-fn questions(objective: &ObjectivePlan) -> Vec<(String, IsIt)> {
+/// k6's own series begin anew with each run. A query may have a value without any of its series, so each name in it
+/// counts by itself; but not with its labels, since there are no failed requests of a release that has none.
+fn questions(objective: &ObjectivePlan) -> Vec<Question> {
     match &objective.figure {
         Figure::Ratio { good, total } => [good, total]
             .into_iter()
             .filter(|selector| !selector.starts_with("k6_"))
-            .map(|selector| of_selector(selector, promql::raw_begins(selector)))
+            .map(|selector| {
+                let raw = format!("{selector}[");
+                let is_it = Box::new(move |asked: &str| asked.starts_with(&raw));
+                Question { what: format!("the selector {selector}"), is_it, read: series }
+            })
             .collect(),
-        figure => {
-            let selectors = BTreeSet::from_iter(settle::selectors(figure));
-            let by_scrapes = selectors.iter().map(|one| of_selector(one, promql::scrapes_begins(one)));
-            by_scrapes.chain(of_query(figure)).collect()
+        Figure::Query(query) | Figure::Slope { query, .. } => {
+            let own = query.clone();
+            let what = format!("the query {query}");
+            let whole = Question { what, is_it: Box::new(move |asked| asked == own), read: series };
+            std::iter::once(whole).chain(names(query)).collect()
         }
+        Figure::Template(template) => {
+            template.render(&Values::example()).map_or_else(|_| Vec::new(), |query| names(&query).collect())
+        }
+        _ => Vec::new(),
     }
 }
 
-fn of_selector(selector: &str, begins: String) -> (String, IsIt) {
-    (format!("the selector {selector}"), Box::new(move |asked| asked.starts_with(&begins)))
+fn names(query: &str) -> impl Iterator<Item = Question> {
+    names_of(query).into_iter().map(|name| {
+        let present = promql::present(&name);
+        let is_it = Box::new(move |asked: &str| asked == present);
+        Question { what: format!("the metric {name}"), is_it, read: counted }
+    })
 }
 
-fn of_query(figure: &Figure) -> Option<(String, IsIt)> {
-    let (Figure::Query(query) | Figure::Slope { query, .. }) = figure else { return None };
-    let query = query.clone();
-    Some((format!("the query {query}"), Box::new(move |asked| asked == query)))
-}
-
-/// How many series had a value in the load, or 1 where only that some had was asked. Raw samples are read from further
-/// back, for the value before a window: a series of which there are only those had ended before, as after a rollout that
-/// renamed it. So are scrapes, and are 0 then.
+/// How many series had a value in the load. Raw samples are read from further back, for the value before a window: a
+/// series of which there are only those had ended before, as after a rollout that renamed it.
 fn series(answer: &Answer, from: f64) -> Option<i64> {
     let count = match answer {
-        Answer::Vector(series) => series.iter().filter(|(.., scrapes)| *scrapes > 0.0).count(),
+        Answer::Vector(series) => series.len(),
         Answer::Matrix(series) => {
             series.iter().filter(|(_, points)| points.iter().any(|(at, _)| *at >= from)).count()
         }
@@ -110,6 +124,12 @@ fn series(answer: &Answer, from: f64) -> Option<i64> {
     i64::try_from(count).ok()
 }
 
+/// The number that was asked for; nothing is counted as none.
+fn counted(answer: &Answer, _: f64) -> Option<i64> {
+    let Answer::Vector(numbers) = answer else { return None };
+    Some(numbers.iter().map(|(.., number)| whole(*number)).sum())
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -117,21 +137,19 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{ask::RequestKind, windows::Interval};
+    use crate::ask::RequestKind;
 
     fn counts(of: &[(&str, i64)]) -> BTreeMap<String, i64> {
         of.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
     }
 
-    /// A query has a value without any series; how many scrapes of its selector the windows held tells.
+    /// A query may have a value without any series. Names are looked for as a window begins and ends.
     #[rstest]
-    #[case::there(&[Some(12.0)], Some(1))]
-    #[case::in_one_of_two_windows(&[None, Some(3.0)], Some(1))]
-    #[case::ended_before(&[Some(0.0), None], Some(0))]
-    #[case::never_there(&[None], Some(0))]
-    #[case::not_answered(&[], None)]
-    fn a_selector_within_a_query(#[case] scrapes: &[Option<f64>], #[case] expected: Option<i64>) {
-        let at = |second| Timestamp::from_second(second).unwrap();
+    #[case::there(&[Some(3.0), Some(2.0)], Some(3))]
+    #[case::born_in_it(&[None, Some(1.0)], Some(1))]
+    #[case::never_there(&[None, None], Some(0))]
+    #[case::not_asked(&[], None)]
+    fn a_name_within_a_query(#[case] present: &[Option<f64>], #[case] expected: Option<i64>) {
         let objective = Objective {
             name: "errors".to_owned(),
             query: Some("sum(rate(errors_total{app=\"a\"}[1m])) or vector(0)".to_owned()),
@@ -139,19 +157,17 @@ mod tests {
             ..Objective::default()
         };
         let plan = ObjectivePlan::parse(&objective, &VerdictPolicy::default()).unwrap();
-        let asked = |(n, scrapes): (usize, &Option<f64>)| {
-            let stretch = Interval { from: at(0), to: at(60 + n as i64) };
-            let of = |value: f64| (BTreeMap::new(), 60.0, value);
+        let asked = |(n, count): (usize, &Option<f64>)| {
+            let of = |count: f64| (BTreeMap::new(), 60.0, count);
             Asked {
-                query: promql::scrapes("errors_total{app=\"a\"}", stretch),
-                kind: RequestKind::Instant { at: stretch.to },
-                answer: Answer::Vector(scrapes.map(of).into_iter().collect()),
+                query: promql::present("errors_total"),
+                kind: RequestKind::Instant { at: Timestamp::from_second(60 * n as i64).unwrap() },
+                answer: Answer::Vector(count.map(of).into_iter().collect()),
             }
         };
-        let asked: Vec<Asked> = scrapes.iter().enumerate().map(asked).collect();
-        let matched = of_objective(&plan, &asked, 0.0);
-        let expected = expected.map(|n| ("the selector errors_total{app=\"a\"}".to_owned(), n));
-        assert_eq!(matched, Vec::from_iter(expected));
+        let asked: Vec<Asked> = present.iter().enumerate().map(asked).collect();
+        let expected = expected.map(|n| ("the metric errors_total".to_owned(), n));
+        assert_eq!(of_objective(&plan, &asked, 0.0), Vec::from_iter(expected));
     }
 
     #[rstest]

@@ -320,7 +320,7 @@ impl Evaluation {
                     .map(|row| {
                         let (finding, query) =
                             row.probe.judge(objective, &self.context, &self.answers, &holes);
-                        result(&row.window, row.pushes.or_else(finding, &self.answers), query)
+                        result(&row.window, row.pushes.or_else(finding, objective, &self.answers), query)
                     })
                     .collect();
                 let spikes = spikes.iter().find(|spikes| spikes.objective == index);

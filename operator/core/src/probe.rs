@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use loadtest_crds::WindowKind;
+use loadtest_crds::{Outcome, WindowKind};
 
 use crate::{
     ask::{Answers, Asks, RequestKind, Series, Value},
@@ -26,6 +26,7 @@ use ending::{Ending, goes_on, needs_all};
 use names::Names;
 use ratio::RatioProbe;
 
+pub use names::names_of;
 pub use pushes::Pushes;
 
 /// More points of an opaque query than this are never asked for.
@@ -205,8 +206,8 @@ impl Probe {
                         stretches.iter().map(|id| answers.vector(*id)).collect();
                     let mut finding = judge::template(objective, &values?);
                     for ids in newest {
-                        // A record that does not hold them was judged without.
-                        let Ok(times) = all_series(ids, answers) else { continue };
+                        let times: Vec<Option<f64>> =
+                            ids.iter().map(|id| answers.sum(*id)).collect::<Result<_, _>>()?;
                         finding = ending.of_newest(finding, &times, scrapes, answers, holes);
                     }
                     Ok(finding)
@@ -269,7 +270,8 @@ fn ask_template(template: &Template, window: &Window, context: &Context, asks: &
             Err(why) => return Probe::Known(Finding::no_data(why.to_string())),
         }
     }
-    let mut scrapes = Scrapes::default();
+    let names = rendered.last().map(|(query, _)| Names::ask(query, window, asks));
+    let mut scrapes = Scrapes { names: names.unwrap_or_default(), held: Vec::new() };
     for (query, stretch) in &rendered {
         scrapes.add(query, *stretch, asks);
     }
@@ -283,13 +285,13 @@ fn ask_template(template: &Template, window: &Window, context: &Context, asks: &
     Probe::Template { query, stretches, scrapes, ending, newest }
 }
 
-/// Asks when each selector of a query had its newest sample, at each time of each stretch.
+/// Asks when each selector of a query had its newest sample in each stretch.
 fn newest(rendered: &[(String, Interval)], asks: &mut Asks) -> Vec<Vec<usize>> {
     let mut by_selector: Vec<Vec<usize>> = Vec::new();
     for (query, stretch) in rendered {
-        let kind = RequestKind::Range { from: stretch.from, to: stretch.to, step: step(stretch.length()) };
+        let kind = RequestKind::Instant { at: stretch.to };
         for (n, selector) in BTreeSet::from_iter(selectors_of(query)).iter().enumerate() {
-            let id = asks.ask(promql::newest(selector), kind);
+            let id = asks.ask(promql::newest(selector, *stretch, step(stretch.length())), kind);
             match by_selector.get_mut(n) {
                 Some(ids) => ids.push(id),
                 None => by_selector.push(vec![id]),
@@ -316,7 +318,7 @@ fn all_series<'a>(ids: &[usize], answers: &'a Answers) -> Result<Vec<&'a [Series
 
 impl Scrapes {
     fn ask(query: &str, window: &Window, asks: &mut Asks) -> Self {
-        let mut scrapes = Self::default();
+        let mut scrapes = Self { names: Names::ask(query, window, asks), held: Vec::new() };
         for stretch in window.stretches() {
             scrapes.add(query, *stretch, asks);
         }
@@ -332,7 +334,6 @@ impl Scrapes {
                 None => self.held.push((selector, vec![id])),
             }
         }
-        self.names = Names::ask(query, stretch, asks);
     }
 
     fn counted(&self, answers: &Answers) -> Result<Vec<(String, Option<f64>)>, String> {
@@ -377,12 +378,22 @@ impl Scrapes {
         finding: impl FnOnce() -> Result<Finding, String>,
     ) -> Result<Finding, String> {
         let finding = finding()?;
-        if finding.outcome == loadtest_crds::Outcome::NoData {
+        if finding.outcome == Outcome::NoData {
             return Ok(finding);
         }
-        let finding = judge::scraped(&self.counted(answers)?, needed).unwrap_or(finding);
-        Ok(self.names.or_else(finding, answers))
+        let counted = self.counted(answers)?;
+        let finding = judge::scraped(&counted, needed).unwrap_or(finding);
+        Ok(self.names.or_else(noting_what_is_empty(finding, &counted), answers))
     }
+}
+
+/// A value though nothing matches is the query's own, as after `or vector(0)`.
+fn noting_what_is_empty(finding: Finding, counted: &[(String, Option<f64>)]) -> Finding {
+    let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
+    let Some((selector, _)) = counted.iter().find(|(_, scrapes)| is_good && scrapes.is_none()) else {
+        return finding;
+    };
+    Finding { message: format!("{} (no series matches {selector})", finding.message), ..finding }
 }
 
 /// Seconds since the epoch.

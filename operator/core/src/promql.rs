@@ -39,6 +39,13 @@ pub struct K6Metrics {
 }
 
 impl K6Metrics {
+    /// The same, of what happened lately only: differences of what was before that cost nothing.
+    #[must_use]
+    pub fn lately(&self, reach: Duration) -> Self {
+        let reach = i64::try_from(reach.as_secs()).unwrap_or(i64::MAX);
+        Self { reach_seconds: self.reach_seconds.min(reach), ..self.clone() }
+    }
+
     #[must_use]
     pub fn new(run_id: &str, reach_seconds: i64) -> Self {
         Self { run_id: run_id.to_owned(), reach_seconds: reach_seconds.max(60) }
@@ -80,9 +87,10 @@ impl K6Metrics {
     /// What was added in the time before, at each step of a range query.
     #[must_use]
     pub fn gained(&self, selector: &str, within: Duration) -> String {
-        let now = self.cumulative(selector, Split::Whole, None);
-        let reach = self.reach_seconds;
-        format!("{now} - sum(last_over_time({selector}[{reach}s] offset {}s)) or {now}", within.as_secs())
+        // All that is taken off must be there.
+        let (reach, within) = (self.reach_seconds, within.as_secs());
+        let now = format!("sum(last_over_time({selector}[{}s]))", reach + within.cast_signed());
+        format!("{now} - sum(last_over_time({selector}[{reach}s] offset {within}s)) or {now}")
     }
 
     /// The same at each step of a range query, for each value of these labels.
@@ -140,13 +148,7 @@ pub fn answered(selector: &str) -> String {
 /// The raw samples of a selector up to a time.
 #[must_use]
 pub fn raw(selector: &str, reach_seconds: i64, at: Timestamp) -> String {
-    format!("{}{reach_seconds}s] @ {}", raw_begins(selector), seconds(at))
-}
-
-/// How a question for the raw samples of a selector begins.
-#[must_use]
-pub fn raw_begins(selector: &str) -> String {
-    format!("{selector}[")
+    format!("{selector}[{reach_seconds}s] @ {}", seconds(at))
 }
 
 /// The alert of this name, while it fires, about this namespace or about none.
@@ -166,17 +168,8 @@ pub fn firing(alert: &str, namespace: &str) -> String {
 pub fn scrapes(selector: &str, stretch: Interval) -> String {
     let length = stretch.length().as_millis().max(1);
     let at = seconds(stretch.to);
-    let longer = length + LOOKBACK.as_millis();
-    format!(
-        "{}{length}ms] @ {at}) or 0 * count_over_time({selector}[{longer}ms] @ {at}))",
-        scrapes_begins(selector)
-    )
-}
-
-/// How a question for the scrapes of a selector begins.
-#[must_use]
-pub fn scrapes_begins(selector: &str) -> String {
-    format!("max(count_over_time({selector}[")
+    let counted = |millis: u128| format!("count_over_time({selector}[{millis}ms] @ {at})");
+    format!("max({} or 0 * {})", counted(length), counted(length + LOOKBACK.as_millis()))
 }
 
 /// Seconds between two scrapes of the selected series, of the one that is scraped most often; nothing for series
@@ -206,21 +199,36 @@ pub fn last_written(selector: &str) -> String {
 /// virtual users with every push. A runner that sends nothing any more was through, and is not late.
 #[must_use]
 pub fn push_age(metrics: &K6Metrics) -> String {
+    format!("max{}", age_of_those_to_come(&metrics.selector(VUS, &K6Samples::default())))
+}
+
+/// How late the runners' last pushes are, in seconds, as if all were equally late: of those whose last push is older than
+/// `in_time`, the ages together, divided by the number of runners.
+#[must_use]
+pub fn pushes_late(metrics: &K6Metrics, in_time: Duration) -> String {
     let users = metrics.selector(VUS, &K6Samples::default());
+    let (age, in_time) = (age_of_those_to_come(&users), in_time.as_secs_f64());
+    format!("sum({age} > {in_time}) / count({users})")
+}
+
+fn age_of_those_to_come(users: &str) -> String {
     let reach = LOOKBACK.as_secs();
-    format!("max((time() - timestamp({users})) and last_over_time({users}[{reach}s] offset -{reach}s))")
+    format!("((time() - timestamp({users})) and last_over_time({users}[{reach}s] offset -{reach}s))")
 }
 
-/// When a runner sent its number of virtual users last, in seconds since 1970.
+/// How many virtual users there are.
 #[must_use]
-pub fn last_pushed(metrics: &K6Metrics) -> String {
-    newest(&metrics.selector(VUS, &K6Samples::default()))
+pub fn virtual_users(metrics: &K6Metrics) -> String {
+    format!("sum({})", metrics.selector(VUS, &K6Samples::default()))
 }
 
-/// When the newest sample of the selected series was written, in seconds since 1970.
+/// When the newest sample of the selected series within a stretch was written, in seconds since 1970, found by looking at
+/// each step.
 #[must_use]
-pub fn newest(selector: &str) -> String {
-    format!("max(timestamp({selector}))")
+pub fn newest(selector: &str, stretch: Interval, step: Duration) -> String {
+    let (length, step, to) =
+        (stretch.length().as_millis().max(1), step.as_secs().max(1), seconds(stretch.to));
+    format!("max_over_time(max(timestamp({selector}))[{length}ms:{step}s] @ {to})")
 }
 
 /// Of how many series of this name there are samples.
@@ -307,7 +315,9 @@ mod tests {
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),
             push_age(&metrics),
-            last_pushed(&metrics),
+            pushes_late(&metrics, Duration::from_secs(3)),
+            virtual_users(&metrics),
+            newest("requests_total", one[0], Duration::from_secs(2)),
             present("requests_total"),
             firing("DbmanDown", "msg-server"),
             metrics.gained(&selector, Duration::from_secs(5)),

@@ -168,7 +168,7 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest
     };
     let sent = Timestamp::now();
     if sent > latest {
-        let message = "not injected: the operator was held up when it was due".to_owned();
+        let message = "the operator was held up when it was due, for too long".to_owned();
         return KillResult::TooLate { message };
     }
     for attempt in 0..2 {

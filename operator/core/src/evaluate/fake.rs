@@ -239,6 +239,9 @@ impl Fake {
             let since = |(labels, value)| (labels, Value::Number(at - number(&value)));
             return right.into_iter().map(since).collect();
         }
+        if let (Expr::NumberLiteral(literal), ">") = (&*binary.rhs, operator.as_str()) {
+            return left.into_iter().filter(|(_, value)| number(value) > literal.val).collect();
+        }
         if operator == "and" {
             return left
                 .into_iter()
@@ -300,6 +303,22 @@ impl Fake {
                     found.map(|(labels, within)| (labels, Value::Number(within as f64))).collect()
                 }
                 other => panic!("the fake wants a range, not {other}"),
+            },
+            "max_over_time" => match &*arguments[0] {
+                Expr::Subquery(inner) => {
+                    let to = time(inner.at.as_ref()).unwrap_or(at);
+                    let step = inner.step.expect("a step").as_secs_f64();
+                    // At multiples of the step.
+                    let first = ((to - inner.range.as_secs_f64()) / step).floor() + 1.0;
+                    let times = (0..).map(|n| (first + f64::from(n)) * step).take_while(|at| *at <= to);
+                    let mut most: BTreeMap<Labels, f64> = BTreeMap::new();
+                    for (labels, value) in times.flat_map(|at| self.evaluate(&inner.expr, at)) {
+                        let most = most.entry(labels).or_insert(f64::NEG_INFINITY);
+                        *most = most.max(number(&value));
+                    }
+                    most.into_iter().map(|(labels, value)| (labels, Value::Number(value))).collect()
+                }
+                other => panic!("the fake wants a subquery, not {other}"),
             },
             "label_replace" => {
                 let replaced = self.evaluate(&arguments[0], at).into_iter().map(|(mut labels, value)| {

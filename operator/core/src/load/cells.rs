@@ -17,6 +17,8 @@ pub const CELL: Duration = Duration::from_secs(5);
 const MOST_CELLS: u64 = 100;
 /// So long before and after a time that is looked at closely.
 const CLOSE: SignedDuration = SignedDuration::from_secs(300);
+/// Series that were silent for so long before have nothing new.
+const LATELY: Duration = Duration::from_secs(900);
 
 #[derive(Clone, Debug)]
 pub struct CellsProbe {
@@ -60,6 +62,9 @@ impl CellsProbe {
         load: Interval,
         asks: &mut Asks,
     ) -> Option<(Self, usize)> {
+        if at > load.to {
+            return None;
+        }
         let from = at.checked_sub(CLOSE).ok()?;
         let to = at.checked_add(CLOSE).ok()?.min(load.to);
         let users = RequestKind::Range { from, to, step: Duration::from_secs(1) };
@@ -77,7 +82,9 @@ impl CellsProbe {
         let requests = metrics.selector(HTTP_REQS, &all);
         let dropped = metrics.selector(promql::DROPPED_ITERATIONS, &all);
         let durations = promql::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
-        let p95 = |selector: &str| promql::histogram_quantile(0.95, &metrics.gained(selector, step));
+        // Histograms are dear: of those in short cells at the end of a long load only what is new is read.
+        let lately = if before.is_some() { metrics.lately(LATELY) } else { metrics.clone() };
+        let p95 = |selector: &str| promql::histogram_quantile(0.95, &lately.gained(selector, step));
         Self {
             step,
             before,

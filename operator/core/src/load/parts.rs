@@ -33,6 +33,10 @@ const LONGER: f64 = 1.5;
 /// Iterations stop ending where none does for so long at the end of a part, and in the time that so many are asked for.
 const SILENT_MILLISECONDS: i64 = 5000;
 const SILENT_ITERATIONS: i64 = 10;
+/// Fewer end then, where it is less than this share of what usually does.
+const SLOWED: f64 = 0.75;
+/// After so long k6 gives a request up, unless the script says otherwise.
+const TIMEOUT_MILLISECONDS: i64 = 60_000;
 /// Of more parts nobody asks when their iterations ended.
 const MOST_PARTS: usize = 20;
 
@@ -141,29 +145,32 @@ impl Case<'_> {
             let text = what("never started, or never ended");
             return Some(because(ShortfallCause::Generator, format!("{text}; {why}")));
         }
-        // As many are asked for in this time: they hang since then, or since before.
-        let hang = (missing / rate * 1000.0) as i64;
         let ends_at = part.ends_at_milliseconds?;
-        let about = ends_at.saturating_sub(hang).saturating_sub(SILENT_MILLISECONDS);
-        if self.is_disturbed(about, ends_at.saturating_add(graceful_stop)) {
+        let by_a_fault = |hang: i64| {
+            let about = ends_at.saturating_sub(hang).saturating_sub(SILENT_MILLISECONDS);
+            self.is_disturbed(about, ends_at.saturating_add(graceful_stop))
+        };
+        // As many are asked for in this time: where all hang, they do since then.
+        if by_a_fault((missing / rate * 1000.0) as i64) {
             return None;
         }
         let text = what("started and never ended");
-        let silent = of(&self.parts.ended_before).is_some_and(|before| ended - before < 0.5);
-        match last_moments(self.status, scenario, part).filter(|_| silent) {
-            Some(moments) => {
-                let text = format!(
-                    "{text}; no answers came: in its last {} and after it not one ended, which takes {} (p99) else",
-                    human(moments.length()),
-                    milliseconds(p99)
-                );
-                Some(because(ShortfallCause::Target, text))
-            }
-            None => {
-                let advice = "raise its gracefulStop if iterations may take so long";
-                Some(self.explained(text, None, advice))
-            }
+        let moments = last_moments(self.status, scenario, part)?;
+        let before = of(&self.parts.ended_before)?;
+        let ended = ended - before;
+        if ended < 0.5 {
+            let text = format!(
+                "{text}; no answers came: in its last {} and after it not one ended, which takes {} (p99) else",
+                human(moments.length()),
+                milliseconds(p99)
+            );
+            return Some(because(ShortfallCause::Target, text));
         }
+        // Where as many end as ever, some are meant to last for longer than the load.
+        let usual = before / (asked - rate * moments.length().as_secs_f64()).max(1.0);
+        let advice = "raise its gracefulStop if iterations may take so long";
+        let slowed = ended < SLOWED * usual * rate * moments.length().as_secs_f64();
+        (slowed && !by_a_fault(TIMEOUT_MILLISECONDS)).then(|| self.explained(text, None, advice))
     }
 
     pub(super) fn vus(&self, shortfalls: &mut Vec<Shortfall>) {

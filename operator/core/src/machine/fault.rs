@@ -293,6 +293,11 @@ fn note_gone(fault: &mut FaultStatus, seen: &Seen) {
 
 /// Writes what became of the targets, and of the fault as a whole.
 fn settle(fault: &mut FaultStatus, results: &BTreeMap<String, KillResult>, due: Timestamp) {
+    if let Some(KillResult::TooLate { message }) = results.values().next()
+        && results.values().all(|result| matches!(result, KillResult::TooLate { .. }))
+    {
+        return not_injected(fault, message);
+    }
     for target in &mut fault.targets {
         let Some(result) = results.get(&target.uid) else { continue };
         match result {

@@ -57,15 +57,13 @@ impl Ending {
     pub fn of_newest(
         &self,
         finding: Finding,
-        newest: &[&[Series]],
+        newest: &[Option<f64>],
         scrapes: &Scrapes,
         answers: &Answers,
         holes: &[Interval],
     ) -> Finding {
-        let last = self.0.iter().zip(newest).map(|(stretch, series)| {
-            let times = series.iter().flat_map(|(_, points)| points).map(|(_, time)| *time);
-            times.filter(|time| *time > seconds(stretch.from)).max_by(f64::total_cmp)
-        });
+        let within = |(stretch, at): (&Interval, &Option<f64>)| at.filter(|at| *at > seconds(stretch.from));
+        let last = self.0.iter().zip(newest).map(within);
         self.of_last(finding, &last.collect::<Vec<_>>(), scrapes, answers, holes)
     }
 

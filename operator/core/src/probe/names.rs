@@ -13,14 +13,14 @@ use crate::{
     ask::{Answers, Asks, RequestKind},
     judge::Finding,
     promql,
-    windows::Interval,
+    windows::Window,
 };
 
-/// The names that a query reads, each with the question how many series have it.
+/// The names that a query reads, each with the questions how many series have it as the window begins and ends.
 #[derive(Debug, Default)]
 pub struct Names {
     query: Option<Expr>,
-    asked: BTreeMap<String, usize>,
+    asked: BTreeMap<String, Vec<usize>>,
 }
 
 /// What a part of a query stands on.
@@ -34,16 +34,15 @@ enum Ground {
 
 impl Names {
     #[must_use]
-    pub fn ask(query: &str, stretch: Interval, asks: &mut Asks) -> Self {
-        let Ok(query) = parser::parse(query) else { return Self::default() };
-        let mut read = Read::default();
-        let _ = walk_expr(&mut read, &query);
-        let at = RequestKind::Instant { at: stretch.to };
-        let asked = read.0.into_iter().map(|name| {
-            let question = asks.ask(promql::present(&name), at);
-            (name, question)
+    pub fn ask(query: &str, window: &Window, asks: &mut Asks) -> Self {
+        let stretches = window.stretches();
+        let ends = [stretches.first().map(|s| s.from), stretches.last().map(|s| s.to)];
+        let asked = names_of(query).into_iter().map(|name| {
+            let ask = |at| asks.ask(promql::present(&name), RequestKind::Instant { at });
+            let questions = ends.into_iter().flatten().map(ask).collect();
+            (name, questions)
         });
-        Self { asked: asked.collect(), query: Some(query) }
+        Self { asked: asked.collect(), query: parser::parse(query).ok() }
     }
 
     /// The finding, unless it would be a good one and stands on what does not exist.
@@ -51,7 +50,8 @@ impl Names {
     pub fn or_else(&self, finding: Finding, answers: &Answers) -> Finding {
         let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
         let Some(query) = self.query.as_ref().filter(|_| is_good) else { return finding };
-        let missing = |name: &str| self.asked.get(name).is_some_and(|id| answers.sum(*id) == Ok(None));
+        let none = |id: &usize| answers.sum(*id) == Ok(None);
+        let missing = |name: &str| self.asked.get(name).is_some_and(|ids| ids.iter().all(none));
         let Ground::Missing(name) = ground(query, &missing) else { return finding };
         let message = format!(
             "{}; but there is no series {name}, so this is what the query says of nothing: see whether the name is right, or \
@@ -109,7 +109,16 @@ fn either(left: Ground, right: Ground) -> Ground {
     }
 }
 
-/// The names of all selectors. k6 and alerts write only what there is to tell.
+/// The names of all selectors of a query. k6 and alerts write only what there is to tell.
+#[must_use]
+pub fn names_of(query: &str) -> Vec<String> {
+    let mut read = Read::default();
+    if let Ok(query) = parser::parse(query) {
+        let _ = walk_expr(&mut read, &query);
+    }
+    read.0
+}
+
 #[derive(Default)]
 struct Read(Vec<String>);
 
@@ -133,10 +142,14 @@ impl ExprVisitor for Read {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use loadtest_crds::WindowKind;
     use rstest::rstest;
 
     use super::*;
-    use crate::ask::Answer;
+    use crate::{
+        ask::{Answer, Request},
+        windows::{Extent, Interval},
+    };
 
     /// Series are called `a` and `b`, none `x` or `y`.
     #[rstest]
@@ -159,19 +172,25 @@ mod tests {
     #[case("time() - 3", None)]
     #[case("sum(k6_x_total) or vector(0)", None)]
     #[case("{job=\"x\"} or vector(0)", None)]
+    // There as the window began, and then went with its pod.
+    #[case("max(z) or vector(0)", None)]
     fn what_a_query_stands_on(#[case] query: &str, #[case] missing: Option<&str>) {
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut asks = Asks::default();
-        let names = Names::ask(query, Interval { from: at(0), to: at(60) }, &mut asks);
+        let extent = Extent::Stretches(vec![Interval { from: at(0), to: at(60) }]);
+        let window = Window { kind: WindowKind::Run, fault: None, extent };
+        let names = Names::ask(query, &window, &mut asks);
         let mut answers = Answers::default();
-        let number = |query: &str| {
-            if ["a", "b"].map(promql::present).iter().any(|there| there == query) {
+        let number = |request: &Request| {
+            let begins = request.kind == RequestKind::Instant { at: at(0) };
+            let there = ["a", "b"].into_iter().chain(begins.then_some("z"));
+            if there.map(promql::present).any(|there| there == request.query) {
                 vec![(std::collections::BTreeMap::new(), 60.0, 3.0)]
             } else {
                 vec![]
             }
         };
-        answers.add(asks.into_requests().iter().map(|r| (r.id, Answer::Vector(number(&r.query)))).collect());
+        answers.add(asks.into_requests().iter().map(|r| (r.id, Answer::Vector(number(r)))).collect());
         let met = Finding { outcome: Outcome::Met, ..Finding::no_data("0, limit 3") };
         let found = names.or_else(met.clone(), &answers);
         match missing {

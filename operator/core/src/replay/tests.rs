@@ -179,13 +179,12 @@ fn what_the_queries_matched_is_counted_from_the_answers() {
     }
     let matched = run(test(with_ratio), &fake).facts.matched;
     let expected = [
+        ("the metric queue_depth", 1),
+        ("the metric queue_length", 0),
         ("the query max(queue_depth)", 1),
         ("the query max(queue_length)", 0),
         ("the selector all_total", 2),
         ("the selector good_total{a=\"b\"}", 0),
-        // Within a query.
-        ("the selector queue_depth", 1),
-        ("the selector queue_length", 0),
     ];
     assert_eq!(matched, expected.map(|(what, count)| (what.to_owned(), count)).into());
 }
@@ -272,7 +271,7 @@ fn a_record_of_another_version_is_not_guessed_at() {
     assert_eq!(record.test.metadata.annotations, None);
     record.version = VERSION + 1;
     let error = Record::read(&record.write(MOST_BYTES).unwrap()).unwrap_err();
-    assert!(matches!(error, RecordError::Version(2)), "{error}");
+    assert!(matches!(error, RecordError::Version(found) if found == VERSION + 1), "{error}");
     let error = Record::read(b"{}").unwrap_err();
     assert!(matches!(error, RecordError::Unreadable(_)), "{error}");
     assert!(matches!(Record::read(&[0x1f, 0x8b, 0, 1]).unwrap_err(), RecordError::Unreadable(_)));
