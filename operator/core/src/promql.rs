@@ -9,6 +9,10 @@
 use std::{fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
+use promql_parser::{
+    parser::{self, Expr, VectorSelector},
+    util::{ExprVisitor, walk_expr},
+};
 
 use crate::{plan::objective::K6Samples, windows::Interval};
 
@@ -136,6 +140,29 @@ pub fn histogram_quantile(quantile: f64, histograms: &str) -> String {
     // Six digits: more would only be noise of the division that it may come from.
     let quantile = (quantile * 1e6).round() / 1e6;
     format!("histogram_quantile({quantile}, {histograms})")
+}
+
+/// All selectors of a query, in its order.
+#[must_use]
+pub fn selectors(query: &str) -> Vec<VectorSelector> {
+    struct Found(Vec<VectorSelector>);
+    impl ExprVisitor for Found {
+        type Error = std::convert::Infallible;
+
+        fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
+            match expression {
+                Expr::VectorSelector(selector) => self.0.push(selector.clone()),
+                Expr::MatrixSelector(matrix) => self.0.push(matrix.vs.clone()),
+                _ => {}
+            }
+            Ok(true)
+        }
+    }
+    let mut found = Found(Vec::new());
+    if let Ok(expression) = parser::parse(query) {
+        let _ = walk_expr(&mut found, &expression);
+    }
+    found.0
 }
 
 /// Keeps the histograms of answered requests.
@@ -285,7 +312,6 @@ fn label(tag: &str) -> String {
 mod tests {
     use super::*;
     use crate::windows::Interval;
-    use promql_parser::parser;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_millisecond(second * 1000 + 250).unwrap()

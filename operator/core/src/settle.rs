@@ -7,10 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use loadtest_crds::LoadTestStatus;
-use promql_parser::{
-    parser::{self, Expr, VectorSelector},
-    util::{ExprVisitor, walk_expr},
-};
+use promql_parser::parser::VectorSelector;
 
 use crate::{
     ask::{Answers, Asks, Request, RequestKind},
@@ -140,31 +137,10 @@ pub fn selectors(figure: &Figure) -> Vec<String> {
 /// The series of the system under test that a query reads, as it stands at the time of the query.
 #[must_use]
 pub fn selectors_of(query: &str) -> Vec<String> {
-    let mut found = Selectors::default();
-    if let Ok(expression) = parser::parse(query) {
-        let _ = walk_expr(&mut found, &expression);
-    }
-    found.0
-}
-
-#[derive(Default)]
-struct Selectors(Vec<String>);
-
-impl ExprVisitor for Selectors {
-    type Error = std::convert::Infallible;
-
-    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-        let selector = match expression {
-            Expr::VectorSelector(selector) => selector,
-            Expr::MatrixSelector(matrix) => &matrix.vs,
-            _ => return Ok(true),
-        };
-        let moved = selector.offset.is_some() || selector.at.is_some();
-        if !moved && !selector.name.as_deref().is_some_and(|name| name.starts_with("k6_")) {
-            self.0.push(VectorSelector::clone(selector).to_string());
-        }
-        Ok(true)
-    }
+    let is_of_k6 = |selector: &VectorSelector| selector.name.as_deref().is_some_and(|n| n.starts_with("k6_"));
+    let is_moved = |selector: &VectorSelector| selector.offset.is_some() || selector.at.is_some();
+    let read = promql::selectors(query).into_iter().filter(|one| !is_moved(one) && !is_of_k6(one));
+    read.map(|selector| selector.to_string()).collect()
 }
 
 #[cfg(test)]

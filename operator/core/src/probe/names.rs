@@ -1,13 +1,10 @@
 //! Whether what a query reads exists at all. `… or vector(0)` has a value whether anything is measured or not: right
 //! where a counter of errors has no series before the first one, and no evidence where no series has that name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use loadtest_crds::Outcome;
-use promql_parser::{
-    parser::{self, Expr, VectorSelector},
-    util::{ExprVisitor, walk_expr},
-};
+use promql_parser::parser::{self, Expr, VectorSelector};
 
 use crate::{
     ask::{Answers, Asks, RequestKind},
@@ -111,32 +108,9 @@ fn either(left: Ground, right: Ground) -> Ground {
 
 /// The names of all selectors of a query. k6 and alerts write only what there is to tell.
 #[must_use]
-pub fn names_of(query: &str) -> Vec<String> {
-    let mut read = Read::default();
-    if let Ok(query) = parser::parse(query) {
-        let _ = walk_expr(&mut read, &query);
-    }
-    read.0
-}
-
-#[derive(Default)]
-struct Read(Vec<String>);
-
-impl ExprVisitor for Read {
-    type Error = std::convert::Infallible;
-
-    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-        let selector = match expression {
-            Expr::VectorSelector(selector) => selector,
-            Expr::MatrixSelector(matrix) => &matrix.vs,
-            _ => return Ok(true),
-        };
-        let lasting = |name: &&String| !name.starts_with("k6_") && !name.starts_with("ALERTS");
-        if let Some(name) = selector.name.as_ref().filter(lasting).filter(|name| !self.0.contains(name)) {
-            self.0.push(name.clone());
-        }
-        Ok(true)
-    }
+pub fn names_of(query: &str) -> BTreeSet<String> {
+    let lasting = |name: &String| !name.starts_with("k6_") && !name.starts_with("ALERTS");
+    promql::selectors(query).into_iter().filter_map(|selector| selector.name).filter(lasting).collect()
 }
 
 #[cfg(test)]
