@@ -155,12 +155,13 @@ impl Case<'_> {
         // A guardrail that stopped the load is reason enough for what is missing, as is a script that ended a runner.
         let interrupted = self.status.runners.as_ref().is_some_and(|runners| runners.interrupted > 0);
         if stopper(self.status).is_none() {
+            // That all virtual users were busy says more than how many were still so at the end.
+            self.dropped(&mut shortfalls);
             if !interrupted {
                 self.iterations(&mut shortfalls);
                 self.vus(&mut shortfalls);
                 self.silence(&mut shortfalls);
             }
-            self.dropped(&mut shortfalls);
             self.expected(&mut shortfalls);
         }
         shortfalls.truncate(MOST_SHORTFALLS);
