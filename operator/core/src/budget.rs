@@ -118,10 +118,10 @@ impl Harm<'_> {
         let edge = if late { self.resolution(cells) } else { self.step };
         let outcome = if down <= limit.time {
             Outcome::Met
-        } else if down.saturating_sub(edge) <= limit.time {
-            Outcome::Unclear
         } else if late {
             Outcome::NoData
+        } else if down.saturating_sub(edge) <= limit.time {
+            Outcome::Unclear
         } else {
             Outcome::Missed
         };
@@ -150,10 +150,10 @@ impl Harm<'_> {
         let late = self.pushes_late(cells);
         let outcome = if !beyond(share) {
             Outcome::Met
-        } else if with_neighbour.is_none_or(|(pair, _)| !beyond(pair)) {
-            Outcome::Unclear
         } else if late {
             Outcome::NoData
+        } else if with_neighbour.is_none_or(|(pair, _)| !beyond(pair)) {
+            Outcome::Unclear
         } else {
             Outcome::Missed
         };

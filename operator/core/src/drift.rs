@@ -8,14 +8,10 @@ use loadtest_crds::LoadTestStatus;
 
 use crate::{
     ask::{Answer, Asked},
-    judge::whole,
     plan::{
         Plan,
         objective::{Figure, ObjectivePlan},
     },
-    probe::names_of,
-    promql,
-    template::Values,
 };
 
 /// The key of the counts in the ConfigMap of the record, where the next run finds them.
@@ -46,11 +42,11 @@ pub fn matched(plan: &Plan, status: &LoadTestStatus, asked: &[Asked]) -> BTreeMa
 }
 
 fn of_objective(objective: &ObjectivePlan, asked: &[Asked], from: f64) -> Vec<(String, i64)> {
-    let most = |question: Question| {
-        let answers = asked.iter().filter(|a| (question.is_it)(&a.query));
-        Some((question.what, answers.filter_map(|a| (question.read)(&a.answer, from)).max()?))
+    let most = |is_it: IsIt| {
+        let answers = asked.iter().filter(|a| is_it(&a.query)).filter_map(|a| series(&a.answer, from));
+        answers.max()
     };
-    questions(objective).into_iter().filter_map(most).collect()
+    questions(objective).into_iter().filter_map(|(what, is_it)| Some((what, most(is_it)?))).collect()
 }
 
 /// What of a run matched something before and matches nothing now.
@@ -64,50 +60,31 @@ pub fn lost(before: &BTreeMap<String, i64>, now: &BTreeMap<String, i64>) -> Vec<
 /// Whether an objective stands on something that is lost: its figure says nothing then.
 #[must_use]
 pub fn concerns(lost: &[String], objective: &ObjectivePlan) -> bool {
-    questions(objective).iter().any(|question| lost.contains(&question.what))
+    questions(objective).iter().any(|(what, _)| lost.contains(what))
 }
 
-/// What an objective selects on the servers' side.
-struct Question {
-    what: String,
-    /// Tells its queries.
-    is_it: Box<dyn Fn(&str) -> bool>,
-    /// How many series an answer speaks of, with the time from which on they count.
-    read: fn(&Answer, f64) -> Option<i64>,
-}
+/// Tells the queries of one question.
+type IsIt = Box<dyn Fn(&str) -> bool>;
 
-/// k6's own series begin anew with each run. A query may have a value without any of its series, so each name in it
-/// counts by itself; but not with its labels, since there are no failed requests of a release that has none.
-fn questions(objective: &ObjectivePlan) -> Vec<Question> {
+/// What an objective selects on the servers' side. k6's own series begin anew with each run. What a query reads counts
+/// only as far as it has a value for it: a release without errors has no series of failed requests.
+fn questions(objective: &ObjectivePlan) -> Vec<(String, IsIt)> {
     match &objective.figure {
+        Figure::Query(query) | Figure::Slope { query, .. } => {
+            let query = query.clone();
+            vec![(format!("the query {query}"), Box::new(move |asked| asked == query))]
+        }
         Figure::Ratio { good, total } => [good, total]
             .into_iter()
             .filter(|selector| !selector.starts_with("k6_"))
             .map(|selector| {
                 let raw = format!("{selector}[");
-                let is_it = Box::new(move |asked: &str| asked.starts_with(&raw));
-                Question { what: format!("the selector {selector}"), is_it, read: series }
+                let is_it: IsIt = Box::new(move |asked| asked.starts_with(&raw));
+                (format!("the selector {selector}"), is_it)
             })
             .collect(),
-        Figure::Query(query) | Figure::Slope { query, .. } => {
-            let own = query.clone();
-            let what = format!("the query {query}");
-            let whole = Question { what, is_it: Box::new(move |asked| asked == own), read: series };
-            std::iter::once(whole).chain(names(query)).collect()
-        }
-        Figure::Template(template) => {
-            template.render(&Values::example()).map_or_else(|_| Vec::new(), |query| names(&query).collect())
-        }
         _ => Vec::new(),
     }
-}
-
-fn names(query: &str) -> impl Iterator<Item = Question> {
-    names_of(query).into_iter().map(|name| {
-        let present = promql::present(&name);
-        let is_it = Box::new(move |asked: &str| asked == present);
-        Question { what: format!("the metric {name}"), is_it, read: counted }
-    })
 }
 
 /// How many series had a value in the load. Raw samples are read from further back, for the value before a window: a
@@ -124,50 +101,14 @@ fn series(answer: &Answer, from: f64) -> Option<i64> {
     i64::try_from(count).ok()
 }
 
-/// The number that was asked for; nothing is counted as none.
-fn counted(answer: &Answer, _: f64) -> Option<i64> {
-    let Answer::Vector(numbers) = answer else { return None };
-    Some(numbers.iter().map(|(.., number)| whole(*number)).sum())
-}
-
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use loadtest_crds::{Objective, VerdictPolicy};
     use rstest::rstest;
 
     use super::*;
-    use crate::ask::RequestKind;
 
     fn counts(of: &[(&str, i64)]) -> BTreeMap<String, i64> {
         of.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
-    }
-
-    /// A query may have a value without any series. Names are looked for as a window begins and ends.
-    #[rstest]
-    #[case::there(&[Some(3.0), Some(2.0)], Some(3))]
-    #[case::born_in_it(&[None, Some(1.0)], Some(1))]
-    #[case::never_there(&[None, None], Some(0))]
-    #[case::not_asked(&[], None)]
-    fn a_name_within_a_query(#[case] present: &[Option<f64>], #[case] expected: Option<i64>) {
-        let objective = Objective {
-            name: "errors".to_owned(),
-            query: Some("sum(rate(errors_total{app=\"a\"}[1m])) or vector(0)".to_owned()),
-            at_most: Some("1".into()),
-            ..Objective::default()
-        };
-        let plan = ObjectivePlan::parse(&objective, &VerdictPolicy::default()).unwrap();
-        let asked = |(n, count): (usize, &Option<f64>)| {
-            let of = |count: f64| (BTreeMap::new(), 60.0, count);
-            Asked {
-                query: promql::present("errors_total"),
-                kind: RequestKind::Instant { at: Timestamp::from_second(60 * n as i64).unwrap() },
-                answer: Answer::Vector(count.map(of).into_iter().collect()),
-            }
-        };
-        let asked: Vec<Asked> = present.iter().enumerate().map(asked).collect();
-        let expected = expected.map(|n| ("the metric errors_total".to_owned(), n));
-        assert_eq!(of_objective(&plan, &asked, 0.0), Vec::from_iter(expected));
     }
 
     #[rstest]

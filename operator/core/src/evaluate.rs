@@ -144,7 +144,7 @@ struct Row {
     objective: usize,
     window: Window,
     probe: Probe,
-    pushes: Pushes,
+    pushes: Option<Pushes>,
 }
 
 impl Evaluation {
@@ -297,8 +297,8 @@ impl Evaluation {
             }
             for window in of_objective(objective, &windows, &self.status) {
                 let probe = Probe::new(objective, &window, &self.context, &mut asks);
-                let reads = if probe.is_of_k6() { self.context.reads(&window) } else { Vec::new() };
-                let pushes = Pushes::ask(&reads, &self.context, &mut asks);
+                let reads = probe.is_of_k6().then(|| self.context.reads(&window));
+                let pushes = reads.and_then(|reads| Pushes::ask(&reads, objective, &self.context, &mut asks));
                 rows.push(Row { objective: index, window, probe, pushes });
             }
         }
@@ -320,7 +320,11 @@ impl Evaluation {
                     .map(|row| {
                         let (finding, query) =
                             row.probe.judge(objective, &self.context, &self.answers, &holes);
-                        result(&row.window, row.pushes.or_else(finding, objective, &self.answers), query)
+                        let finding = match &row.pushes {
+                            Some(pushes) => pushes.or_else(finding, objective, &self.answers),
+                            None => finding,
+                        };
+                        result(&row.window, finding, query)
                     })
                     .collect();
                 let spikes = spikes.iter().find(|spikes| spikes.objective == index);

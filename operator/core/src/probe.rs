@@ -26,7 +26,6 @@ use ending::{Ending, goes_on, needs_all};
 use names::Names;
 use ratio::RatioProbe;
 
-pub use names::names_of;
 pub use pushes::Pushes;
 
 /// More points of an opaque query than this are never asked for.
@@ -355,11 +354,10 @@ impl Scrapes {
     /// all that there are.
     fn every(&self, held: &[f64], answers: &Answers) -> f64 {
         let of = |ids: &Vec<usize>| {
-            let one = |(id, held): (&usize, &f64)| {
-                let scrapes = answers.sum(*id).ok().flatten()?;
-                (scrapes > 0.0).then(|| held / scrapes)
-            };
-            ids.iter().zip(held).filter_map(one).min_by(f64::total_cmp)
+            let one = |(id, held): (&usize, &f64)| Some((*held, answers.sum(*id).ok().flatten()?));
+            let all = ids.iter().zip(held).filter_map(one);
+            let (held, scrapes) = all.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            (scrapes > 0.0).then(|| held / scrapes)
         };
         self.held.iter().filter_map(|(_, ids)| of(ids)).fold(0.0, f64::max)
     }

@@ -229,18 +229,19 @@ pub fn push_age(metrics: &K6Metrics) -> String {
     format!("max{}", age_of_those_to_come(&metrics.selector(VUS, &K6Samples::default())))
 }
 
-/// How late the runners' last pushes are, in seconds, as if all were equally late: of those whose last push is older than
-/// `in_time`, the ages together, divided by the number of runners.
+/// How late the runners' last pushes are, in seconds, as if all runners of a scenario were equally late: of those whose
+/// last push is older than `in_time`, the ages together, divided by the number of runners. Of the worst scenario.
 #[must_use]
-pub fn pushes_late(metrics: &K6Metrics, in_time: Duration) -> String {
-    let users = metrics.selector(VUS, &K6Samples::default());
+pub fn pushes_late(metrics: &K6Metrics, scenario: Option<&str>, in_time: Duration) -> String {
+    let of = K6Samples { scenario: scenario.map(str::to_owned), ..K6Samples::default() };
+    let users = metrics.selector(VUS, &of);
     let (age, in_time) = (age_of_those_to_come(&users), in_time.as_secs_f64());
-    format!("sum({age} > {in_time}) / count({users})")
+    let by = "by (loadtest_scenario)";
+    format!("max(sum {by} ({age} > {in_time}) / count {by} ({users}))")
 }
 
 fn age_of_those_to_come(users: &str) -> String {
-    let reach = LOOKBACK.as_secs();
-    format!("((time() - timestamp({users})) and last_over_time({users}[{reach}s] offset -{reach}s))")
+    format!("((time() - timestamp({users})) and {users} offset -{}s)", LOOKBACK.as_secs())
 }
 
 /// How many virtual users there are.
@@ -341,7 +342,7 @@ mod tests {
             raw("requests_total{code=\"200\"}", 70, at(30)),
             last_written("requests_total"),
             push_age(&metrics),
-            pushes_late(&metrics, Duration::from_secs(3)),
+            pushes_late(&metrics, Some("chat"), Duration::from_secs(3)),
             virtual_users(&metrics),
             newest("requests_total", one[0], Duration::from_secs(2)),
             present("requests_total"),

@@ -178,13 +178,18 @@ impl Incident<'_> {
                 human(self.step * count(hold))
             ));
         }
-        let message = format!(
-            "> {} ({}): {}{}",
-            human(self.step * count(left)),
-            self.end,
-            self.blame(left, hold),
-            self.limit()
-        );
+        let (why, blame) = self.blame(left, hold);
+        let message = format!("> {} ({}): {blame}{}", human(self.step * count(left)), self.end, self.limit());
+        // Requests that are missing now may have come later.
+        let oldest = self.push_ages.get(left.saturating_sub(hold)..).unwrap_or_default().iter().max();
+        let late = oldest.filter(|age| **age > self.step + self.push);
+        if let (Some(age), Some(Why::Silent(_) | Why::Slow(_))) = (late, why) {
+            let message = format!(
+                "{message}; but k6's pushes came late ({}): see whether Prometheus keeps up",
+                human(*age)
+            );
+            return RecoveryStatus { effect: FaultEffect::NotBack, ..self.no_data(message) };
+        }
         RecoveryStatus {
             outcome: if self.plan.within.is_some() { Outcome::Missed } else { Outcome::NoData },
             effect: FaultEffect::NotBack,
@@ -228,17 +233,18 @@ impl Incident<'_> {
     }
 
     /// What was wrong last.
-    fn blame(&self, left: usize, hold: usize) -> String {
+    fn blame(&self, left: usize, hold: usize) -> (Option<Why<'_>>, String) {
         let from = left.saturating_sub(hold);
         let why = self.tracks.iter().find_map(|t| t.objection(from, left - from, self.usual(t, left)));
-        match why {
+        let words = match &why {
             Some(Why::Silent(t)) => format!("no requests of {}", t.objective),
             Some(Why::Slow(t)) => {
                 format!("{} had fewer requests than 90% of before the fault", t.objective)
             }
             Some(Why::Outside(t)) => format!("{} was not back within its limit", t.objective),
             None => "the objectives did not hold for long enough".to_owned(),
-        }
+        };
+        (why, words)
     }
 
     /// How many cells a length of time takes, at least one.

@@ -188,8 +188,9 @@ fn nothing_is_usual_where_the_load_ramps() {
 
 /// Bad requests are counted however late they come; what is missing for a time is not known then.
 #[rstest]
-#[case::downtime(plan(None, Some(2), None), Outcome::Unclear)]
-#[case::a_long_downtime(plan(None, Some(1), None), Outcome::Unclear)]
+#[case::downtime(plan(None, Some(2), None), Outcome::NoData)]
+#[case::a_long_downtime(plan(None, Some(1), None), Outcome::NoData)]
+#[case::a_downtime_within_its_limit(plan(None, Some(3), None), Outcome::Met)]
 #[case::bad_requests(plan(Some(59), None, None), Outcome::Missed)]
 #[case::worst_second(plan(None, None, Some("50%")), Outcome::NoData)]
 fn late_pushes(#[case] plan: BudgetPlan, #[case] outcome: Outcome) {

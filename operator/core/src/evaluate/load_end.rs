@@ -13,6 +13,7 @@ use super::Context;
 use crate::{
     ask::{Answers, Asks, RequestKind},
     promql,
+    windows::Interval,
 };
 
 /// Later than this the end was not seen when it came.
@@ -28,16 +29,19 @@ pub(super) struct LoadEnd {
 }
 
 impl LoadEnd {
-    /// Asks where the end was seen well after it was planned. That may be as it was, with iterations that took so long.
+    /// Asks where the end was not seen when it was planned. That may be as it was: with iterations that took so long, or
+    /// so many of them that were through before.
     pub(super) fn ask(status: &LoadTestStatus, context: &Context, asks: &mut Asks) -> Option<Self> {
         let load = status.load.as_ref()?;
         let (planned, seen) = (load.planned_end_at.as_ref()?.0, load.ended_at.as_ref()?.0);
         let after = seen.duration_since(planned);
-        if after <= SEEN {
+        if after.abs() <= SEEN {
             return None;
         }
-        let step = Duration::from_secs(after.as_secs().unsigned_abs().div_ceil(MOST_POINTS).max(1));
-        let range = RequestKind::Range { from: planned, to: seen, step };
+        let from = if after > SEEN { planned } else { load.started_at.as_ref()?.0 };
+        let length = Interval::new(from, seen)?.length();
+        let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1));
+        let range = RequestKind::Range { from, to: seen, step };
         Some(Self { asked: asks.ask(promql::virtual_users(&context.metrics), range), seen })
     }
 
@@ -74,6 +78,8 @@ mod tests {
     #[rstest]
     #[case::as_it_came(1, 60.0, 360.0, 60.4, None, "19.9")]
     #[case::iterations_that_took_long(1, 75.0, 360.0, 75.4, None, "15.9")]
+    #[case::through_before(1, 40.0, 360.0, 40.4, None, "19.8")]
+    #[case::through_before_and_away(1, 40.0, 360.0, 50.0, Some(41.0), "19.8")]
     #[case::away_for_a_while(1, 60.0, 360.0, 100.0, Some(61.0), "19.7")]
     #[case::away_with_long_iterations(1, 75.0, 360.0, 100.0, Some(76.0), "15.8")]
     // Of a runner that is gone Prometheus keeps the last word for five minutes. Looked at each 4 s.

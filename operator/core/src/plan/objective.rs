@@ -214,6 +214,19 @@ impl Figure {
         matches!(self, Self::K6Failed { .. } | Self::K6Percentile { .. } | Self::K6Under { .. })
     }
 
+    /// Which samples of k6 it stands on; `None` for figures of the system under test.
+    #[must_use]
+    pub fn samples(&self) -> Option<&K6Samples> {
+        match self {
+            Self::K6Failed { samples }
+            | Self::K6Percentile { samples, .. }
+            | Self::K6Under { samples, .. }
+            | Self::K6Count { samples, .. }
+            | Self::K6Rate { samples, .. } => Some(samples),
+            Self::Ratio { .. } | Self::Query(_) | Self::Template(_) | Self::Slope { .. } => None,
+        }
+    }
+
     /// About k6's HTTP requests, which say whether they failed, unlike the samples of the script's own Trends.
     #[must_use]
     pub fn is_of_requests(&self) -> bool {

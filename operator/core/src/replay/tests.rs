@@ -179,8 +179,6 @@ fn what_the_queries_matched_is_counted_from_the_answers() {
     }
     let matched = run(test(with_ratio), &fake).facts.matched;
     let expected = [
-        ("the metric queue_depth", 1),
-        ("the metric queue_length", 0),
         ("the query max(queue_depth)", 1),
         ("the query max(queue_length)", 0),
         ("the selector all_total", 2),
