@@ -1,7 +1,7 @@
 //! How large is the operator with many tests under way, and how near to its time does each fault come?
 //!
 //! Each test has one runner and a Deployment of its own, whose only pod it kills twice. All are created at once, and
-//! the first fault comes when all of them run.
+//! the first fault comes when all of them run; then there is one after the other.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -29,8 +29,11 @@ const REST: Duration = Duration::from_secs(15);
 /// How long all pods may take to come up, for each test: its inspection, its runner, and what it kills. Containers that
 /// start all at once cost two cores a second or two each.
 const PATIENCE: Duration = Duration::from_secs(6);
-/// Between the two faults of a test: the kubelet has a new pod for each of them to start.
+/// From the last of the first faults to the first of the second ones.
 const APART: Duration = Duration::from_secs(30);
+/// Between the faults of two tests. Two cores start no more pods than that; with all killed at once it would be the API
+/// server's delay that is measured.
+const EACH: Duration = Duration::from_millis(1500);
 
 /// How large the operator is with many active tests, and how late their faults are.
 #[derive(Parser)]
@@ -100,7 +103,7 @@ async fn measure(args: &Args, place: &Place, figures: &mut Figures) -> anyhow::R
     progress("creating the tests");
     // The first faults come when the last test runs.
     let first = patience;
-    each(args.tests, async |n| create(place, &test(place, n, first)?).await).await?;
+    each(args.tests, async |n| create(place, &test(place, n, args.tests, first)?).await).await?;
     until(
         "every test runs",
         first,
@@ -126,7 +129,7 @@ async fn measure(args: &Args, place: &Place, figures: &mut Figures) -> anyhow::R
             progress(&format!("{sent} faults injected"));
         }
     }
-    until("every test has its verdict", patience + 2 * APART, async || {
+    until("every test has its verdict", patience + 2 * (APART + EACH * args.tests), async || {
         Ok(count(&statuses(place).await?, Phase::Finished) == args.tests)
     })
     .await?;
@@ -158,11 +161,11 @@ fn count(statuses: &[LoadTestStatus], phase: Phase) -> u32 {
 }
 
 /// The test number `n`, which kills the pod of its own.
-fn test(place: &Place, n: u32, first: Duration) -> anyhow::Result<LoadTest> {
+fn test(place: &Place, n: u32, of: u32, first: Duration) -> anyhow::Result<LoadTest> {
     let kill = |name: &str, at: Duration| {
         json!({
             "name": name,
-            "at": format!("{}s", at.as_secs()),
+            "at": format!("{}ms", at.as_millis()),
             "target": {
                 "namespace": place.namespace,
                 "selector": {"matchLabels": {"victim": n.to_string()}},
@@ -171,11 +174,15 @@ fn test(place: &Place, n: u32, first: Duration) -> anyhow::Result<LoadTest> {
             "podKill": {},
         })
     };
-    let length = first + 2 * APART;
+    let second = EACH * of + APART;
+    let length = first + second + EACH * of + APART;
     let mut test = place.load_test(&format!("active-{n}"), 1, &format!("{}s", length.as_secs()))?;
     test.spec.service_account_name = Some(ACCOUNT.to_owned());
     test.spec.runner.start_timeout = format!("{}s", first.as_secs()).as_str().into();
-    test.spec.faults = serde_json::from_value(json!([kill("one", first), kill("two", first + APART)]))?;
+    test.spec.faults = serde_json::from_value(json!([
+        kill("one", first + EACH * n),
+        kill("two", first + second + EACH * n)
+    ]))?;
     test.spec.objectives = serde_json::from_value(json!([
         {"name": "failed", "k6": {"metric": "http_req_failed"}, "atMost": "50%", "windows": ["Run", "Steady"]},
     ]))?;
