@@ -24,6 +24,8 @@ use crate::{clients::EffectClient, failpoint};
 
 /// How long one deletion, or one look at a target, may take before it counts as unanswered.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Before a question that had no answer is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The client of the LoadTest's service account.
 pub fn effect_client(s: &Shared) -> Result<EffectClient, Problem> {
@@ -38,28 +40,85 @@ pub fn effect_client(s: &Shared) -> Result<EffectClient, Problem> {
 }
 
 /// The pods behind a fault's selector, and what they serve. It also warms the connection that the effect will use.
-pub async fn list_candidates(s: Arc<Shared>, fault: String) {
+/// An API server that gives no answer is asked again for as long as the fault may be sent.
+pub async fn list_candidates(s: Arc<Shared>, fault: String, latest: Timestamp) {
     let result = match s.plan.fault(&fault) {
-        Some(plan) => candidates(&s, plan).await,
+        Some(plan) => {
+            let unanswered = |why: String| {
+                tracing::warn!(error = why, fault, "failed to list its targets, trying again");
+                let fault = fault.clone();
+                s.tell(move |facts| drop(facts.unlisted.insert(fault, why)));
+            };
+            insist(latest, || list(&s, plan), unanswered).await.map_err(Unlisted::into_problem)
+        }
         None => Ok(Vec::new()),
     };
     s.tell(move |facts| drop(facts.candidates.insert(fault, result)));
 }
 
+/// Asks until there is an answer, or it comes too late.
+async fn insist<T, F: Future<Output = Result<T, Unlisted>>>(
+    latest: Timestamp,
+    attempt: impl Fn() -> F,
+    unanswered: impl Fn(String),
+) -> Result<T, Unlisted> {
+    loop {
+        match attempt().await {
+            Err(unlisted) if unlisted.is_no_answer() && Timestamp::now() < latest => {
+                unanswered(unlisted.into_problem().message);
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// Lists the pods that a fault may take, with the Services that have a ready endpoint of them.
 pub async fn candidates(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Problem> {
-    let effect = effect_client(s)?;
+    list(s, plan).await.map_err(Unlisted::into_problem)
+}
+
+/// Why there is no list.
+enum Unlisted {
+    Powerless(Problem),
+    Failed { what: String, error: kube::Error },
+}
+
+impl Unlisted {
+    /// The same question may have an answer a moment later.
+    fn is_no_answer(&self) -> bool {
+        match self {
+            Self::Powerless(_) => false,
+            Self::Failed { error: kube::Error::Api(refusal), .. } => {
+                refusal.code == 429 || refusal.code >= 500
+            }
+            Self::Failed { .. } => true,
+        }
+    }
+
+    fn into_problem(self) -> Problem {
+        match self {
+            Self::Powerless(problem) => problem,
+            Self::Failed { what, error } => {
+                Problem { reason: "TargetsUnreadable", message: format!("{what}: {error}") }
+            }
+        }
+    }
+}
+
+async fn list(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Unlisted> {
+    let effect = effect_client(s).map_err(Unlisted::Powerless)?;
     let pods: Api<Pod> = Api::namespaced(effect.client.clone(), &plan.namespace);
     let slices: Api<EndpointSlice> = Api::namespaced(effect.client.clone(), &plan.namespace);
     let matching = ListParams::default().labels(&plan.selector_text());
     let every = ListParams::default();
     let (pods, slices) = tokio::join!(pods.list(&matching), slices.list(&every));
-    let unreadable = |what: &str, error: kube::Error| Problem {
-        reason: "TargetsUnreadable",
-        message: format!("{} cannot list the {what} in namespace {}: {error}", effect.user, plan.namespace),
+    let failed = |what: &str, error: kube::Error| Unlisted::Failed {
+        what: format!("{} cannot list the {what} in namespace {}", effect.user, plan.namespace),
+        error,
     };
-    let pods = pods.map_err(|error| unreadable("pods", error))?;
-    let slices = slices.map_err(|error| unreadable("EndpointSlices", error))?;
+    let pods = pods.map_err(|error| failed("pods", error))?;
+    let slices = slices.map_err(|error| failed("EndpointSlices", error))?;
     let endpoints = Endpoints::of(&slices.items);
     Ok(pods.items.iter().map(|pod| candidate(pod, &endpoints)).collect())
 }
@@ -198,12 +257,51 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest
 
 #[cfg(test)]
 mod tests {
-    use kube::{Client, Config};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::{Client, Config, core::Status};
     use rstest::rstest;
     use serde_json::{Value, json};
     use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 
     use super::*;
+
+    fn failed(code: u16) -> Unlisted {
+        let refusal = Status::failure("", "").with_code(code).boxed();
+        Unlisted::Failed { what: "chaos cannot list the pods".to_owned(), error: kube::Error::Api(refusal) }
+    }
+
+    /// Answers to one question after the other, how long they may come, and how often it is asked.
+    #[rstest]
+    #[case::at_last(&[503, 429, 200], 30, true, 3)]
+    #[case::refused(&[403, 200], 30, false, 1)]
+    #[case::too_late(&[503, 200], -1, false, 1)]
+    #[tokio::test]
+    async fn a_list_without_an_answer_is_asked_for_again(
+        #[case] codes: &[u16],
+        #[case] left: i64,
+        #[case] answered: bool,
+        #[case] expected: usize,
+    ) {
+        let asked = AtomicUsize::new(0);
+        let latest = Timestamp::now() + jiff::SignedDuration::from_secs(left);
+        let told = AtomicUsize::new(0);
+        let attempt = || async {
+            match codes[asked.fetch_add(1, Ordering::Relaxed)] {
+                200 => Ok(()),
+                code => Err(failed(code)),
+            }
+        };
+        let unanswered = |why: String| {
+            assert!(why.starts_with("chaos cannot list the pods: "), "{why}");
+            told.fetch_add(1, Ordering::Relaxed);
+        };
+        let result = insist(latest, attempt, unanswered).await;
+        assert_eq!(
+            (result.is_ok(), asked.into_inner(), told.into_inner()),
+            (answered, expected, expected - 1)
+        );
+    }
 
     /// How often a deletion is sent where it may be sent up to so many seconds from now.
     #[rstest]

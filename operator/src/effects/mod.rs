@@ -83,7 +83,10 @@ impl Effects {
                 }
                 self.spawn(evaluate::follow_live(s));
             }
-            Effect::ListCandidates { fault } => self.spawn(faults::list_candidates(s, fault)),
+            Effect::ListCandidates { fault } => {
+                let latest = latest_injection_of(status, &fault);
+                self.spawn(faults::list_candidates(s, fault, latest));
+            }
             Effect::CheckSteady { fault } => self.spawn(faults::check_steady(s, fault, status.clone())),
             Effect::LookAgain { fault } => {
                 let targets = targets_of(status, &fault);
@@ -92,8 +95,7 @@ impl Effects {
             Effect::Kill { fault, uids } => {
                 let mut targets = targets_of(status, &fault);
                 targets.retain(|t| uids.contains(&t.uid));
-                let recorded = status.faults.iter().find(|f| f.name == fault);
-                let latest = recorded.and_then(latest_injection).unwrap_or(Timestamp::MIN);
+                let latest = latest_injection_of(status, &fault);
                 self.spawn(faults::kill(s, fault, targets, latest));
             }
             Effect::AwaitReplacement { fault } => {
@@ -140,6 +142,11 @@ impl Drop for Effects {
 
 fn targets_of(status: &LoadTestStatus, fault: &str) -> Vec<loadtest_crds::TargetStatus> {
     status.faults.iter().find(|f| f.name == fault).map(|f| f.targets.clone()).unwrap_or_default()
+}
+
+fn latest_injection_of(status: &LoadTestStatus, fault: &str) -> Timestamp {
+    let recorded = status.faults.iter().find(|f| f.name == fault);
+    recorded.and_then(latest_injection).unwrap_or(Timestamp::MIN)
 }
 
 impl Shared {

@@ -1,8 +1,8 @@
 //! The run's own objects: created, released, deleted.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join_all, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Resource, ResourceExt,
@@ -14,11 +14,15 @@ use loadtest_core::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::{Shared, persist};
 
 /// Requests under way at once. The API server queues what it cannot take, so more brings nothing.
 const PARALLEL: usize = 64;
+/// The deadlines of the runners are lowered one after the other, from so long after the start on.
+const DEADLINES_AFTER: Duration = Duration::from_secs(2);
+const DEADLINE_TURN: Duration = Duration::from_millis(100);
 
 /// Creates all objects of the run; the pods all at once. Those that exist stay as they are.
 pub async fn create(s: Arc<Shared>) {
@@ -109,36 +113,38 @@ where
     })
 }
 
-/// A paused k6 has no end of its own, so its pod was created with a high ceiling; now the length is known.
+/// A paused k6 has no end of its own, so its pod was created with a high ceiling; now the length is known. There is
+/// no hurry, and each patch is work for the API server and the kubelet, at a moment at which the runners begin.
 pub async fn lower_deadline(s: Arc<Shared>, seconds: i64) {
-    patch_deadlines(&s, s.plan.runners().collect(), seconds).await;
+    let s = &s;
+    let patches = (0..).zip(s.plan.runners()).map(|(turn, runner)| async move {
+        sleep(DEADLINES_AFTER + DEADLINE_TURN * turn).await;
+        patch_deadline(s, &runner, seconds).await;
+    });
+    join_all(patches).await;
 }
 
 /// Makes the kubelet end the pods: SIGTERM within a second, and the pod stays with its exit code and logs.
 /// Deleting it would lose them, and a k6 that lingers ends by nothing else.
 pub async fn release(s: Arc<Shared>, runners: Vec<RunnerId>) {
-    patch_deadlines(&s, runners, 1).await;
+    let s = &s;
+    stream::iter(runners)
+        .for_each_concurrent(PARALLEL, |runner| async move { patch_deadline(s, &runner, 1).await })
+        .await;
 }
 
-async fn patch_deadlines(s: &Shared, runners: Vec<RunnerId>, seconds: i64) {
+async fn patch_deadline(s: &Shared, runner: &RunnerId, seconds: i64) {
     let api = s.pods();
+    let name = s.plan.names.runner_pod(runner);
     let patch = Patch::Strategic(json!({"spec": {"activeDeadlineSeconds": seconds}}));
-    stream::iter(runners)
-        .for_each_concurrent(PARALLEL, |runner| {
-            let (api, patch) = (&api, &patch);
-            let name = s.plan.names.runner_pod(&runner);
-            async move {
-                persist("patch a runner's deadline", || async {
-                    match api.patch(&name, &PatchParams::default(), patch).await {
-                        // Gone, or lowered already. A conflict with the kubelet's own writes is tried again.
-                        Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 422) => Ok(()),
-                        other => other.map(drop),
-                    }
-                })
-                .await;
-            }
-        })
-        .await;
+    persist("patch a runner's deadline", || async {
+        match api.patch(&name, &PatchParams::default(), &patch).await {
+            // Gone, or lowered already. A conflict with the kubelet's own writes is tried again.
+            Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 422) => Ok(()),
+            other => other.map(drop),
+        }
+    })
+    .await;
 }
 
 /// Deletes all pods of the run. Those that still hold load get a moment to flush.

@@ -14,34 +14,41 @@ const LOOK: Duration = Duration::from_secs(2);
 pub async fn await_quiet(patience: Duration) -> f64 {
     let end = Instant::now() + patience;
     loop {
-        let before = cpu_times();
+        let before = CpuTimes::now();
         sleep(LOOK).await;
-        let busy = match (before, cpu_times()) {
-            (Some(before), Some(after)) => busy(before, after),
-            _ => return f64::NAN,
-        };
-        if busy <= QUIET || Instant::now() >= end {
+        let busy = busy(before, CpuTimes::now());
+        if busy.is_nan() || busy <= QUIET || Instant::now() >= end {
             return busy;
         }
     }
 }
 
-/// All time of the CPUs so far, and of it what was idle.
-fn cpu_times() -> Option<(u64, u64)> {
-    parse(&std::fs::read_to_string("/proc/stat").ok()?)
+/// All time of the CPUs so far, and of it what was idle, in the kernel's ticks of 10 ms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuTimes {
+    all: u64,
+    idle: u64,
 }
 
-fn parse(stat: &str) -> Option<(u64, u64)> {
-    let fields = stat.lines().next()?.strip_prefix("cpu ")?;
-    let times: Vec<u64> = fields.split_whitespace().map_while(|field| field.parse().ok()).collect();
-    // user nice system idle iowait irq softirq steal; guest times are in user already.
-    let idle = times.get(3)? + times.get(4)?;
-    Some((times.iter().take(8).sum(), idle))
+impl CpuTimes {
+    pub fn now() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
+        let fields = stat.lines().next()?.strip_prefix("cpu ")?;
+        let times: Vec<u64> = fields.split_whitespace().map_while(|field| field.parse().ok()).collect();
+        // user nice system idle iowait irq softirq steal; guest times are in user already.
+        let idle = times.get(3)? + times.get(4)?;
+        Some(Self { all: times.iter().take(8).sum(), idle })
+    }
 }
 
-fn busy(before: (u64, u64), after: (u64, u64)) -> f64 {
-    let (all, idle) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
-    if all == 0 { 0.0 } else { 1.0 - idle as f64 / all as f64 }
+/// The share of the CPUs that was in use between two looks; NaN where they were too close for the kernel's ticks.
+pub fn busy(before: Option<CpuTimes>, after: Option<CpuTimes>) -> f64 {
+    let (Some(before), Some(after)) = (before, after) else { return f64::NAN };
+    let (all, idle) = (after.all.saturating_sub(before.all), after.idle.saturating_sub(before.idle));
+    if all == 0 { f64::NAN } else { (1.0 - idle as f64 / all as f64).max(0.0) }
 }
 
 /// The load average of the last minute, where the system tells it.
@@ -103,12 +110,12 @@ mod tests {
 
     #[test]
     fn busy_is_what_was_not_idle() {
-        let before = parse("cpu  100 0 50 800 50 0 0 0 7 0\ncpu0 1 2 3 4").unwrap();
-        let after = parse("cpu  180 5 60 890 55 5 3 2 9 0\n").unwrap();
-        assert_eq!(before, (1000, 850));
+        let before = CpuTimes::parse("cpu  100 0 50 800 50 0 0 0 7 0\ncpu0 1 2 3 4");
+        let after = CpuTimes::parse("cpu  180 5 60 890 55 5 3 2 9 0\n");
+        assert_eq!(before, Some(CpuTimes { all: 1000, idle: 850 }));
         assert!((busy(before, after) - 0.525).abs() < 1e-9);
-        assert!(busy(before, before).abs() < 1e-9);
-        assert_eq!(parse("intr 5"), None);
+        assert!(busy(before, before).is_nan() && busy(None, after).is_nan());
+        assert_eq!(CpuTimes::parse("intr 5"), None);
     }
 
     #[test]

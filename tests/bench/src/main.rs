@@ -50,7 +50,7 @@ impl Common {
                 address_towards(&url).context("give this machine's address with --address")?
             }
         };
-        Witness::listen(address).await
+        Witness::listen(address)
     }
 }
 

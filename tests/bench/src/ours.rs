@@ -6,7 +6,12 @@ use kube::api::{DeleteParams, PostParams};
 use loadtest_crds::{LoadTestStatus, Phase};
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::{place::Place, start::LIMIT, witness::Witness};
+use crate::{
+    machine::{CpuTimes, busy},
+    place::Place,
+    start::LIMIT,
+    witness::Witness,
+};
 
 /// Longer than any measurement: the LoadTest is deleted before.
 pub const LOAD: &str = "5m";
@@ -20,6 +25,8 @@ pub struct Ours {
     pub last: Duration,
     /// From the first runner's first request to the last's.
     pub spread_seen: Duration,
+    /// The share of the CPUs that was in use meanwhile.
+    pub busy: f64,
     /// From the first resume sent to the last sent, as the status has it.
     pub spread_sent: Duration,
     /// From the first resume sent to the last acknowledged, as the status has it.
@@ -51,8 +58,14 @@ pub async fn measure(place: &Place, witness: &Witness, name: &str, runners: u32)
             }
         }
     };
-    let firsts = tokio::select! {
-        firsts = witness.first_requests(&prefix, runners as usize) => firsts,
+    let begun = async {
+        witness.first_requests(&prefix, 1).await;
+        let before = CpuTimes::now();
+        let firsts = witness.first_requests(&prefix, runners as usize).await;
+        (firsts, busy(before, CpuTimes::now()))
+    };
+    let (firsts, busy) = tokio::select! {
+        begun = begun => begun,
         failed = failed => match failed {
             Ok(never) => never,
             Err(error) => return Err(error),
@@ -74,6 +87,7 @@ pub async fn measure(place: &Place, witness: &Witness, name: &str, runners: u32)
     Ok(Ours {
         last: last.duration_since(created),
         spread_seen: last.duration_since(*first),
+        busy,
         spread_sent: time(load.start_sent_within_milliseconds),
         spread_recorded: time(load.start_spread_milliseconds),
         steps: steps(&status, created_at),

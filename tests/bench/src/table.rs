@@ -77,7 +77,7 @@ pub fn header(title: &str, cluster: &str, operator: Option<&Path>) -> String {
 
 pub fn pair_header() -> String {
     format!(
-        "{:>7} {:>4} {:>8} {:>8} {:>6} {:>14} {:>6} {:>9} {:>7}   {}\n",
+        "{:>7} {:>4} {:>8} {:>8} {:>6} {:>14} {:>6} {:>9} {:>9} {:>7}   {}\n",
         "runners",
         "pair",
         "ours s",
@@ -86,6 +86,7 @@ pub fn pair_header() -> String {
         "spread sent ms",
         "ack ms",
         "seen ms",
+        "CPU use %",
         "busy %",
         format_args!("ours, from creation to: {}", STEPS.join(", "))
     )
@@ -94,19 +95,21 @@ pub fn pair_header() -> String {
 pub fn pair_line(runners: u32, index: u32, pair: &Pair) -> String {
     let steps = pair.ours.steps.map(|s| s.map_or("-".to_owned(), |s| format!("{s:.3}"))).join(" ");
     format!(
-        "{runners:>7} {index:>4} {:>8.3} {:>8.3} {:>6.3} {:>14} {:>6} {:>9.1} {:>7}   {steps}\n",
+        "{runners:>7} {index:>4} {:>8.3} {:>8.3} {:>6.3} {:>14} {:>6} {:>9.1} {:>9} {:>7}   {steps}\n",
         pair.ours.last.as_secs_f64(),
         pair.bare.as_secs_f64(),
         pair.ratio(),
         pair.ours.spread_sent.as_millis(),
         pair.ours.spread_recorded.as_millis(),
         millis(pair.ours.spread_seen),
+        percent([pair.ours.busy]),
         percent(pair.busy)
     )
 }
 
-fn percent(busy: [f64; 2]) -> String {
-    busy.map(|share| format!("{:.0}", share * 100.0)).join("/")
+fn percent<const N: usize>(shares: [f64; N]) -> String {
+    let show = |share: f64| if share.is_nan() { "-".to_owned() } else { format!("{:.0}", share * 100.0) };
+    shares.map(show).join("/")
 }
 
 /// One line for each number of runners: median (least–greatest).
@@ -124,6 +127,7 @@ pub fn summary(sizes: &[Size]) -> String {
         "goal",
         "seen by a server, ms",
         "goal",
+        "CPU in use meanwhile, %",
     ];
     let mut rows = vec![head.map(str::to_owned)];
     let spread_limit = format!("≤ {}", GOAL_SPREAD.as_millis());
@@ -139,6 +143,8 @@ pub fn summary(sizes: &[Size]) -> String {
         ) else {
             continue;
         };
+        let known = size.pairs.iter().map(|p| 100.0 * p.ours.busy).filter(|share| !share.is_nan());
+        let busy = Figure::of(known);
         rows.push([
             size.runners.to_string(),
             size.pairs.len().to_string(),
@@ -152,6 +158,7 @@ pub fn summary(sizes: &[Size]) -> String {
             goal(spread.median <= millis(GOAL_SPREAD), &spread_limit),
             seen.show(0),
             goal(seen.median <= millis(GOAL_SPREAD), &spread_limit),
+            busy.map_or("-".to_owned(), |busy| busy.show(0)),
         ]);
     }
     let mut text = "\nmedian (least–greatest); the ratio is taken pair by pair\n".to_owned();
@@ -264,6 +271,7 @@ mod tests {
             ours: Ours {
                 last: Duration::from_millis(last),
                 spread_seen: Duration::from_millis(seen),
+                busy: if seen < 20 { f64::NAN } else { 0.97 },
                 spread_sent: Duration::from_millis(2),
                 spread_recorded: Duration::from_millis(9),
                 steps: [Some(0.1); 5],
@@ -277,8 +285,8 @@ mod tests {
         let lines: Vec<&str> = text.lines().skip(3).collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("1.100 (1.050–1.250)") && lines[0].contains("PASS ≤ 1.15"), "{text}");
-        assert!(lines[0].ends_with("PASS ≤ 50"), "{text}");
+        assert!(lines[0].ends_with("PASS ≤ 50  97 (97–97)"), "{text}");
         assert!(lines[1].contains("over ≤ 1.15") && lines[1].contains("PASS ≤ 50"), "{text}");
-        assert!(lines[1].ends_with("over ≤ 50"), "{text}");
+        assert!(lines[1].ends_with("over ≤ 50  97 (97–97)"), "{text}");
     }
 }

@@ -63,15 +63,25 @@ fn choose(
     due: Timestamp,
     world: &World,
 ) {
-    if world.now > due + MAX_LATENESS {
-        let why = format!("the operator was away when it was due, by more than {} s", MAX_LATENESS.as_secs());
+    let list = Effect::ListCandidates { fault: own.name.clone() };
+    if world.now >= due + MAX_LATENESS {
+        let seconds = MAX_LATENESS.as_secs();
+        let why = if world.facts.has_dispatched(&list) {
+            let last = world.facts.unlisted.get(&own.name).map_or("no answer to their list", String::as_str);
+            format!("its targets were not known within {seconds} s of its time: {last}")
+        } else {
+            format!("the operator was away when it was due, by more than {seconds} s")
+        };
         return not_injected(fault, &why);
     }
     if world.now < due - LEAD {
         return pass.wake_at(due - LEAD);
     }
     let candidates = match world.facts.candidates.get(&own.name) {
-        None => return pass.effect(Effect::ListCandidates { fault: own.name.clone() }),
+        None => {
+            pass.wake_at(due + MAX_LATENESS);
+            return pass.effect(list);
+        }
         Some(listed) => listed.as_ref().map_err(|problem| problem.message.clone()),
     };
     let ready = candidates.as_ref().ok().map(|all| all.iter().filter(|c| c.ready).count());
@@ -190,7 +200,8 @@ pub fn close(pass: &mut Pass, world: &World) -> bool {
         // Where the load never started, nothing was ever due.
         let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { continue };
         match fault.state {
-            FaultState::Pending => not_injected(fault, ENDED_BEFORE),
+            FaultState::Pending if world.now <= due => not_injected(fault, ENDED_BEFORE),
+            FaultState::Pending => not_injected(fault, "the load ended before its targets were known"),
             FaultState::Intended => closed &= close_intended(pass, fault, due, world),
             FaultState::Injected | FaultState::Unconfirmed => note_replaced(pass, fault, world),
             FaultState::Failed | FaultState::NotInjected => {}

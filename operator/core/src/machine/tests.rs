@@ -94,6 +94,13 @@ fn recorded<'a>(status: &'a LoadTestStatus, fault: &str) -> &'a FaultStatus {
     status.faults.iter().find(|f| f.name == fault).unwrap()
 }
 
+/// How a list of pods fails.
+#[derive(Clone, Copy)]
+enum Unlisted {
+    Silent,
+    Error(&'static str),
+}
+
 /// A run under simulation.
 struct Sim {
     plan: Plan,
@@ -117,6 +124,8 @@ struct Sim {
     ends_as: ExecutionStatus,
     /// How the system stands before a fault; `None` where Prometheus does not answer.
     health: Option<Health>,
+    /// The API server does not list pods.
+    unlisted: Option<Unlisted>,
     /// What the logs say.
     logs: LogSummary,
     /// The logs of the inspections cannot be read.
@@ -141,6 +150,7 @@ impl Sim {
             node_lost: false,
             ends_as: ExecutionStatus::ENDED,
             health: Some(Health::Held),
+            unlisted: None,
             logs: LogSummary::default(),
             unread_inspection: false,
         }
@@ -294,6 +304,12 @@ impl Sim {
                 facts.started = Some(
                     starts.map(|runner| RunnerStart { runner, sent: now, acknowledged: Ok(now) }).collect(),
                 );
+            }
+            Effect::ListCandidates { fault } if self.unlisted.is_some() => {
+                if let Some(Unlisted::Error(message)) = self.unlisted {
+                    facts.unlisted.insert(fault.clone(), message.to_owned());
+                }
+                self.under_way.push(Effect::ListCandidates { fault });
             }
             Effect::ListCandidates { fault } => {
                 let pods = cluster.dbmans.iter().filter(|(_, alive)| **alive).map(|(uid, _)| Candidate {

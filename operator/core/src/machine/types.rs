@@ -90,6 +90,8 @@ pub struct Facts {
     /// The last answer of each runner's REST API.
     pub k6: BTreeMap<RunnerId, RunnerStatus>,
     pub candidates: BTreeMap<String, Result<Vec<Candidate>, Problem>>,
+    /// Why the last attempt at such a list had no answer; it is asked for again.
+    pub unlisted: BTreeMap<String, String>,
     /// By fault: how the system stood just before it.
     pub steady: BTreeMap<String, Health>,
     pub seen: BTreeMap<String, BTreeMap<String, TargetSeen>>,

@@ -1,5 +1,7 @@
 //! Faults, while the load runs.
 
+use rstest::rstest;
+
 use super::*;
 
 #[test]
@@ -212,6 +214,51 @@ fn a_fault_that_was_held_up_is_not_sent_late() {
         assert_eq!(fault.state, state, "{late} s late: {fault:#?}");
         assert_eq!(sim.cluster.deletes.len(), usize::from(state == FaultState::Injected));
     }
+}
+
+/// An API server that lists nothing says nothing about the system under test.
+#[rstest]
+#[case::silent(Unlisted::Silent, "no answer to their list")]
+#[case::failing(Unlisted::Error("chaos cannot list the pods: 503"), "chaos cannot list the pods: 503")]
+fn a_fault_whose_targets_are_not_listed_is_not_injected(#[case] unlisted: Unlisted, #[case] why: &str) {
+    let mut sim = Sim::new();
+    sim.unlisted = Some(unlisted);
+    sim.run(&BTreeMap::new());
+    let fault = &sim.status.faults[0];
+    assert_eq!(fault.state, FaultState::NotInjected);
+    let message = fault.message.as_deref().unwrap();
+    assert_eq!(message, format!("its targets were not known within 30 s of its time: {why}"));
+    assert!(sim.cluster.deletes.is_empty() && fault.targets.is_empty());
+    assert_eq!(sim.status.verdict, Some(Verdict::Inconclusive));
+}
+
+/// Nor is one given up whose list comes a little late.
+#[test]
+fn a_list_that_comes_late_makes_the_fault_late() {
+    let mut sim = Sim::new();
+    sim.unlisted = Some(Unlisted::Silent);
+    while sim
+        .status
+        .faults
+        .first()
+        .and_then(|f| f.due_at.as_ref())
+        .is_none_or(|due| sim.now < due.0 + Duration::from_secs(12))
+    {
+        let moved = sim.pass();
+        sim.finish_effects();
+        if !moved {
+            sim.now += Duration::from_millis(250);
+        }
+    }
+    assert_eq!(sim.status.faults[0].state, FaultState::Pending);
+    sim.unlisted = None;
+    sim.run(&BTreeMap::new());
+    let fault = &sim.status.faults[0];
+    assert_eq!(fault.state, FaultState::Injected);
+    assert!(
+        fault.timing_error_milliseconds.is_some_and(|late| (12_000..13_000).contains(&late)),
+        "{fault:#?}"
+    );
 }
 
 /// Together they must neither take the last ready pod, nor the same one.
