@@ -52,7 +52,7 @@ use crate::{
     validation = Rule::new("self.faults.size() > 0 || !self.objectives.exists(o, 'Fault' in o.windows || 'Recovery' in o.windows)").message("an objective is judged in Fault or Recovery windows, but there are no faults: add one, or remove these windows"),
     validation = Rule::new("self.faults.size() == 0 || self.faults.exists(f, has(f.recovery)) || !self.objectives.exists(o, 'Recovery' in o.windows)").message("an objective is judged in Recovery windows, but no fault has a recovery: add recovery to a fault, or remove the window"),
     validation = Rule::new("!oldSelf.stop || self.stop").message("a stopped run cannot be started again: make a sibling with kubectl loadtest rerun"),
-    validation = Rule::new("self.scenarios == oldSelf.scenarios && self.faults == oldSelf.faults && self.objectives == oldSelf.objectives && self.runner == oldSelf.runner && self.prometheus == oldSelf.prometheus && self.verdict == oldSelf.verdict && self.guardrails == oldSelf.guardrails && self.system == oldSelf.system && has(self.expect) == has(oldSelf.expect) && (!has(self.expect) || self.expect == oldSelf.expect) && has(self.baseline) == has(oldSelf.baseline) && (!has(self.baseline) || self.baseline == oldSelf.baseline) && has(self.serviceAccountName) == has(oldSelf.serviceAccountName) && (!has(self.serviceAccountName) || self.serviceAccountName == oldSelf.serviceAccountName)").message("a LoadTest is one run and its spec never changes, except for stop: to run with other settings create another, as with kubectl loadtest rerun")
+    validation = Rule::new("self.scenarios == oldSelf.scenarios && self.faults == oldSelf.faults && self.objectives == oldSelf.objectives && self.runner == oldSelf.runner && self.prometheus == oldSelf.prometheus && self.verdict == oldSelf.verdict && self.guardrails == oldSelf.guardrails && self.system == oldSelf.system && has(self.expect) == has(oldSelf.expect) && (!has(self.expect) || self.expect == oldSelf.expect) && has(self.baseline) == has(oldSelf.baseline) && (!has(self.baseline) || self.baseline == oldSelf.baseline) && has(self.serviceAccountName) == has(oldSelf.serviceAccountName) && (!has(self.serviceAccountName) || self.serviceAccountName == oldSelf.serviceAccountName)").message("a LoadTest is one run and its spec never changes, except for stop: to run with other settings create another, as kubectl loadtest run -f FILE does")
 )]
 pub struct LoadTestSpec {
     /// End the run now: the load stops, faults are undone, and the verdict is Aborted. The only field that
@@ -61,7 +61,7 @@ pub struct LoadTestSpec {
     pub stop: bool,
 
     /// The service account, in this namespace, whose rights are used for everything that reaches beyond
-    /// the run's own pods: reading and deleting the targets of faults. Needed for faults only.
+    /// the run's own pods: reading and deleting the targets of faults. Needed for faults and system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: Option<String>,

@@ -61,10 +61,11 @@ deliver() {
 }
 
 need cargo "install Rust: https://rustup.rs"
-need buildah "run 'make cluster-up', which installs it, or install it by hand"
 if [[ ${CLUSTER:-} == existing ]]; then
+    need buildah "apt-get install buildah skopeo"
     step "CLUSTER=existing: building archives; push them where your cluster pulls from:"
 else
+    need buildah "run 'make cluster-up', which installs it"
     find_slot || die "this checkout has no cluster" "run 'make cluster-up'"
 fi
 

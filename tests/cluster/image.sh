@@ -11,6 +11,7 @@ builder() {
 # build_archive IMAGE CONTAINERFILE CONTEXT ARCHIVE
 build_archive() {
     local image=$1 containerfile=$2 context=$3 archive=$4 log=$CACHE/build.log
+    mkdir -p "$CACHE"
     if ! builder bud --isolation chroot --quiet --timestamp 0 --tag "$image" --file "$containerfile" "$context" \
         >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2

@@ -14,6 +14,8 @@
 //! that. A worst second is only missed where it and a neighbour together are beyond the limit: a push may have put
 //! them together, and one push that finds nothing is no silence of two. In between it is Unclear. Bad requests are
 //! counted to one push after the system was back; some that ended in the push before the injection may be among them.
+//! Where pushes came late, a downtime is met with the age of the latest push to spare, and a worst second where no cell
+//! was empty or had a bad request; else neither is known.
 //!
 //! Where the limit of an objective lies inside a bucket of k6's histogram, the samples in it may be good or bad. A
 //! budget is only missed by the least harm that this leaves open, and only met by the most; in between it is Unclear.
@@ -116,10 +118,11 @@ impl Harm<'_> {
         let down = self.step.mul_f64(cells_down);
         let late = self.pushes_late(cells);
         let edge = if late { self.resolution(cells) } else { self.step };
-        let outcome = if down <= limit.time {
+        let outcome = if late {
+            // What came late may make up for what was missing, too.
+            if down + edge <= limit.time { Outcome::Met } else { Outcome::NoData }
+        } else if down <= limit.time {
             Outcome::Met
-        } else if late {
-            Outcome::NoData
         } else if down.saturating_sub(edge) <= limit.time {
             Outcome::Unclear
         } else {
@@ -148,10 +151,13 @@ impl Harm<'_> {
         let with_neighbour = self.worst_of(|track| worst_cell(track, cells).map(|(_, pair)| pair));
         let beyond = |share: f64| share > limit.base() * (1.0 + 1e-9);
         let late = self.pushes_late(cells);
-        let outcome = if !beyond(share) {
+        let outcome = if late {
+            // Late requests may make a bad second look better, and an empty one paid for.
+            let served = |cell: &Cell| cell.bad < 0.5 && cell.total >= 0.5;
+            let all_served = self.tracks.iter().all(|track| track.after.iter().take(cells).all(served));
+            if all_served || !beyond(1.0) { Outcome::Met } else { Outcome::NoData }
+        } else if !beyond(share) {
             Outcome::Met
-        } else if late {
-            Outcome::NoData
         } else if with_neighbour.is_none_or(|(pair, _)| !beyond(pair)) {
             Outcome::Unclear
         } else {

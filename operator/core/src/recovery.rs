@@ -100,12 +100,20 @@ impl Incident<'_> {
 
     fn no_effect(&self) -> RecoveryStatus {
         let upper = self.resolution(0);
+        // What comes later is none of its harm.
+        let recovered_at = Some(MicroTime(self.injected));
         if let Some(within) = self.plan.within.as_ref().filter(|within| upper > within.time) {
-            return self.no_data(format!(
-                "limit {} is finer than can be measured here ({}): raise within",
-                within.text,
-                human(upper)
-            ));
+            let message = if upper > self.step + self.push {
+                format!(
+                    "no effect was seen, but k6's pushes came late ({}), limit {}: see whether Prometheus keeps up",
+                    human(upper),
+                    within.text
+                )
+            } else {
+                let text = &within.text;
+                format!("limit {text} is finer than can be measured here ({}): raise within", human(upper))
+            };
+            return RecoveryStatus { effect: FaultEffect::NoEffect, recovered_at, ..self.no_data(message) };
         }
         let message = format!(
             "no effect: {} never left the limits (a dip shorter than {} would not show){}",
@@ -117,7 +125,7 @@ impl Incident<'_> {
             outcome: Outcome::Met,
             effect: FaultEffect::NoEffect,
             recover_milliseconds: Some(millis(upper)),
-            recovered_at: Some(MicroTime(self.injected)),
+            recovered_at,
             ..self.said(upper, message)
         }
     }
@@ -183,11 +191,22 @@ impl Incident<'_> {
         // Requests that are missing now may have come later.
         let oldest = self.push_ages.get(left.saturating_sub(hold)..).unwrap_or_default().iter().max();
         let late = oldest.filter(|age| **age > self.step + self.push);
-        if let (Some(age), Some(Why::Silent(_) | Why::Slow(_))) = (late, why) {
+        // And bad ones may have come earlier, unless there was time enough before that.
+        let is_decided = |age: Duration| {
+            let heard = left.saturating_sub(self.cells(age)).saturating_sub(hold);
+            let within = self.plan.within.as_ref().map_or(Duration::ZERO, |within| within.time);
+            matches!(why, Some(Why::Outside(_))) && self.step * count(heard) >= within
+        };
+        if let Some(age) = late.filter(|age| !is_decided(**age)) {
             let message = format!(
                 "{message}; but k6's pushes came late ({}): see whether Prometheus keeps up",
                 human(*age)
             );
+            return RecoveryStatus { effect: FaultEffect::NotBack, ..self.no_data(message) };
+        }
+        let seen = self.step * count(left);
+        if let Some(within) = self.plan.within.as_ref().filter(|within| seen < within.time) {
+            let message = format!("{message}, and {} had not passed yet: lengthen the load", within.text);
             return RecoveryStatus { effect: FaultEffect::NotBack, ..self.no_data(message) };
         }
         RecoveryStatus {

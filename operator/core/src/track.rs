@@ -267,7 +267,7 @@ impl Asked {
                 };
                 harm.assess()
             });
-            budget::agreed(plan, budgets, tracks)
+            budget::agreed(plan, budgets, &of(&plan.of))
         });
         (recovery, budget)
     }

@@ -22,7 +22,7 @@ use loadtest_crds::{LoadTestStatus, TargetStatus};
 use super::{Shared, evaluate};
 use crate::{clients::EffectClient, failpoint};
 
-/// How long one deletion, or one look at a target, may take before it counts as unanswered.
+/// How long one deletion, one look at a target or one list of them may take before it counts as unanswered.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Before a question that had no answer is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -49,11 +49,18 @@ pub async fn list_candidates(s: Arc<Shared>, fault: String, latest: Timestamp) {
                 let fault = fault.clone();
                 s.tell(move |facts| drop(facts.unlisted.insert(fault, why)));
             };
-            insist(latest, || list(&s, plan), unanswered).await.map_err(Unlisted::into_problem)
+            insist(latest, || in_time(&s, plan), unanswered).await.map_err(Unlisted::into_problem)
         }
         None => Ok(Vec::new()),
     };
     s.tell(move |facts| drop(facts.candidates.insert(fault, result)));
+}
+
+async fn in_time(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Unlisted> {
+    match tokio::time::timeout(ANSWER, list(s, plan)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Unlisted::Silent),
+    }
 }
 
 /// Asks until there is an answer, or it comes too late.
@@ -81,6 +88,7 @@ pub async fn candidates(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, 
 /// Why there is no list.
 enum Unlisted {
     Powerless(Problem),
+    Silent,
     Failed { what: String, error: kube::Error },
 }
 
@@ -92,13 +100,17 @@ impl Unlisted {
             Self::Failed { error: kube::Error::Api(refusal), .. } => {
                 refusal.code == 429 || refusal.code >= 500
             }
-            Self::Failed { .. } => true,
+            Self::Silent | Self::Failed { .. } => true,
         }
     }
 
     fn into_problem(self) -> Problem {
         match self {
             Self::Powerless(problem) => problem,
+            Self::Silent => Problem {
+                reason: "TargetsUnreadable",
+                message: format!("no answer to the list of pods within {} s", ANSWER.as_secs()),
+            },
             Self::Failed { what, error } => {
                 Problem { reason: "TargetsUnreadable", message: format!("{what}: {error}") }
             }

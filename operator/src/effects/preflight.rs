@@ -85,8 +85,8 @@ async fn read_script(s: &Shared, scenario: &str, map: &ScriptConfigMap) -> Resul
     match s.config_maps().get_opt(&map.name).await {
         Err(error) => Err(format!("{place}: failed to read ConfigMap {}: {error}", map.name)),
         Ok(None) => Err(format!(
-            "{place}: there is no ConfigMap {} in namespace {}: create it with kubectl create configmap {} --from-file={}",
-            map.name, s.plan.names.namespace, map.name, map.key
+            "{place}: there is no ConfigMap {} in namespace {}: create it with kubectl create configmap {} -n {} --from-file={}",
+            map.name, s.plan.names.namespace, map.name, s.plan.names.namespace, map.key
         )),
         Ok(Some(found)) => {
             let texts = found.data.iter().flatten().map(|(key, text)| (key.as_str(), text.as_bytes()));

@@ -115,7 +115,7 @@ async fn a_script_that_is_not_there() {
                     "name": "a", "script": source, "vus": 1, "duration": "5s"}]}),
                 )
             };
-            let no_map = ["no ConfigMap chats", "kubectl create configmap chats --from-file=chat.js"];
+            let no_map = ["no ConfigMap chats", "kubectl create configmap chats -n ", "--from-file=chat.js"];
             refused(stage, "map", from("chats", "chat.js"), "ScriptNotFound", &no_map).await;
             let no_key = ["ConfigMap scripts has no key chats.js", "it has: chat.js"];
             refused(stage, "key", from("scripts", "chats.js"), "ScriptNotFound", &no_key).await;
@@ -131,7 +131,7 @@ async fn a_missing_secret() {
             spec["scenarios"][0]["env"] = json!([
                 {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "smoke", "key": "password"}}}
             ]);
-            refused(stage, "secret", spec, "MissingReference", &["secret \"smoke\" not found"]).await;
+            refused(stage, "secret", spec, "MissingReference", &["\"smoke\" not found"]).await;
         })
         .await;
 }

@@ -190,13 +190,28 @@ fn nothing_is_usual_where_the_load_ramps() {
 #[rstest]
 #[case::downtime(plan(None, Some(2), None), Outcome::NoData)]
 #[case::a_long_downtime(plan(None, Some(1), None), Outcome::NoData)]
-#[case::a_downtime_within_its_limit(plan(None, Some(3), None), Outcome::Met)]
+#[case::a_downtime_just_within_its_limit(plan(None, Some(8), None), Outcome::NoData)]
+#[case::a_downtime_well_within_its_limit(plan(None, Some(9), None), Outcome::Met)]
 #[case::bad_requests(plan(Some(59), None, None), Outcome::Missed)]
 #[case::worst_second(plan(None, None, Some("50%")), Outcome::NoData)]
+#[case::any_worst_second(plan(None, None, Some("100%")), Outcome::Met)]
 fn late_pushes(#[case] plan: BudgetPlan, #[case] outcome: Outcome) {
     let ages = [Duration::from_secs(5); 12];
     let tracks = [track("save", BEFORE, "!!!.........")];
     let status = Harm { push_ages: &ages, ..harm(&plan, &tracks, Some(3)) }.assess();
+    assert_eq!(status.outcome, outcome, "{:?}", status.message);
+}
+
+/// One push after an outage brings what was good before it: a neighbour would pay for what was missing.
+#[rstest]
+#[case::paid_for(" #        ....", "75%", Outcome::NoData)]
+#[case::mixed(" x-.........", "60%", Outcome::NoData)]
+#[case::served("............", "1%", Outcome::Met)]
+fn a_worst_second_under_late_pushes(#[case] after: &str, #[case] limit: &str, #[case] outcome: Outcome) {
+    let plan = plan(None, None, Some(limit));
+    let ages = [Duration::from_secs(5); 14];
+    let tracks = [track("save", BEFORE, after)];
+    let status = Harm { push_ages: &ages, ..harm(&plan, &tracks, Some(4)) }.assess();
     assert_eq!(status.outcome, outcome, "{:?}", status.message);
 }
 
@@ -324,7 +339,7 @@ const HALF_TO_ALL: [&str; 3] = ["xxx.........", "!!!.........", "!!!........."];
 /// With pushes that came late it is no data by one reading.
 #[test]
 fn a_downtime_that_one_reading_cannot_tell() {
-    let plan = plan(None, Some(4), None);
+    let plan = plan(None, Some(10), None);
     let late = [Duration::from_secs(5); 12];
     let tracks = ["............", "xxx.........", "!!!!!!!!!!!!"].map(|after| track("save", BEFORE, after));
     let budgets = tracks

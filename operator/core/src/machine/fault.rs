@@ -77,9 +77,18 @@ fn choose(
     if world.now < due - LEAD {
         return pass.wake_at(due - LEAD);
     }
+    if is_over(&pass.status, world) {
+        return not_injected(fault, OVER);
+    }
+    let still_felt = steady::felt_until(plan, &pass.status, &own.name).is_some_and(|end| world.now < end);
+    let is_asked = own.limits.recovery.is_some() && !still_felt;
     let candidates = match world.facts.candidates.get(&own.name) {
         None => {
             pass.wake_at(due + MAX_LATENESS);
+            if is_asked {
+                // Beside the list, which may come late.
+                let _ = health(pass, own, due, world);
+            }
             return pass.effect(list);
         }
         Some(listed) => listed.as_ref().map_err(|problem| problem.message.clone()),
@@ -92,9 +101,8 @@ fn choose(
         let services = serving::services(&picked, all);
         Ok((picked, services))
     });
-    let still_felt = steady::felt_until(plan, &pass.status, &own.name).is_some_and(|end| world.now < end);
     let health = match &picked {
-        Ok(_) if own.limits.recovery.is_some() && !still_felt => health(pass, own, due, world),
+        Ok(_) if is_asked => health(pass, own, due, world),
         _ => Some(Health::Held),
     };
     // Nothing is recorded before the answer, or before there is no more time for one.
@@ -163,8 +171,15 @@ fn target(candidate: Candidate, namespace: &str) -> TargetStatus {
     }
 }
 
+/// By its plan the load is over: whether it is, a process that has just begun has yet to hear of the runners.
+fn is_over(status: &LoadTestStatus, world: &World) -> bool {
+    let end = status.load.as_ref().and_then(|load| load.planned_end_at.as_ref());
+    end.is_some_and(|end| world.now >= end.0)
+}
+
 fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &World) {
     let name = fault.name.clone();
+    let is_over = is_over(&pass.status, world);
     pass.effect(Effect::AwaitReplacement { fault: name.clone() });
     if world.now < due {
         return pass.wake_at(due);
@@ -173,7 +188,7 @@ fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &Worl
     // What was looked up before the effect must not be read as its result.
     if !sent && !is_picked_here(fault, world) {
         let Some(seen) = look_again(pass, fault, world) else { return };
-        if world.now > due + MAX_LATENESS {
+        if is_over || world.now > due + MAX_LATENESS {
             give_up(fault, seen);
         }
         note_gone(fault, seen);
@@ -183,6 +198,7 @@ fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &Worl
         Some(results) => settle(fault, results, due),
         None if sent => {}
         None if uids.is_empty() => settle(fault, &BTreeMap::new(), due),
+        None if is_over => not_injected(fault, OVER),
         None if world.now > due + MAX_LATENESS => {
             let why = format!("it could not be sent within {} s of its time", MAX_LATENESS.as_secs());
             not_injected(fault, &why);
@@ -194,13 +210,14 @@ fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &Worl
 /// Takes the faults of a load that has ended to their ends. True when none is open: what was sent has its result, and
 /// what an earlier process may have sent was looked up.
 pub fn close(pass: &mut Pass, world: &World) -> bool {
+    let ended = pass.status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map_or(world.now, |at| at.0);
     let mut faults = std::mem::take(&mut pass.status.faults);
     let mut closed = true;
     for fault in &mut faults {
         // Where the load never started, nothing was ever due.
         let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { continue };
         match fault.state {
-            FaultState::Pending if world.now <= due => not_injected(fault, ENDED_BEFORE),
+            FaultState::Pending if ended <= due => not_injected(fault, ENDED_BEFORE),
             FaultState::Pending => not_injected(fault, "the load ended before its targets were known"),
             FaultState::Intended => closed &= close_intended(pass, fault, due, world),
             FaultState::Injected | FaultState::Unconfirmed => note_replaced(pass, fault, world),
@@ -211,6 +228,7 @@ pub fn close(pass: &mut Pass, world: &World) -> bool {
     closed
 }
 
+const OVER: &str = "by its plan the load was over before it could be sent";
 const ENDED_BEFORE: &str = "the load ended before it was due";
 
 /// True when it is decided what became of an intent that was open when the load ended.

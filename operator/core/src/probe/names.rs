@@ -47,9 +47,18 @@ impl Names {
     pub fn or_else(&self, finding: Finding, answers: &Answers) -> Finding {
         let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
         let Some(query) = self.query.as_ref().filter(|_| is_good) else { return finding };
-        let none = |id: &usize| answers.sum(*id) == Ok(None);
-        let missing = |name: &str| self.asked.get(name).is_some_and(|ids| ids.iter().all(none));
-        let Ground::Missing(name) = ground(query, &missing) else { return finding };
+        let all = |name: &str, is: fn(&Result<Option<f64>, String>) -> bool| {
+            self.asked.get(name).is_some_and(|ids| ids.iter().all(|id| is(&answers.sum(*id))))
+        };
+        let Ground::Missing(name) = ground(query, &|name| all(name, |sum| *sum == Ok(None))) else {
+            let unknown = ground(query, &|name| all(name, |sum| !matches!(sum, Ok(Some(_)))));
+            return match unknown {
+                Ground::Missing(name) => Finding::no_data(format!(
+                    "whether there is a series {name} is not known: Prometheus gave no answer"
+                )),
+                _ => finding,
+            };
+        };
         let message = format!(
             "{}; but there is no series {name}, so this is what the query says of nothing: see whether the name is right, or \
              export it from the start on",
@@ -175,5 +184,28 @@ mod tests {
         }
         let missed = Finding { outcome: Outcome::Missed, ..met };
         assert_eq!(names.or_else(missed.clone(), &answers), missed);
+    }
+
+    /// No answer is no evidence that there is such a series.
+    #[rstest]
+    #[case("max(x) or vector(0)", Outcome::NoData)]
+    #[case("sum(rate(x[1m])) or sum(rate(a[1m]))", Outcome::Met)]
+    #[case("max(a) or vector(0)", Outcome::Met)]
+    fn a_name_that_is_not_answered_for(#[case] query: &str, #[case] expected: Outcome) {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut asks = Asks::default();
+        let extent = Extent::Stretches(vec![Interval { from: at(0), to: at(60) }]);
+        let names = Names::ask(query, &Window { kind: WindowKind::Run, fault: None, extent }, &mut asks);
+        let answer = |request: &Request| {
+            if request.query == promql::present("x") {
+                Answer::Failed("503".to_owned())
+            } else {
+                Answer::Vector(vec![(std::collections::BTreeMap::new(), 60.0, 3.0)])
+            }
+        };
+        let mut answers = Answers::default();
+        answers.add(asks.into_requests().iter().map(|r| (r.id, answer(r))).collect());
+        let met = Finding { outcome: Outcome::Met, ..Finding::no_data("0, limit 3") };
+        assert_eq!(names.or_else(met, &answers).outcome, expected);
     }
 }

@@ -61,7 +61,7 @@ impl Pushes {
     #[must_use]
     pub fn or_else(&self, finding: Finding, objective: &ObjectivePlan, answers: &Answers) -> Finding {
         let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
-        if !is_good && finding.outcome != Outcome::Missed {
+        if !is_good && !matches!(finding.outcome, Outcome::Missed | Outcome::Unclear) {
             return finding;
         }
         let late = match self.late(answers) {

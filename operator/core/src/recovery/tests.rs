@@ -60,6 +60,69 @@ fn assess(after: &str) -> RecoveryStatus {
     assess_with("..........", after, &plan(10, 5), None)
 }
 
+/// A recovery of 40 cells whose last push is so old, and a fault whose time has not passed yet.
+#[rstest]
+#[case::no_effect_seen(
+    "..........",
+    5,
+    5,
+    FaultEffect::NoEffect,
+    Outcome::NoData,
+    "no effect was seen, but k6's pushes came late (6s), limit 5s"
+)]
+#[case::not_passed_yet(
+    "!!!!!!!!!!!!!!!",
+    30,
+    1,
+    FaultEffect::NotBack,
+    Outcome::NoData,
+    "> 15s (load ended): save was not back within its limit, limit 30s, and 30s had not passed yet"
+)]
+#[case::just_passed(
+    "!!!!!!!!!!!!!!!",
+    15,
+    1,
+    FaultEffect::NotBack,
+    Outcome::Missed,
+    "> 15s (load ended): save was not back"
+)]
+// What is bad at the end may have come from before.
+#[case::bad_of_long_ago(
+    "----------------------------------!!!!!!",
+    30,
+    20,
+    FaultEffect::NotBack,
+    Outcome::NoData,
+    "> 40s"
+)]
+#[case::bad_all_along(
+    "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!",
+    30,
+    5,
+    FaultEffect::NotBack,
+    Outcome::Missed,
+    "> 40s"
+)]
+fn what_late_pushes_and_a_short_load_leave_open(
+    #[case] after: &str,
+    #[case] within: u64,
+    #[case] age: u64,
+    #[case] effect: FaultEffect,
+    #[case] outcome: Outcome,
+    #[case] message: &str,
+) {
+    let plan = plan(within, 5);
+    let push_ages = vec![Duration::from_secs(age); after.len()];
+    let incident = Incident { push_ages, ..incident(&plan, vec![track("save", "..........", after)]) };
+    let status = incident.assess();
+    let said = status.message.clone().unwrap();
+    assert_eq!((status.effect, status.outcome), (effect, outcome), "{said}");
+    assert!(said.starts_with(message), "{said}");
+    // What comes after a fault that had no effect is none of its harm.
+    let recovered = status.recovered_at.map(|at| at.0.as_second());
+    assert_eq!(recovered, (effect == FaultEffect::NoEffect).then_some(INJECTED));
+}
+
 #[rstest]
 #[case::an_outage_of_three_seconds("!!!........", Outcome::Met, Some(3000), "back 3s after the fault")]
 #[case::too_slow("!!!!!!!!!!!!.......", Outcome::Missed, Some(12_000), "back 12s after the fault")]

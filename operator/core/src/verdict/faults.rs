@@ -7,11 +7,21 @@ use super::{Ground, Reason};
 use crate::machine::NOT_STEADY;
 
 pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
+    let ended = status.load.as_ref().and_then(|load| load.ended_at.as_ref());
     for fault in &status.faults {
         let name = &fault.name;
+        let after_load = match (&fault.injected_at, ended) {
+            (Some(injected), Some(ended)) => injected.0 >= ended.0,
+            _ => false,
+        };
         let why = fault.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
         let skipped = fault.message.as_ref().is_some_and(|m| m.starts_with(NOT_STEADY));
         let (verdict, reason, text) = match fault.state {
+            FaultState::Injected if after_load => (
+                Verdict::Inconclusive,
+                Reason::FaultNotInjected,
+                format!("fault {name} came only after the load had ended"),
+            ),
             // It says so where it is not known whether the system was healthy.
             FaultState::Injected if why.is_empty() => continue,
             FaultState::Injected => {

@@ -216,6 +216,62 @@ fn a_fault_that_was_held_up_is_not_sent_late() {
     }
 }
 
+/// A process that has just begun has not heard of the runners yet, which may be through.
+#[rstest]
+#[case::pending(FaultState::Pending, FaultState::NotInjected)]
+#[case::intended(FaultState::Intended, FaultState::Failed)]
+fn nothing_is_sent_after_the_planned_end(#[case] left_as: FaultState, #[case] expected: FaultState) {
+    let mut test = serde_json::to_value(plan_spec()).unwrap();
+    let fault = test["spec"]["faults"][0].as_object_mut().unwrap();
+    fault.insert("at".to_owned(), "55s".into());
+    fault.remove("recovery");
+    let mut sim = Sim::new();
+    sim.plan = Plan::of(&serde_json::from_value(test).unwrap()).unwrap();
+    let is_there = |sim: &Sim| {
+        let fault = sim.status.faults.first();
+        let close =
+            |f: &FaultStatus| f.due_at.as_ref().is_some_and(|due| sim.now + Duration::from_secs(3) > due.0);
+        fault.is_some_and(|f| f.state == left_as && close(f))
+    };
+    while !is_there(&sim) {
+        assert!(sim.status.phase < Phase::Evaluating, "{:#?}", sim.status.faults);
+        let moved = sim.pass();
+        sim.finish_effects();
+        if !moved {
+            sim.now += Duration::from_millis(250);
+        }
+    }
+    sim.crash(true);
+    // No runner answers.
+    sim.node_lost = true;
+    sim.now = sim.status.load.as_ref().unwrap().planned_end_at.clone().unwrap().0 + Duration::from_secs(1);
+    for _ in 0..8 {
+        sim.pass();
+        sim.finish_effects();
+    }
+    let fault = &sim.status.faults[0];
+    assert_eq!((fault.state, sim.cluster.deletes.len()), (expected, 0), "{fault:#?}");
+}
+
+/// The system is asked about beside the list, not after it.
+#[test]
+fn a_late_list_does_not_keep_a_fault_from_being_skipped() {
+    let mut sim = Sim::new();
+    sim.unlisted = Some(Unlisted::Silent);
+    sim.health = Some(Health::NotHeld("ok: in the 10s before, 12% of 200 requests failed".to_owned()));
+    while sim.status.faults.first().and_then(|f| f.due_at.as_ref()).is_none_or(|due| sim.now < due.0) {
+        let moved = sim.pass();
+        sim.finish_effects();
+        if !moved {
+            sim.now += Duration::from_millis(250);
+        }
+    }
+    sim.unlisted = None;
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.faults[0].state, FaultState::NotInjected);
+    assert_eq!(sim.status.reason.as_deref(), Some("NotSteady"));
+}
+
 /// An API server that lists nothing says nothing about the system under test.
 #[rstest]
 #[case::silent(Unlisted::Silent, "no answer to their list")]

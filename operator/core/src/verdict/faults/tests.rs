@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{BudgetStatus, RecoveryStatus, RunnersStatus};
+use loadtest_crds::{BudgetStatus, LoadStatus, RecoveryStatus, RunnersStatus};
 use rstest::rstest;
 
 use super::*;
@@ -25,6 +25,24 @@ fn fault(state: FaultState, message: Option<&str>) -> FaultStatus {
         message: message.map(str::to_owned),
         ..FaultStatus::default()
     }
+}
+
+/// The operator was away as the load ended, and learned of the end too late.
+#[rstest]
+#[case::before_the_end(1, 0)]
+#[case::as_it_ended(0, 1)]
+fn a_fault_after_the_load_met_nothing(#[case] ended: i64, #[case] expected: usize) {
+    let ended_at = Some(MicroTime(Timestamp::from_second(ended).unwrap()));
+    let status = LoadTestStatus {
+        faults: vec![fault(FaultState::Injected, None)],
+        load: Some(LoadStatus { ended_at, ..LoadStatus::default() }),
+        ..LoadTestStatus::default()
+    };
+    let mut grounds = Vec::new();
+    of_faults(&status, &mut grounds);
+    let inconclusive =
+        |g: &&Ground| (g.verdict, g.reason) == (Verdict::Inconclusive, Reason::FaultNotInjected);
+    assert_eq!(grounds.iter().filter(inconclusive).count(), expected);
 }
 
 fn budget(outcome: Outcome) -> FaultStatus {
