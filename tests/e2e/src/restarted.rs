@@ -155,7 +155,7 @@ async fn open_service(stage: &Stage) {
     apply(&service.to_string());
     let_in(stage, 2).await;
     let slices: Api<EndpointSlice> = Api::namespaced(stage.client.clone(), &stage.targets);
-    eventually("two ready endpoints", Duration::from_secs(30), || async {
+    eventually("two ready endpoints", Duration::from_secs(60), || async {
         let slices = slices.list(&ListParams::default()).await.ok()?.items;
         let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
         let ready = endpoints.filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready == Some(true)));
@@ -168,7 +168,7 @@ async fn open_service(stage: &Stage) {
 async fn let_in(stage: &Stage, count: usize) -> (SystemTime, Vec<String>) {
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.targets);
     let waiting = ListParams::default().labels("app=victim,let-in!=yes");
-    let names = eventually("pods to let in", Duration::from_secs(30), || async {
+    let names = eventually("pods to let in", Duration::from_secs(60), || async {
         let pods = pods.list(&waiting).await.ok()?.items;
         let names: Vec<String> = pods.iter().filter(|p| is_ready(p)).map(ResourceExt::name_any).collect();
         (names.len() == count).then_some(names)

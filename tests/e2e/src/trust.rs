@@ -30,7 +30,7 @@ async fn twenty_runs_of_a_healthy_test() {
                     let status = stage.run(&format!("healthy-{number}"), spec.clone()).await.finished().await;
                     (status.verdict.unwrap_or(Verdict::Error), format!("{:?}", status.message))
                 })
-                .buffer_unordered(3)
+                .buffer_unordered(4)
                 .collect()
                 .await;
             let count = |of: Verdict| verdicts.iter().filter(|(verdict, _)| *verdict == of).count();

@@ -45,7 +45,7 @@ async fn is_watched(run: &Run<'_>) {
     let looked = |t: &LoadTest| {
         t.status.as_ref().is_some_and(|s| s.system.iter().any(|p| p.name == "victim" && p.pods.is_some()))
     };
-    run.until("watched", Duration::from_secs(10), looked).await;
+    run.until("watched", Duration::from_secs(30), looked).await;
 }
 
 async fn patch(stage: &Stage, patch: Value) {
@@ -237,7 +237,7 @@ async fn a_fault_explains_its_pods_and_no_others() {
                 t.status.as_ref().is_some_and(|s| s.faults.iter().any(|f| f.replaced_at.is_some()))
             };
             run.reached(Phase::Running).await;
-            run.until("replaced", Duration::from_secs(20), injected).await;
+            run.until("replaced", Duration::from_secs(60), injected).await;
             let pods = victims(stage);
             let all = pods.list(&ListParams::default().labels("app=victim")).await.unwrap();
             let one = all.items.iter().find(|p| p.metadata.deletion_timestamp.is_none());

@@ -19,7 +19,7 @@ use crate::{stage::Stage, wait::eventually};
 /// The longest that any run of the suite takes.
 const FINISH: Duration = Duration::from_secs(150);
 /// What is left to do after the verdict: pods and finalizer go.
-const CLEAN_UP: Duration = Duration::from_secs(20);
+const CLEAN_UP: Duration = Duration::from_secs(60);
 
 /// One run.
 pub struct Run<'a> {
