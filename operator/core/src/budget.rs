@@ -28,7 +28,7 @@ use crate::{
     duration::human,
     limit::{Limit, count as grouped, percent},
     plan::BudgetPlan,
-    recovery::{Cell, Readings, Track, USUAL_CELLS, bucket_decides, count, finest, millis},
+    recovery::{Cell, Readings, Track, USUAL_CELLS, count, finest, lacking, millis, undecided},
 };
 
 /// What is needed to say what harm a fault did.
@@ -251,7 +251,7 @@ pub fn agreed(
     let unknown = outcomes.contains(&Outcome::NoData);
     BudgetStatus {
         outcome: if unknown { Outcome::NoData } else { Outcome::Unclear },
-        message: Some(likely.message.unwrap_or_default() + &bucket_decides(tracks, &span)),
+        message: Some(likely.message.unwrap_or_default() + &undecided(tracks, &span)),
         ..likely
     }
 }
@@ -310,21 +310,6 @@ fn worst_cell(track: &Track, cells: usize) -> Option<(f64, f64)> {
     let most = |length: usize| (0..after.len()).filter_map(|at| share(at, length)).max_by(f64::total_cmp);
     let single = most(1)?;
     Some((single, most(2).unwrap_or(single)))
-}
-
-/// What each cell lacks of what is usual, after what its neighbours have above it.
-fn lacking(cells: &[f64], usual: f64) -> Vec<f64> {
-    let mut lacking: Vec<f64> = cells.iter().map(|cell| (usual - cell).max(0.0)).collect();
-    let mut above: Vec<f64> = cells.iter().map(|cell| (cell - usual).max(0.0)).collect();
-    for at in 0..cells.len() {
-        for neighbour in [Some(at + 1), at.checked_sub(1)].into_iter().flatten() {
-            let (Some(lacks), Some(has)) = (lacking.get_mut(at), above.get_mut(neighbour)) else { continue };
-            let paid = lacks.min(*has);
-            *lacks -= paid;
-            *has -= paid;
-        }
-    }
-    lacking
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -15,7 +15,8 @@
 //! A push brings what happened since the one before. So a bad request shows up to one push late and within
 //! one cell: the true end of the outage lies at most a cell and a push before the time found, which is
 //! therefore the upper end of what the measurement allows. Where pushes came late the end lies further back, and a
-//! recovery that only they make too slow is not judged.
+//! recovery that only they make too slow is not judged. Nor is one that only they make fast enough: what a late push
+//! brings in one cell makes up for the cells beside it by one reading, and not by the harshest.
 //!
 //! Where the limit of an objective lies inside a bucket of k6's histogram, the samples in it may be good or bad. All of
 //! the above is then done three times: with them taken as good, as interpolated, and as bad. An outcome that is not the
@@ -31,7 +32,7 @@ use crate::{duration::human, plan::RecoveryPlan};
 
 mod cells;
 
-pub use cells::{Allowed, Cell, Readings, Track, USUAL_CELLS, bucket_decides, by_harm, by_kindness};
+pub use cells::{Allowed, Cell, Readings, Track, USUAL_CELLS, by_harm, by_kindness, lacking, undecided};
 use cells::{Usual, Why};
 
 /// Shorter holds are measured as this: a pod that got SIGTERM lives up to 2 s more, what fails then shows up to
@@ -53,6 +54,8 @@ pub struct Incident<'a> {
     /// At the end of each cell from the injection on: how old the oldest runner's last push was. Empty where
     /// that is not known.
     pub push_ages: Vec<Duration>,
+    /// What late pushes bring is read as harshly as it may be.
+    pub harsh: bool,
     /// In which cell as many pods as before were ready again; `None` where that never came.
     pub ready: Option<usize>,
     /// What ended the cells, as in `load ended`.
@@ -88,13 +91,13 @@ impl Incident<'_> {
         }
         let hold = self.cells(self.plan.hold.max(SHORTEST_HOLD));
         let left = self.tracks.iter().map(|t| t.after.len()).min().unwrap_or(0);
-        let Some(last) = left.checked_sub(hold) else { return self.not_back(left, hold) };
+        let Some(last) = left.checked_sub(hold) else { return self.not_back(left, left, hold) };
         // While pods are missing the fault may be felt yet.
         let felt_from = (0..=self.ready.unwrap_or(last).min(last)).find(|at| !self.is_good(*at, hold));
         let Some(felt_from) = felt_from else { return self.no_effect() };
         match (felt_from..=last).find(|at| self.is_good(*at, hold)) {
             Some(cell) => self.back(cell),
-            None => self.not_back(left, hold),
+            None => self.not_back(felt_from, left, hold),
         }
     }
 
@@ -165,8 +168,8 @@ impl Incident<'_> {
         }
     }
 
-    /// No stretch was good for as long as it must.
-    fn not_back(&self, left: usize, hold: usize) -> RecoveryStatus {
+    /// No stretch from the cell on in which it was felt was good for as long as it must.
+    fn not_back(&self, felt_from: usize, left: usize, hold: usize) -> RecoveryStatus {
         if left == 0 {
             return self.no_data("the load ended with the fault: lengthen the load".to_owned());
         }
@@ -192,10 +195,16 @@ impl Incident<'_> {
         let oldest = self.push_ages.get(left.saturating_sub(hold)..).unwrap_or_default().iter().max();
         let late = oldest.filter(|age| **age > self.step + self.push);
         // And bad ones may have come earlier, unless there was time enough before that.
+        let has_passed = |cells: usize| {
+            self.plan.within.as_ref().is_none_or(|within| self.step * count(cells) >= within.time)
+        };
         let is_decided = |age: Duration| {
             let heard = left.saturating_sub(self.cells(age)).saturating_sub(hold);
-            let within = self.plan.within.as_ref().map_or(Duration::ZERO, |within| within.time);
-            matches!(why, Some(Why::Outside(_))) && self.step * count(heard) >= within
+            // There is no doubt about a stretch of which all pushes came in time, and no late one after it could bring more.
+            let late_from = (0..left).find(|at| self.is_late(*at, at + 1)).unwrap_or(left);
+            let heard_of = late_from.saturating_sub(self.cells(self.step + self.push));
+            let sure = heard_of.checked_sub(hold).filter(|sure| felt_from <= *sure);
+            matches!(why, Some(Why::Outside(_))) && has_passed(heard) || sure.is_some_and(has_passed)
         };
         if let Some(age) = late.filter(|age| !is_decided(**age)) {
             let message = format!(
@@ -241,9 +250,23 @@ impl Incident<'_> {
     }
 
     fn is_good(&self, from: usize, length: usize) -> bool {
-        self.tracks
-            .iter()
-            .all(|track| track.objection(from, length, self.usual(track, from + length)).is_none())
+        self.tracks.iter().all(|track| self.objection(track, from, length).is_none())
+    }
+
+    fn objection<'a>(&self, track: &'a Track, from: usize, length: usize) -> Option<Why<'a>> {
+        let usual = self.usual(track, from + length);
+        track.objection(
+            from,
+            length,
+            usual,
+            self.harsh && self.is_late(from.saturating_sub(1), from + length),
+        )
+    }
+
+    /// Whether a push came late from one cell up to another.
+    fn is_late(&self, from: usize, to: usize) -> bool {
+        let ages = self.push_ages.get(from..to.min(self.push_ages.len())).unwrap_or_default();
+        ages.iter().any(|age| *age > self.step + self.push)
     }
 
     /// The usual requests in a cell, where they can be expected up to cell `to`.
@@ -254,7 +277,7 @@ impl Incident<'_> {
     /// What was wrong last.
     fn blame(&self, left: usize, hold: usize) -> (Option<Why<'_>>, String) {
         let from = left.saturating_sub(hold);
-        let why = self.tracks.iter().find_map(|t| t.objection(from, left - from, self.usual(t, left)));
+        let why = self.tracks.iter().find_map(|track| self.objection(track, from, left - from));
         let words = match &why {
             Some(Why::Silent(t)) => format!("no requests of {}", t.objective),
             Some(Why::Slow(t)) => {
@@ -277,7 +300,9 @@ impl Incident<'_> {
 #[must_use]
 pub fn agreed(recoveries: Readings<RecoveryStatus>, tracks: &[Readings<Track>]) -> RecoveryStatus {
     let [kindest, likely, harshest] = recoveries;
-    if kindest.outcome == likely.outcome && harshest.outcome == likely.outcome {
+    // What is missed by the kindest is missed, whatever the harshest leaves open.
+    let is_told = harshest.outcome == likely.outcome || likely.outcome == Outcome::Missed;
+    if kindest.outcome == likely.outcome && is_told {
         return likely;
     }
     let time = |recovery: &RecoveryStatus| match (recovery.recover_milliseconds, recovery.effect) {
@@ -285,7 +310,7 @@ pub fn agreed(recoveries: Readings<RecoveryStatus>, tracks: &[Readings<Track>]) 
         (None, FaultEffect::NotBack) => "not back".to_owned(),
         (None, _) => "not known".to_owned(),
     };
-    let why = bucket_decides(tracks, &format!("{} or {}", time(&kindest), time(&harshest)));
+    let why = undecided(tracks, &format!("{} or {}", time(&kindest), time(&harshest)));
     let message = Some(likely.message.unwrap_or_default() + &why);
     RecoveryStatus { outcome: Outcome::NoData, message, ..likely }
 }

@@ -200,7 +200,28 @@ impl Asked {
         let tracks: Result<Vec<Readings<Track>>, String> =
             self.tracks.iter().map(|t| t.read(self.after, first.unwrap_or(name), answers)).collect();
         let (recovery, budget) = match tracks {
-            Ok(tracks) => self.judge(plan, &tracks, felt, &self.push_ages(answers)),
+            Ok(tracks) => match self.push_ages(answers) {
+                Ok(ages) => self.judge(plan, &tracks, felt, &ages),
+                Err(why) => {
+                    let (recovery, budget) = self.judge(plan, &tracks, felt, &[]);
+                    let unknown = |message: Option<String>| {
+                        let message = message.unwrap_or_default();
+                        Some(format!("{message}; but whether k6's pushes came in time is not known: {why}"))
+                    };
+                    (
+                        RecoveryStatus {
+                            outcome: Outcome::NoData,
+                            message: unknown(recovery.message),
+                            ..recovery
+                        },
+                        budget.map(|budget| BudgetStatus {
+                            outcome: Outcome::NoData,
+                            message: unknown(budget.message),
+                            ..budget
+                        }),
+                    )
+                }
+            },
             Err(why) => {
                 let recovery = RecoveryStatus {
                     outcome: if plan.within.is_some() { Outcome::NoData } else { Outcome::Met },
@@ -231,7 +252,8 @@ impl Asked {
             tracks.iter().filter(|[track, ..]| names.contains(&track.objective)).cloned().collect()
         };
         let witnesses = of(&plan.of);
-        let recoveries = recovery::by_kindness(&witnesses).map(|tracks| {
+        let [kindest, likely, harshest] = recovery::by_kindness(&witnesses);
+        let recoveries = [(kindest, false), (likely, false), (harshest, true)].map(|(tracks, harsh)| {
             let incident = Incident {
                 plan,
                 injected: self.injected,
@@ -240,6 +262,7 @@ impl Asked {
                 flat_cells: self.flat_cells,
                 tracks,
                 push_ages: push_ages.to_vec(),
+                harsh,
                 ready: self.ready_cells,
                 end: self.end,
                 felt,
@@ -288,16 +311,14 @@ impl Asked {
         Some(usize::try_from(cells).ok()?.max(self.ready_cells?))
     }
 
-    fn push_ages(&self, answers: &Answers) -> Vec<Duration> {
+    fn push_ages(&self, answers: &Answers) -> Result<Vec<Duration>, String> {
         let mut ages = vec![Duration::ZERO; self.after.len()];
-        for (at, age) in
-            answers.matrix(self.push_age).unwrap_or_default().iter().flat_map(|(_, points)| points)
-        {
+        for (at, age) in answers.matrix(self.push_age)?.iter().flat_map(|(_, points)| points) {
             if let (Some(index), Ok(age)) = (self.after.index(*at), Duration::try_from_secs_f64(*age)) {
                 ages[index] = age;
             }
         }
-        ages.into_iter().skip(1).collect()
+        Ok(ages.into_iter().skip(1).collect())
     }
 }
 

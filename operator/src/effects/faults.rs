@@ -97,9 +97,7 @@ impl Unlisted {
     fn is_no_answer(&self) -> bool {
         match self {
             Self::Powerless(_) => false,
-            Self::Failed { error: kube::Error::Api(refusal), .. } => {
-                refusal.code == 429 || refusal.code >= 500
-            }
+            Self::Failed { error: kube::Error::Api(refusal), .. } => is_no_answer(refusal.code),
             Self::Silent | Self::Failed { .. } => true,
         }
     }
@@ -116,6 +114,11 @@ impl Unlisted {
             }
         }
     }
+}
+
+/// The API server was too busy, or not well: a moment later it may answer.
+fn is_no_answer(code: u16) -> bool {
+    matches!(code, 408 | 429) || code >= 500
 }
 
 async fn list(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Unlisted> {
@@ -237,21 +240,23 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest
         preconditions: Some(Preconditions { uid: Some(target.uid.clone()), resource_version: None }),
         ..DeleteParams::default()
     };
-    let sent = Timestamp::now();
-    if sent > latest {
+    let first = Timestamp::now();
+    if first > latest {
         let message = "the operator was held up when it was due, for too long".to_owned();
         return KillResult::TooLate { message };
     }
     for attempt in 0..2 {
+        // Until the second one is sent the pod was seen to live.
+        let sent = Timestamp::now();
         let failure = match tokio::time::timeout(ANSWER, api.delete(&target.name, &params)).await {
             Ok(Ok(_)) => return KillResult::Done { sent, acknowledged: Timestamp::now() },
             // Not found, or the uid is another's: picked two seconds ago, and gone now. By whom is not known: an
             // operator that acts beside this one would leave the same trace.
             Ok(Err(kube::Error::Api(refusal))) if matches!(refusal.code, 404 | 409) && attempt == 0 => {
                 let message = "found gone when the fault was due: not provably ours".to_owned();
-                return KillResult::Unconfirmed { sent, message };
+                return KillResult::Unconfirmed { sent: first, message };
             }
-            Ok(Err(kube::Error::Api(refusal))) if (400..500).contains(&refusal.code) && attempt == 0 => {
+            Ok(Err(kube::Error::Api(refusal))) if !is_no_answer(refusal.code) && attempt == 0 => {
                 let message = format!("{} was refused: {}", effect.user, refusal.message);
                 return KillResult::Refused { sent, message };
             }
@@ -261,10 +266,11 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest
         tracing::warn!(pod = target.name, failure, "a deletion was not acknowledged");
         let lives = matches!(look(effect, target).await, TargetSeen::Alive);
         if attempt == 1 || !lives || Timestamp::now() > latest {
-            return KillResult::Unconfirmed { sent, message: failure };
+            return KillResult::Unconfirmed { sent: first, message: failure };
         }
+        tokio::time::sleep(PAUSE).await;
     }
-    KillResult::Unconfirmed { sent, message: "no answer".to_owned() }
+    KillResult::Unconfirmed { sent: first, message: "no answer".to_owned() }
 }
 
 #[cfg(test)]
@@ -274,7 +280,10 @@ mod tests {
     use kube::{Client, Config, core::Status};
     use rstest::rstest;
     use serde_json::{Value, json};
-    use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
+    use wiremock::{
+        Mock, MockServer, Request, ResponseTemplate,
+        matchers::{any, method},
+    };
 
     use super::*;
 
@@ -315,6 +324,53 @@ mod tests {
         );
     }
 
+    fn target() -> TargetStatus {
+        TargetStatus {
+            namespace: "chat".to_owned(),
+            name: "dbman-0".to_owned(),
+            uid: "4f1c".to_owned(),
+            ..TargetStatus::default()
+        }
+    }
+
+    fn refusal(code: u16) -> ResponseTemplate {
+        let status =
+            json!({"kind": "Status", "status": "Failure", "message": "no", "reason": "No", "code": code});
+        ResponseTemplate::new(code).set_body_json(status)
+    }
+
+    /// What came of a deletion whose first answer is a refusal; the pod lives until there is another.
+    #[rstest]
+    #[case::too_busy(429, 2)]
+    #[case::failing(503, 2)]
+    #[case::forbidden(403, 1)]
+    #[tokio::test]
+    async fn an_api_server_that_is_busy_has_not_refused(#[case] code: u16, #[case] expected: usize) {
+        let server = MockServer::start().await;
+        Mock::given(method("DELETE")).respond_with(refusal(code)).up_to_n_times(1).mount(&server).await;
+        let deleted =
+            ResponseTemplate::new(200).set_body_json(json!({"kind": "Status", "status": "Success"}));
+        Mock::given(method("DELETE")).respond_with(deleted).mount(&server).await;
+        let pod = json!({"metadata": {"name": "dbman-0", "uid": "4f1c"}});
+        let pod = ResponseTemplate::new(200).set_body_json(pod);
+        Mock::given(method("GET")).respond_with(pod).mount(&server).await;
+        // As faults have it: each answer is seen, and none is retried away.
+        let mut config = Config::new(server.uri().parse().unwrap());
+        config.default_retry = false;
+        let effect = EffectClient { client: Client::try_from(config).unwrap(), user: "chaos".to_owned() };
+
+        let begun = Timestamp::now();
+        let latest = begun + jiff::SignedDuration::from_secs(30);
+        let result = delete(&effect, &target(), 0, latest).await;
+        let sent: Vec<Request> = server.received_requests().await.unwrap();
+        assert_eq!(sent.iter().filter(|r| r.method.as_str() == "DELETE").count(), expected, "{result:?}");
+        match result {
+            // It is what the second one did: until then the pod was seen to live.
+            KillResult::Done { sent, .. } => assert!(expected == 2 && sent >= begun + PAUSE),
+            other => assert!(expected == 1 && matches!(other, KillResult::Refused { .. }), "{other:?}"),
+        }
+    }
+
     /// How often a deletion is sent where it may be sent up to so many seconds from now.
     #[rstest]
     #[case::in_time(30, 1)]
@@ -326,15 +382,10 @@ mod tests {
         Mock::given(any()).respond_with(pod).mount(&server).await;
         let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
         let effect = EffectClient { client, user: "chaos".to_owned() };
-        let target = TargetStatus {
-            namespace: "chat".to_owned(),
-            name: "dbman-0".to_owned(),
-            uid: "4f1c".to_owned(),
-            ..TargetStatus::default()
-        };
         let latest = Timestamp::now() + jiff::SignedDuration::from_secs(left);
-        let result =
-            tokio::time::timeout(Duration::from_secs(10), delete(&effect, &target, 0, latest)).await.unwrap();
+        let result = tokio::time::timeout(Duration::from_secs(10), delete(&effect, &target(), 0, latest))
+            .await
+            .unwrap();
         let sent: Vec<Request> = server.received_requests().await.unwrap();
         assert_eq!(sent.len(), expected, "{result:?}");
         assert_eq!(matches!(result, KillResult::Done { .. }), expected == 1, "{result:?}");

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
+use hyper::body::Bytes;
 use jiff::Timestamp;
 use loadtest_core::{
     k6::{self, RunnerStatus},
@@ -43,6 +44,7 @@ const SETUP_LIMIT: Duration = Duration::from_secs(600);
 /// So many runners are given setup()'s data at once, and fewer where that would be more bytes: each answers with it.
 const SETUP_PARALLEL: usize = 64;
 const SETUP_BYTES: usize = 16 << 20;
+const SETUP_TRIES: usize = 3;
 
 /// Asks until the runner waits at the barrier or its pod is gone.
 pub async fn await_barrier(s: Arc<Shared>, runner: RunnerId) {
@@ -101,16 +103,23 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
             let data = data.clone();
             async move {
                 let ip = s.runner_ip(&id).ok_or_else(|| format!("runner {id} is gone"))?;
-                s.context
-                    .k6
-                    .put_setup(&ip, data)
-                    .await
-                    .map_err(|e| format!("runner {id} did not take its data: {e}"))
+                hand_on(s, &ip, data).await.map_err(|e| format!("runner {id} did not take its data: {e}"))
             }
         })
         .buffered(at_once)
         .try_collect()
         .await
+}
+
+/// Gives a runner setup()'s data, which it may be given twice: one that was busy is asked again.
+async fn hand_on(s: &Shared, ip: &str, data: Bytes) -> Result<(), K6Error> {
+    for _ in 1..SETUP_TRIES {
+        match s.context.k6.put_setup(ip, data.clone()).await {
+            Err(K6Error::Unreachable(_) | K6Error::BrokenOff(_) | K6Error::Silent(_)) => {}
+            answer => return answer,
+        }
+    }
+    s.context.k6.put_setup(ip, data).await
 }
 
 /// Resumes all runners at once: when every k6 waits for nothing but the body of its request, all bodies go out. One

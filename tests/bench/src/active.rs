@@ -1,7 +1,8 @@
 //! How large is the operator with many tests under way, and how near to its time does each fault come?
 //!
-//! Each test has one runner and a Deployment of its own, whose only pod it kills twice. All are created at once, and
-//! the first fault comes when all of them run; then there is one after the other.
+//! Each test has one runner and a Deployment of its own, whose only pod it kills twice. They begin a few at a time, as
+//! many containers that start at once take the whole machine. The first fault comes when all of them run; then there is
+//! one after the other.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -26,8 +27,10 @@ const ACCOUNT: &str = "breaker";
 const PARALLEL: usize = 16;
 /// How long the operator is left alone before its size at rest is read.
 const REST: Duration = Duration::from_secs(15);
-/// How long all pods may take to come up, for each test: its inspection, its runner, and what it kills. Containers that
-/// start all at once cost two cores a second or two each.
+/// So many tests begin together.
+const TOGETHER: usize = 4;
+/// How long all pods may take to come up, for each test: its inspection, its runner, and what it kills. Each container
+/// that starts costs two cores a second or two.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// From the last of the first faults to the first of the second ones.
 const APART: Duration = Duration::from_secs(30);
@@ -102,14 +105,18 @@ async fn measure(args: &Args, place: &Place, figures: &mut Figures) -> anyhow::R
 
     progress("creating the tests");
     // The first faults come when the last test runs.
-    let first = patience;
-    each(args.tests, async |n| create(place, &test(place, n, args.tests, first)?).await).await?;
-    until(
-        "every test runs",
-        first,
-        async || Ok(count(&statuses(place).await?, Phase::Running) == args.tests),
-    )
-    .await?;
+    let first = Instant::now() + patience;
+    for begun in (0..args.tests).step_by(TOGETHER) {
+        let wave = begun..args.tests.min(begun + TOGETHER as u32);
+        for n in wave.clone() {
+            let left = first.saturating_duration_since(Instant::now());
+            create(place, &test(place, n, args.tests, left)?).await?;
+        }
+        until("every test so far runs", patience, async || {
+            Ok(count(&statuses(place).await?, Phase::Running) == wave.end)
+        })
+        .await?;
+    }
 
     progress("all tests are active");
     let (begun, used) = (Instant::now(), machine::cpu_seconds(id)?);

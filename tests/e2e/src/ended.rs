@@ -19,7 +19,7 @@ async fn in_setup(run: &Run<'_>) {
         let scenarios = t.status.iter().flat_map(|s| &s.scenarios);
         scenarios.clone().count() > 0 && scenarios.into_iter().all(|s| s.setup == StepState::Intended)
     };
-    run.until("in setup()", Duration::from_secs(60), runs).await;
+    run.until("in setup()", Duration::from_secs(150), runs).await;
 }
 
 async fn victims(stage: &Stage) -> Vec<String> {
@@ -35,7 +35,7 @@ async fn deleted_in_the_middle_of_the_load() {
         .play(async |stage| {
             stage.deploy_victims("victim", 2).await;
             let before = victims(stage).await;
-            let run = stage.run("delete", load_with_fault(stage, "60s", "40s")).await;
+            let run = stage.run("delete", load_with_fault(stage, "120s", "100s")).await;
             run.reached(Phase::Running).await;
             run.delete().await;
             run.gone().await;
@@ -76,7 +76,7 @@ async fn stopped_in_the_middle_of_the_load() {
         .play(async |stage| {
             stage.deploy_victims("victim", 2).await;
             let before = victims(stage).await;
-            let run = stage.run("stop", load_with_fault(stage, "60s", "40s")).await;
+            let run = stage.run("stop", load_with_fault(stage, "120s", "100s")).await;
             run.reached(Phase::Running).await;
             run.stop().await;
             let status = run.finished().await;

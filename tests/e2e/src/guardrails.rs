@@ -73,7 +73,7 @@ async fn guardrails_that_warn_and_one_without_data() {
                 {"name": "fine", "query": "vector(40)", "atMost": "100", "warnAbove": "50", "for": "2s"},
                 {"name": "nothing", "query": "max(no_such_metric)", "atMost": "1", "for": "2s", "onNoData": "Ignore"},
             ]);
-            let spec = with(load(READER, "8s"), json!({"guardrails": guardrails}));
+            let spec = with(load(READER, "15s"), json!({"guardrails": guardrails}));
             let run = stage.run("warned", spec).await;
             let status = run.finished().await;
             expect(&status, Verdict::Warn, "GuardrailWarned", &["guardrail high", "60", "warning from 50 on"]);
@@ -141,7 +141,8 @@ async fn a_starved_generator_is_inconclusive() {
             });
             let run = stage.run("starved", spec).await;
             let status = run.finished().await;
-            expect(&status, Verdict::Inconclusive, "LoadNotDelivered", &["short of CPU"]);
+            assert_eq!(status.verdict, Some(Verdict::Inconclusive), "{:#?}", status.grounds);
+            assert!(status.grounds.iter().any(|g| g.contains("short of CPU")), "{:#?}", status.grounds);
             let load = status.load.clone().unwrap_or_default();
             assert!(load.shortfalls.iter().all(|s| s.cause == ShortfallCause::Generator), "{load:?}");
             assert_eq!(load.asked_iterations, Some(2000));
@@ -154,7 +155,7 @@ async fn a_starved_generator_is_inconclusive() {
 const ARRIVALS: &str = "
 import http from 'k6/http';
 export const options = { scenarios: { arrivals: {
-  executor: 'constant-arrival-rate', rate: 20, duration: '20s', preAllocatedVUs: 10, maxVUs: 10, gracefulStop: '1s' } } };
+  executor: 'constant-arrival-rate', rate: 20, duration: '30s', preAllocatedVUs: 10, maxVUs: 10, gracefulStop: '1s' } } };
 const params = (more) => ({ headers: { 'Content-Type': 'application/json', 'X-Request-Name': __ENV.ROUTE, ...more } });
 const login = () =>
   http.post(`${__ENV.BASE_URL}/api/v1/auth/login`, JSON.stringify({ name: 'load-test-user-1', password: 'any' }), params({}));
@@ -199,7 +200,7 @@ async fn a_target_that_hangs_or_is_slow_fails_the_run() {
             expect(&slow, Verdict::Fail, "LoadNotDelivered", &[dropped, "answers were slower then: p95 "]);
             for status in [hung, slow] {
                 let load = status.load.unwrap_or_default();
-                assert_eq!(load.asked_iterations, Some(400));
+                assert_eq!(load.asked_iterations, Some(600));
                 assert!(load.shortfalls.iter().all(|s| s.cause == ShortfallCause::Target), "{load:?}");
                 let runners = status.runners.unwrap_or_default();
                 assert_eq!((runners.lost, runners.starved.len()), (0, 0), "{runners:?}");

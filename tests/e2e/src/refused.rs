@@ -151,9 +151,9 @@ async fn an_image_that_is_not_there() {
 async fn runners_that_find_no_node() {
     Setup::new("node")
         .play(async |stage| {
-            let runner = json!({"nodeSelector": {"loadtest.dev/no-such": "node"}, "startTimeout": "3s"});
+            let runner = json!({"nodeSelector": {"loadtest.dev/no-such": "node"}, "startTimeout": "8s"});
             let spec = with(script(READER), json!({"runner": runner}));
-            let words = ["0 of 2 runners were ready within 3s", "first missing: a-0", "Unschedulable"];
+            let words = ["0 of 2 runners were ready within 8s", "first missing: a-0", "Unschedulable"];
             refused(stage, "node", spec, "RunnersNotReady", &words).await;
         })
         .await;

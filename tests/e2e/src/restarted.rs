@@ -43,7 +43,7 @@ fn assert_killed_once(stage: &Stage, status: &LoadTestStatus) {
 /// A run with one fault, whose operator dies at its failpoint and is followed by another, while a user edits labels.
 async fn killed_at_its_failpoint(stage: &Stage) -> LoadTestStatus {
     stage.deploy_victims("victim", 2).await;
-    let run = stage.run("once", load_with_fault(stage, "16s", "5s")).await;
+    let run = stage.run("once", load_with_fault(stage, "30s", "5s")).await;
     let course = async {
         run.reached(Phase::Running).await;
         stage.operator_ended().await;
@@ -118,11 +118,11 @@ async fn killed_after_the_fault_was_recorded() {
         .play(async |stage| {
             stage.deploy_victims("victim", 2).await;
             open_service(stage).await;
-            let run = stage.run("once", load_with_fault(stage, "16s", "4s")).await;
+            let run = stage.run("once", load_with_fault(stage, "35s", "4s")).await;
             let injected = |t: &LoadTest| {
                 t.status.iter().flat_map(|s| &s.faults).any(|f| f.state == FaultState::Injected)
             };
-            run.until("past its fault", Duration::from_secs(60), injected).await;
+            run.until("past its fault", Duration::from_secs(150), injected).await;
             stage.kill_operator();
             stage.start_operator();
             let (before, joined) = let_in(stage, 1).await;
@@ -243,7 +243,7 @@ async fn assert_whole(run: &Run<'_>, status: &LoadTestStatus) {
     let seconds = load.ended_at.unwrap().0.duration_since(from).as_secs_f64();
     let most = (4.0 * (seconds / 0.2 + 2.0)) as i64;
     let requests = load.requests.unwrap_or_default();
-    assert!(requests > most / 3 && requests <= most, "{requests} requests in {seconds} s");
+    assert!(requests > most / 8 && requests <= most, "{requests} requests in {seconds} s");
     if let Some(own) = load.k6_requests {
         assert_eq!(own, requests);
     }

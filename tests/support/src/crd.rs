@@ -29,13 +29,13 @@ pub async fn install_crd(client: &Client) -> CustomResourceDefinition {
         .unwrap_or_else(|error| panic!("the API server refuses the CRD: {error}"));
     // The new schema is in force when the API server publishes it, which comes last.
     let wanted = leaves_of(schema_of(&serde_json::to_value(&applied).unwrap_or_default()));
-    eventually("the schema to be published", Duration::from_secs(30), || async {
+    eventually("the schema to be published", Duration::from_secs(90), || async {
         let published: Value = client.request(http_get(PUBLISHED)).await.ok()?;
         let published = &published["components"]["schemas"]["dev.loadtest.v1alpha1.LoadTest"]["properties"];
         (leaves_of(published) == wanted).then_some(())
     })
     .await;
-    eventually("the CRD to be established", Duration::from_secs(30), || async {
+    eventually("the CRD to be established", Duration::from_secs(90), || async {
         let crd = api.get(name).await.ok()?;
         condition(&crd, "Established").is_some_and(|status| status == "True").then_some(crd)
     })

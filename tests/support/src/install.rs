@@ -50,7 +50,7 @@ pub async fn assert_ready(client: &Client) {
         return;
     }
     let nodes: Api<Node> = Api::all(client.clone());
-    let names = eventually("the node's list of images", Duration::from_secs(30), || async {
+    let names = eventually("the node's list of images", Duration::from_secs(90), || async {
         let nodes = nodes.list(&ListParams::default()).await.ok()?;
         let images = nodes.items.into_iter().filter_map(|n| n.status?.images).flatten();
         let names: Vec<String> = images.filter_map(|i| i.names).flatten().collect();
@@ -228,7 +228,7 @@ impl Stage {
         });
         apply(&deployment.to_string());
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &self.targets);
-        eventually("the victims to be ready", Duration::from_secs(60), || async {
+        eventually("the victims to be ready", Duration::from_secs(120), || async {
             let status = api.get(name).await.ok()?.status?;
             (status.ready_replicas == Some(replicas)).then_some(())
         })
@@ -242,7 +242,7 @@ impl Stage {
     pub fn install_target_app(&self, settings: &[&str]) {
         let mut helm = program("helm");
         helm.args(["install", "target-app"]).arg(Path::new(ROOT).join("charts/target-app"));
-        helm.args(["--namespace", &self.targets, "--wait", "--timeout", "120s"]);
+        helm.args(["--namespace", &self.targets, "--wait", "--timeout", "240s"]);
         helm.args(settings.iter().flat_map(|setting| ["--set", setting]));
         let output = run(&mut helm);
         assert!(output.status.success(), "target-app cannot be installed: {}", printed(&output));

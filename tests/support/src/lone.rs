@@ -78,7 +78,7 @@ impl Stage {
         let path = format!("{prometheus}/api/v1/query?query={}", url_encoded(&query));
         eventually(
             &format!("Prometheus to have scraped {app}: {scraped}"),
-            Duration::from_secs(30),
+            Duration::from_secs(120),
             || async {
                 let answer: Value = self.client.request(http_get(&path)).await.ok()?;
                 let there = !answer["data"]["result"].as_array()?.is_empty();

@@ -46,7 +46,7 @@ impl Namespace {
     async fn wait_for_account(&self) {
         let api: Api<k8s_openapi::api::core::v1::ServiceAccount> =
             Api::namespaced(self.client.clone(), &self.name);
-        eventually("the default service account", Duration::from_secs(30), || async {
+        eventually("the default service account", Duration::from_secs(90), || async {
             api.get_opt("default").await.ok().flatten()
         })
         .await;

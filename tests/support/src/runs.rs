@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{stage::Stage, wait::eventually};
 
 /// The longest that any run of the suite takes.
-const FINISH: Duration = Duration::from_secs(150);
+const FINISH: Duration = Duration::from_secs(300);
 /// What is left to do after the verdict: pods and finalizer go.
 const CLEAN_UP: Duration = Duration::from_secs(60);
 
@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
     pub async fn log(&self, runner: &str) -> String {
         let maps: Api<ConfigMap> = Api::namespaced(self.stage.client.clone(), &self.stage.namespace);
         let name = format!("{}-logs", self.name);
-        let map = eventually(&format!("ConfigMap {name}"), Duration::from_secs(5), || async {
+        let map = eventually(&format!("ConfigMap {name}"), Duration::from_secs(30), || async {
             maps.get_opt(&name).await.ok().flatten()
         })
         .await;

@@ -36,7 +36,7 @@ use crate::{
 static ROOM: Semaphore = Semaphore::const_new(ROOM_SIZE as usize);
 const ROOM_SIZE: u32 = 6;
 /// A test that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(480);
 
 /// The service account that may delete pods in the stage's target namespace.
 pub const BREAKER: &str = "breaker";
@@ -213,7 +213,7 @@ impl Stage {
     /// # Panics
     /// When it goes on.
     pub async fn operator_ended(&self) {
-        eventually("the operator to end at its failpoint", Duration::from_secs(90), || async {
+        eventually("the operator to end at its failpoint", Duration::from_secs(180), || async {
             self.operators.borrow_mut().iter_mut().all(|o| !o.is_running()).then_some(())
         })
         .await;

@@ -2,7 +2,9 @@
 //! the load would then count as load without requests.
 //!
 //! A k6 that waits to be released goes on sending how many virtual users it has: none. The push that says so for the first
-//! time also brings the last requests, so its time is at or after the end.
+//! time also brings the last requests, so its time is at or after the end. A part of the load that is over between two
+//! of k6's looks, once a second, after a pause without virtual users, shows in its requests and iterations alone: the
+//! end is after the newest of these.
 
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use loadtest_crds::LoadTestStatus;
 use super::Context;
 use crate::{
     ask::{Answers, Asks, RequestKind},
+    plan::objective::K6Samples,
     promql,
     windows::Interval,
 };
@@ -24,7 +27,8 @@ const MOST_POINTS: u64 = 1000;
 /// The question how many virtual users there were after the planned end.
 #[derive(Debug)]
 pub(super) struct LoadEnd {
-    asked: usize,
+    users: usize,
+    newest: [usize; 2],
     seen: Timestamp,
 }
 
@@ -39,19 +43,29 @@ impl LoadEnd {
             return None;
         }
         let from = if after > SEEN { planned } else { load.started_at.as_ref()?.0 };
-        let length = Interval::new(from, seen)?.length();
+        let stretch = Interval::new(from, seen)?;
+        let length = stretch.length();
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1));
         let range = RequestKind::Range { from, to: seen, step };
-        Some(Self { asked: asks.ask(promql::virtual_users(&context.metrics), range), seen })
+        let users = asks.ask(promql::virtual_users(&context.metrics), range);
+        let newest = [promql::HTTP_REQS, promql::ITERATIONS].map(|metric| {
+            let selector = context.metrics.selector(metric, &K6Samples::default());
+            asks.ask(promql::newest(&selector, stretch, step), RequestKind::Instant { at: seen })
+        });
+        Some(Self { users, newest, seen })
     }
 
     /// The first time after which there were none any more, where that is well before the end was seen. After some
     /// minutes pods that wait are gone, and nothing is said.
     pub(super) fn read(&self, answers: &Answers) -> Option<Timestamp> {
-        let points = answers.matrix(self.asked).ok()?.iter().flat_map(|(_, points)| points);
+        let mut newest = 0.0_f64;
+        for id in self.newest {
+            newest = newest.max(answers.sum(id).ok()?.unwrap_or(0.0));
+        }
+        let points = answers.matrix(self.users).ok()?.iter().flat_map(|(_, points)| points);
         let (mut ended, mut waits) = (None, false);
         for (at, users) in points {
-            if *users > 0.0 {
+            if *users > 0.0 || *at < newest {
                 waits = false;
             } else if !waits {
                 (ended, waits) = (Some(*at), true);
@@ -74,12 +88,12 @@ mod tests {
     };
     use crate::plan::ObjectivePlan;
 
-    /// 1,200 requests in a minute that was planned; k6 has virtual users to a time, and then says that it has none.
+    /// 20 requests a second, in a minute that was planned; k6 has virtual users to a time, and then says that it has none.
     #[rstest]
     #[case::as_it_came(1, 60.0, 360.0, 60.4, None, "19.9")]
     #[case::iterations_that_took_long(1, 75.0, 360.0, 75.4, None, "15.9")]
     #[case::through_before(1, 40.0, 360.0, 40.4, None, "19.8")]
-    #[case::through_before_and_away(1, 40.0, 360.0, 50.0, Some(41.0), "19.8")]
+    #[case::through_before_and_away(1, 40.0, 360.0, 50.0, Some(41.0), "19.5")]
     #[case::away_for_a_while(1, 60.0, 360.0, 100.0, Some(61.0), "19.7")]
     #[case::away_with_long_iterations(1, 75.0, 360.0, 100.0, Some(76.0), "15.8")]
     // Of a runner that is gone Prometheus keeps the last word for five minutes. Looked at each 4 s.
@@ -98,7 +112,7 @@ mod tests {
         #[case] ended: Option<f64>,
         #[case] rate: &str,
     ) {
-        let mut fake = pushed(&requests(|_| GOOD));
+        let mut fake = pushed(&requests(|second| if second <= users_to { GOOD } else { None }));
         let times = (0..400).filter(|second| second % every == every / 2).map(f64::from);
         let users = times.filter(|second| *second <= heard_to);
         let users = users.map(|second| (at(second), if second <= users_to { 5.0 } else { 0.0 }));
@@ -117,5 +131,22 @@ mod tests {
         judged.write_into(&mut status);
         assert_eq!(status.load.unwrap().ended_at, micro(ended.unwrap_or(seen)));
         assert_eq!((window.outcome, window.value.as_deref()), (Outcome::Met, Some(rate)));
+    }
+
+    /// Ten seconds after the others one iteration is over between two looks at the virtual users.
+    #[test]
+    fn a_last_part_that_no_look_shows_belongs_to_the_load() {
+        let mut fake =
+            pushed(&requests(
+                |second| if second <= 40.0 || (50.0..50.3).contains(&second) { GOOD } else { None },
+            ));
+        let users = (0..90).map(|second| (at(f64::from(second)), if second <= 40 { 5.0 } else { 0.0 }));
+        fake.add("k6_vus", &[("testid", "4f1c"), ("runner", "chat-0")], users);
+        let mut status = over(vec![]);
+        let load = status.load.as_mut().unwrap();
+        // It had ten minutes.
+        (load.planned_end_at, load.ended_at) = (micro(650.0), micro(80.0));
+        minute::judge(Evaluation::new(&[], vec![], &status, settings()), &fake).write_into(&mut status);
+        assert_eq!(status.load.unwrap().ended_at, micro(51.0));
     }
 }

@@ -188,20 +188,20 @@ fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &Worl
     // What was looked up before the effect must not be read as its result.
     if !sent && !is_picked_here(fault, world) {
         let Some(seen) = look_again(pass, fault, world) else { return };
-        if is_over || world.now > due + MAX_LATENESS {
-            give_up(fault, seen);
-        }
         note_gone(fault, seen);
+        if is_over || world.now > due + MAX_LATENESS {
+            return leave(fault, due, if is_over { OVER } else { AWAY });
+        }
     }
     let uids: Vec<String> = intended(fault).map(|t| t.uid.clone()).collect();
     match world.facts.kills.get(&name) {
         Some(results) => settle(fault, results, due),
         None if sent => {}
         None if uids.is_empty() => settle(fault, &BTreeMap::new(), due),
-        None if is_over => not_injected(fault, OVER),
+        None if is_over => leave(fault, due, OVER),
         None if world.now > due + MAX_LATENESS => {
             let why = format!("it could not be sent within {} s of its time", MAX_LATENESS.as_secs());
-            not_injected(fault, &why);
+            leave(fault, due, &why);
         }
         None => pass.effect(Effect::Kill { fault: name, uids }),
     }
@@ -228,6 +228,7 @@ pub fn close(pass: &mut Pass, world: &World) -> bool {
     closed
 }
 
+const AWAY: &str = "the operator was away when it was due, and for too long after";
 const OVER: &str = "by its plan the load was over before it could be sent";
 const ENDED_BEFORE: &str = "the load ended before it was due";
 
@@ -254,12 +255,17 @@ fn close_intended(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, worl
         let Some(seen) = look_again(pass, fault, world) else { return false };
         note_gone(fault, seen);
     }
+    leave(fault, due, if world.now < due { ENDED_BEFORE } else { "the load ended before it was sent" });
+    true
+}
+
+/// Those that live are left alone, for a reason. What an earlier process may have done stays.
+fn leave(fault: &mut FaultStatus, due: Timestamp, why: &str) {
     if fault.targets.iter().any(|t| t.state != TargetState::Intended) {
         settle(fault, &BTreeMap::new(), due);
     } else {
-        not_injected(fault, if world.now < due { ENDED_BEFORE } else { "the load ended before it was sent" });
+        not_injected(fault, why);
     }
-    true
 }
 
 fn not_injected(fault: &mut FaultStatus, why: &str) {
@@ -293,16 +299,6 @@ fn look_again<'a>(pass: &mut Pass, fault: &FaultStatus, world: &World<'a>) -> Op
     seen
 }
 
-/// Those that live are left alone: it is too late for them.
-fn give_up(fault: &mut FaultStatus, seen: &Seen) {
-    for target in fault.targets.iter_mut().filter(|t| t.state == TargetState::Intended) {
-        if seen.get(&target.uid) == Some(&TargetSeen::Alive) {
-            target.state = TargetState::Failed;
-            target.message = Some("not injected: the operator was away when it was due".to_owned());
-        }
-    }
-}
-
 /// Those that do not live may have been deleted by the process that intended it. The others are clear.
 fn note_gone(fault: &mut FaultStatus, seen: &Seen) {
     for target in fault.targets.iter_mut().filter(|t| t.state == TargetState::Intended) {
@@ -325,7 +321,7 @@ fn settle(fault: &mut FaultStatus, results: &BTreeMap<String, KillResult>, due: 
     if let Some(KillResult::TooLate { message }) = results.values().next()
         && results.values().all(|result| matches!(result, KillResult::TooLate { .. }))
     {
-        return not_injected(fault, message);
+        return leave(fault, due, message);
     }
     for target in &mut fault.targets {
         let Some(result) = results.get(&target.uid) else { continue };

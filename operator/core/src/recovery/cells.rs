@@ -117,8 +117,15 @@ impl Track {
         cells.iter().fold(Cell::default(), |sum, c| Cell { total: sum.total + c.total, bad: sum.bad + c.bad })
     }
 
-    /// Why the cells from `from` on, `length` of them, do not count as recovered.
-    pub(super) fn objection(&self, from: usize, length: usize, usual: Option<Usual>) -> Option<Why<'_>> {
+    /// Why the cells from `from` on, `length` of them, do not count as recovered. Where they are `doubtful` a cell may
+    /// hold what happened long before, and then what it has above the usual makes up for its neighbours alone.
+    pub(super) fn objection(
+        &self,
+        from: usize,
+        length: usize,
+        usual: Option<Usual>,
+        doubtful: bool,
+    ) -> Option<Why<'_>> {
         for at in from..from + length.saturating_sub(1).max(1) {
             let pair = self.sum(at, at + 2);
             if pair.total < 0.5 {
@@ -131,9 +138,31 @@ impl Track {
         if !self.allowed.holds(self.sum(from, from + length)) {
             return Some(Why::Outside(self));
         }
-        let cells = self.sum(from, from + length);
-        usual.filter(|usual| cells.total < usual.at_least(length)).map(|_| Why::Slow(self))
+        let served = |usual: &Usual| {
+            if !doubtful {
+                return self.sum(from, from + length).total;
+            }
+            let cells = self.after.get(from..(from + length).min(self.after.len())).unwrap_or_default();
+            let totals: Vec<f64> = cells.iter().map(|cell| cell.total).collect();
+            usual.cell * length as f64 - lacking(&totals, usual.cell).iter().sum::<f64>()
+        };
+        usual.filter(|usual| served(usual) < usual.at_least(length)).map(|_| Why::Slow(self))
     }
+}
+
+/// What each cell lacks of what is usual, after what its neighbours have above it.
+pub fn lacking(cells: &[f64], usual: f64) -> Vec<f64> {
+    let mut lacking: Vec<f64> = cells.iter().map(|cell| (usual - cell).max(0.0)).collect();
+    let mut above: Vec<f64> = cells.iter().map(|cell| (cell - usual).max(0.0)).collect();
+    for at in 0..cells.len() {
+        for neighbour in [Some(at + 1), at.checked_sub(1)].into_iter().flatten() {
+            let (Some(lacks), Some(has)) = (lacking.get_mut(at), above.get_mut(neighbour)) else { continue };
+            let paid = lacks.min(*has);
+            *lacks -= paid;
+            *has -= paid;
+        }
+    }
+    lacking
 }
 
 /// Counts that fall, as a lost runner's may, add nothing.
@@ -172,11 +201,15 @@ pub fn by_kindness(tracks: &[Readings<Track>]) -> Readings<Vec<Track>> {
     by_harm(&tracks.iter().map(kindest_first).collect::<Vec<_>>())
 }
 
-/// What is said where only the samples in a bucket decide, and what comes out by the one and by the other.
+/// What is said where only the samples in a bucket decide, or only late pushes, and what comes out by the one and by
+/// the other.
 #[must_use]
-pub fn bucket_decides(tracks: &[Readings<Track>], span: &str) -> String {
+pub fn undecided(tracks: &[Readings<Track>], span: &str) -> String {
     let inexact = tracks.iter().filter(|[least, _, most]| least != most);
     let objectives: Vec<&str> = inexact.map(|[least, ..]| least.objective.as_str()).collect();
+    if objectives.is_empty() {
+        return format!(" ({span}: k6's pushes came late); that decides: see whether Prometheus keeps up");
+    }
     format!(
         " ({span}: the limit of {} lies inside a bucket of k6's histogram); that decides: set the limit to another value",
         objectives.join(" and of ")

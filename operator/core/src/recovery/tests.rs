@@ -8,7 +8,7 @@ use crate::plan::TimeLimit;
 const INJECTED: i64 = 1_700_000_000;
 
 /// One character is a cell of 1 s: `.` 20 good requests, `x` 10 good and 10 bad, `!` 20 bad, ` ` none, `-` 10
-/// good, `'` 19 good and 1 bad.
+/// good, `'` 19 good and 1 bad, `=` 60 good.
 fn cells(picture: &str) -> Vec<Cell> {
     picture
         .chars()
@@ -18,6 +18,7 @@ fn cells(picture: &str) -> Vec<Cell> {
             'x' => Cell { total: 20.0, bad: 10.0 },
             '!' => Cell { total: 20.0, bad: 20.0 },
             '-' => Cell { total: 10.0, bad: 0.0 },
+            '=' => Cell { total: 60.0, bad: 0.0 },
             _ => Cell::default(),
         })
         .collect()
@@ -46,6 +47,7 @@ fn incident(plan: &RecoveryPlan, tracks: Vec<Track>) -> Incident<'_> {
         flat_cells: None,
         tracks,
         push_ages: vec![],
+        harsh: false,
         ready: Some(0),
         end: "load ended",
         felt: None,
@@ -376,6 +378,58 @@ fn what_is_kind_depends_on_the_limit() {
     let tracks = [slow, must];
     assert_eq!(by_kindness(&tracks).map(first), [[0.0, 20.0], [1.0, 1.0], [20.0, 0.0]]);
     assert_eq!(by_harm(&tracks).map(first), [[0.0, 0.0], [1.0, 1.0], [20.0, 20.0]]);
+}
+
+/// The push of the cell in which a picture has 60 requests is 6 s old when it comes.
+#[rstest]
+// Half of the requests hang for 37 s. A stretch may lack a tenth.
+#[case::perhaps_back_late(
+    "-     =------------------------------.......",
+    Outcome::NoData,
+    "back 5s after the fault, measured to 7s, limit 10s (5s or 36s: k6's pushes came late); that decides: see whether"
+)]
+#[case::perhaps_not_back(
+    "-     =----------",
+    Outcome::NoData,
+    "back 5s after the fault, measured to 7s, limit 10s (5s or not back: k6's"
+)]
+#[case::back_in_time("-     =.......", Outcome::Met, "back 5s after the fault, measured to 7s, limit 10s")]
+#[case::no_effect("......=.......", Outcome::Met, "no effect: save never left the limits")]
+fn what_a_late_push_brings_does_not_make_the_system_back(
+    #[case] after: &str,
+    #[case] outcome: Outcome,
+    #[case] message: &str,
+) {
+    let (tracks, plan) = ([in_bucket([after; 3])], plan(10, 5));
+    let push_ages: Vec<_> = (0..after.len() as u64)
+        .map(|cell| Duration::from_secs(if (1..=5).contains(&cell) { cell + 1 } else { 1 }))
+        .collect();
+    let [kindest, likely, harshest] = by_kindness(&tracks);
+    let recoveries = [(kindest, false), (likely, false), (harshest, true)].map(|(tracks, harsh)| {
+        Incident { push_ages: push_ages.clone(), harsh, ..incident(&plan, tracks) }.assess()
+    });
+    let status = agreed(recoveries, &tracks);
+    let said = status.message.unwrap();
+    assert_eq!(status.outcome, outcome, "{said}");
+    assert!(said.starts_with(message), "{said}");
+}
+
+/// Nothing from the fault on but for a last push that came late: until then there was time enough to be back.
+#[rstest]
+#[case::nothing_all_along(' ', 20, Outcome::Missed)]
+#[case::half_all_along('-', 20, Outcome::Missed)]
+#[case::late_before_its_time(' ', 12, Outcome::NoData)]
+fn a_late_push_at_the_end_does_not_bring_back_what_was_gone(
+    #[case] cell: char,
+    #[case] late_from: usize,
+    #[case] outcome: Outcome,
+) {
+    let plan = plan(10, 5);
+    let after = cell.to_string().repeat(22);
+    let push_ages = (0..22).map(|cell| Duration::from_secs(if cell < late_from { 1 } else { 4 })).collect();
+    let incident = Incident { push_ages, ..incident(&plan, vec![track("save", "..........", &after)]) };
+    let status = incident.assess();
+    assert_eq!((status.effect, status.outcome), (FaultEffect::NotBack, outcome), "{:?}", status.message);
 }
 
 proptest! {

@@ -3,9 +3,9 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    ask::AlertRule,
+    ask::{AlertRule, Answer, Request},
     evaluate::{
-        Evaluation, Judgement,
+        Evaluation, Judgement, Step,
         fake::Fake,
         minute::{self, GOOD, REFUSED, SLOW, at, injected, load, over, settings},
     },
@@ -38,13 +38,17 @@ fn limits(of: &str, alert: bool) -> FaultLimits {
 }
 
 fn judge(fake: &Fake, faults: Vec<FaultStatus>, limits: &FaultLimits) -> Judgement {
+    minute::judge(evaluation(faults, limits), fake)
+}
+
+fn evaluation(faults: Vec<FaultStatus>, limits: &FaultLimits) -> Evaluation {
     let status = over(faults);
     let objectives = [
         objective("ok", "http_req_failed", None, "1%"),
         objective("p95", "http_req_duration", Some(95.0), "300ms"),
     ];
     let asked = status.faults.iter().map(|f| (f.name.clone(), limits.clone())).collect();
-    minute::judge(Evaluation::new(&objectives, asked, &status, settings()), fake)
+    Evaluation::new(&objectives, asked, &status, settings())
 }
 
 /// 3 s of a minute, in which every request is refused, slow, or never comes back: 60 requests.
@@ -113,6 +117,35 @@ fn harm_is_counted_as_long_as_any_reading_says() {
     assert_eq!((budget.outcome, budget.bad_requests), (Outcome::Unclear, Some(60)), "{budget:?}");
     let message = budget.message.as_deref().unwrap();
     assert!(message.contains("(at least 60 bad requests and down for 3s, at most 7"), "{message}");
+}
+
+/// How old the pushes were is asked in vain.
+#[test]
+fn pushes_of_which_nothing_is_known_leave_all_open() {
+    let fake = load(|second| if (30.0..33.0).contains(&second) { REFUSED } else { GOOD });
+    let mut evaluation = evaluation(vec![injected("kill", 30.0, 34.0)], &limits("ok", false));
+    let mut answers = Vec::new();
+    let judgement = loop {
+        let answer = |request: &Request| match request.query.starts_with("max((time()") {
+            true => Answer::Failed("too many samples".to_owned()),
+            false => fake.answer(request),
+        };
+        match evaluation.step(answers) {
+            Step::Ask(requests) => answers = requests.iter().map(|r| (r.id, answer(r))).collect(),
+            Step::Done(judgement) => break judgement,
+        }
+    };
+    let (recovery, budget) = (&judgement.recoveries[0].1, &judgement.budgets[0].1);
+    assert_eq!((recovery.outcome, budget.outcome), (Outcome::NoData, Outcome::NoData));
+    for message in [&recovery.message, &budget.message] {
+        let message = message.as_deref().unwrap();
+        assert!(
+            message.ends_with(
+                "whether k6's pushes came in time is not known: the query failed: too many samples"
+            ),
+            "{message}"
+        );
+    }
 }
 
 #[test]

@@ -142,7 +142,7 @@ async fn people_with_edit_make_load_tests_and_people_with_view_see_them() {
             let user = format!("{role}@example.com");
             // A controller adds the rules to the roles that everybody knows.
             for verb in verbs.split(' ') {
-                eventually(&format!("{role} to {verb} loadtests"), Duration::from_secs(30), || async {
+                eventually(&format!("{role} to {verb} loadtests"), Duration::from_secs(90), || async {
                     user_may(&chart, &user, verb).await.then_some(())
                 })
                 .await;
