@@ -236,6 +236,7 @@ pub fn agreed(
     plan: &BudgetPlan,
     budgets: Readings<BudgetStatus>,
     tracks: &[Readings<Track>],
+    pushes_late: bool,
 ) -> BudgetStatus {
     let outcomes = budgets.each_ref().map(|budget| budget.outcome);
     let [least, likely, most] = budgets;
@@ -251,7 +252,7 @@ pub fn agreed(
     let unknown = outcomes.contains(&Outcome::NoData);
     BudgetStatus {
         outcome: if unknown { Outcome::NoData } else { Outcome::Unclear },
-        message: Some(likely.message.unwrap_or_default() + &undecided(tracks, &span)),
+        message: Some(likely.message.unwrap_or_default() + &undecided(tracks, pushes_late, &span)),
         ..likely
     }
 }

@@ -20,7 +20,8 @@
 //!
 //! Where the limit of an objective lies inside a bucket of k6's histogram, the samples in it may be good or bad. All of
 //! the above is then done three times: with them taken as good, as interpolated, and as bad. An outcome that is not the
-//! same by all three is not judged either; else the likely figures are told.
+//! same by all three is not judged either, but for a miss that only late pushes leave open to the last; else the likely
+//! figures are told.
 
 use std::time::Duration;
 
@@ -298,10 +299,15 @@ impl Incident<'_> {
 
 /// The recovery, of what came out by each reading of the tracks. What is not the same by all of them is not known.
 #[must_use]
-pub fn agreed(recoveries: Readings<RecoveryStatus>, tracks: &[Readings<Track>]) -> RecoveryStatus {
+pub fn agreed(
+    recoveries: Readings<RecoveryStatus>,
+    tracks: &[Readings<Track>],
+    pushes_late: bool,
+) -> RecoveryStatus {
     let [kindest, likely, harshest] = recoveries;
-    // What is missed by the kindest is missed, whatever the harshest leaves open.
-    let is_told = harshest.outcome == likely.outcome || likely.outcome == Outcome::Missed;
+    // What is missed by the kinder ones is missed where late pushes leave it open to the harshest.
+    let is_told = harshest.outcome == likely.outcome
+        || (likely.outcome, harshest.outcome) == (Outcome::Missed, Outcome::NoData);
     if kindest.outcome == likely.outcome && is_told {
         return likely;
     }
@@ -310,7 +316,7 @@ pub fn agreed(recoveries: Readings<RecoveryStatus>, tracks: &[Readings<Track>]) 
         (None, FaultEffect::NotBack) => "not back".to_owned(),
         (None, _) => "not known".to_owned(),
     };
-    let why = undecided(tracks, &format!("{} or {}", time(&kindest), time(&harshest)));
+    let why = undecided(tracks, pushes_late, &format!("{} or {}", time(&kindest), time(&harshest)));
     let message = Some(likely.message.unwrap_or_default() + &why);
     RecoveryStatus { outcome: Outcome::NoData, message, ..likely }
 }

@@ -269,8 +269,9 @@ impl Asked {
             };
             incident.assess()
         });
+        let pushes_late = push_ages.iter().any(|age| *age > self.after.step + self.push);
         let backs = self.backs(&recoveries);
-        let recovery = recovery::agreed(recoveries, &witnesses);
+        let recovery = recovery::agreed(recoveries, &witnesses, pushes_late);
         let budget = self.limits.budget.as_ref().map(|plan| {
             if recovery.effect == FaultEffect::NotExercised {
                 return budget::without(recovery.message.as_deref().unwrap_or_default());
@@ -290,7 +291,7 @@ impl Asked {
                 };
                 harm.assess()
             });
-            budget::agreed(plan, budgets, &of(&plan.of))
+            budget::agreed(plan, budgets, &of(&plan.of), pushes_late)
         });
         (recovery, budget)
     }

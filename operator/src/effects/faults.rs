@@ -246,7 +246,7 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest
         return KillResult::TooLate { message };
     }
     for attempt in 0..2 {
-        // Until the second one is sent the pod was seen to live.
+        // Until just before the second one is sent the pod was seen to live.
         let sent = Timestamp::now();
         let failure = match tokio::time::timeout(ANSWER, api.delete(&target.name, &params)).await {
             Ok(Ok(_)) => return KillResult::Done { sent, acknowledged: Timestamp::now() },
@@ -264,11 +264,13 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest
             Err(_) => format!("no answer within {} s", ANSWER.as_secs()),
         };
         tracing::warn!(pod = target.name, failure, "a deletion was not acknowledged");
+        if attempt == 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
         let lives = matches!(look(effect, target).await, TargetSeen::Alive);
         if attempt == 1 || !lives || Timestamp::now() > latest {
             return KillResult::Unconfirmed { sent: first, message: failure };
         }
-        tokio::time::sleep(PAUSE).await;
     }
     KillResult::Unconfirmed { sent: first, message: "no answer".to_owned() }
 }

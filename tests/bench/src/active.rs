@@ -32,6 +32,8 @@ const TOGETHER: usize = 4;
 /// How long all pods may take to come up, for each test: its inspection, its runner, and what it kills. Each container
 /// that starts costs two cores a second or two.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// How often all tests are looked at, which is work for the API server too.
+const LOOK: Duration = Duration::from_secs(3);
 /// From the last of the first faults to the first of the second ones.
 const APART: Duration = Duration::from_secs(30);
 /// Between the faults of two tests. Two cores start no more pods than that; with all killed at once it would be the API
@@ -122,7 +124,7 @@ async fn measure(args: &Args, place: &Place, figures: &mut Figures) -> anyhow::R
     let (begun, used) = (Instant::now(), machine::cpu_seconds(id)?);
     let mut shown = 0;
     loop {
-        sleep(Duration::from_secs(1)).await;
+        sleep(LOOK).await;
         let seen = statuses(place).await?;
         let left = count(&seen, Phase::Running);
         if left < args.tests {
@@ -271,7 +273,7 @@ async fn until(
         if Instant::now() > end {
             bail!("not within {patience:?}: {what}");
         }
-        sleep(Duration::from_secs(1)).await;
+        sleep(LOOK).await;
     }
     Ok(())
 }

@@ -162,8 +162,13 @@ impl Place {
 
     /// Removes all that was made, whatever state it is in.
     pub async fn clean(self) {
-        if let Err(error) = self.remove_runs().await {
+        // What stays is load without an end: a busy API server is asked again.
+        for pause in [Some(5), Some(20), Some(60), None] {
+            let Err(error) = self.remove_runs().await else { break };
             eprintln!("failed to remove what was measured in namespace {}: {error:#}", self.namespace);
+            if let Some(seconds) = pause {
+                sleep(Duration::from_secs(seconds)).await;
+            }
         }
         if let Some(operator) = self.operator {
             operator.end().await;

@@ -327,7 +327,7 @@ fn a_limit_inside_a_bucket(
 ) {
     let tracks = after.map(|after| track("save", BEFORE, after));
     let budgets = tracks.each_ref().map(|track| harm(&plan, std::slice::from_ref(track), Some(3)).assess());
-    let status = agreed(&plan, budgets, &[tracks]);
+    let status = agreed(&plan, budgets, &[tracks], false);
     let said = status.message.unwrap();
     assert_eq!(status.outcome, outcome, "{said}");
     assert!(said.starts_with(message), "{said}");
@@ -347,7 +347,7 @@ fn a_downtime_that_one_reading_cannot_tell() {
         .map(|track| Harm { push_ages: &late, ..harm(&plan, std::slice::from_ref(track), None) }.assess());
     let outcomes = budgets.each_ref().map(|budget| budget.outcome);
     assert_eq!(outcomes, [Outcome::Met, Outcome::Met, Outcome::NoData]);
-    assert_eq!(agreed(&plan, budgets, &[tracks]).outcome, Outcome::NoData);
+    assert_eq!(agreed(&plan, budgets, &[tracks], false).outcome, Outcome::NoData);
 }
 
 proptest::proptest! {

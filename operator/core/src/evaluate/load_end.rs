@@ -58,10 +58,9 @@ impl LoadEnd {
     /// The first time after which there were none any more, where that is well before the end was seen. After some
     /// minutes pods that wait are gone, and nothing is said.
     pub(super) fn read(&self, answers: &Answers) -> Option<Timestamp> {
-        let mut newest = 0.0_f64;
-        for id in self.newest {
-            newest = newest.max(answers.sum(id).ok()?.unwrap_or(0.0));
-        }
+        // Where that is not known the users alone say it.
+        let newest = self.newest.map(|id| answers.sum(id).ok().flatten().unwrap_or(0.0));
+        let newest = newest[0].max(newest[1]);
         let points = answers.matrix(self.users).ok()?.iter().flat_map(|(_, points)| points);
         let (mut ended, mut waits) = (None, false);
         for (at, users) in points {

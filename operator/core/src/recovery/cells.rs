@@ -143,8 +143,14 @@ impl Track {
                 return self.sum(from, from + length).total;
             }
             let cells = self.after.get(from..(from + length).min(self.after.len())).unwrap_or_default();
-            let totals: Vec<f64> = cells.iter().map(|cell| cell.total).collect();
-            usual.cell * length as f64 - lacking(&totals, usual.cell).iter().sum::<f64>()
+            let lacks = |cells: &[Cell]| {
+                let totals: Vec<f64> = cells.iter().map(|cell| cell.total).collect();
+                lacking(&totals, usual.cell).iter().sum::<f64>()
+            };
+            // Load that comes in waves lacked as much before.
+            let ordinary = lacks(&self.before) * length as f64 / self.before.len() as f64;
+            let lacks = (lacks(cells) - ordinary).max(0.0);
+            (usual.cell * length as f64 - lacks).min(self.sum(from, from + length).total)
         };
         usual.filter(|usual| served(usual) < usual.at_least(length)).map(|_| Why::Slow(self))
     }
@@ -204,14 +210,18 @@ pub fn by_kindness(tracks: &[Readings<Track>]) -> Readings<Vec<Track>> {
 /// What is said where only the samples in a bucket decide, or only late pushes, and what comes out by the one and by
 /// the other.
 #[must_use]
-pub fn undecided(tracks: &[Readings<Track>], span: &str) -> String {
+pub fn undecided(tracks: &[Readings<Track>], pushes_late: bool, span: &str) -> String {
     let inexact = tracks.iter().filter(|[least, _, most]| least != most);
     let objectives: Vec<&str> = inexact.map(|[least, ..]| least.objective.as_str()).collect();
-    if objectives.is_empty() {
-        return format!(" ({span}: k6's pushes came late); that decides: see whether Prometheus keeps up");
+    let (mut why, mut advice) = (Vec::new(), Vec::new());
+    if !objectives.is_empty() {
+        let of = objectives.join(" and of ");
+        why.push(format!("the limit of {of} lies inside a bucket of k6's histogram"));
+        advice.push("set the limit to another value");
     }
-    format!(
-        " ({span}: the limit of {} lies inside a bucket of k6's histogram); that decides: set the limit to another value",
-        objectives.join(" and of ")
-    )
+    if pushes_late {
+        why.push("k6's pushes came late".to_owned());
+        advice.push("see whether Prometheus keeps up");
+    }
+    format!(" ({span}: {}); that decides: {}", why.join(", and "), advice.join(", and "))
 }

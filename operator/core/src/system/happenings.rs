@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, FaultStatus, Happening, HappeningKind, TargetState};
+use loadtest_crds::{FaultState, FaultStatus, Happening, HappeningKind, TargetState, TargetStatus};
 
 use super::{
     Course,
@@ -132,7 +132,13 @@ impl<'a> Places<'a> {
 fn targets(faults: &[FaultStatus]) -> impl Iterator<Item = (&FaultStatus, &String)> {
     let done = |f: &&FaultStatus| !matches!(f.state, FaultState::Pending | FaultState::NotInjected);
     faults.iter().filter(done).flat_map(|fault| {
-        let hit = fault.targets.iter().filter(|t| t.state != TargetState::Failed);
+        // One that is only intended when the fault is over was left alone.
+        let is_hit = |target: &&TargetStatus| match target.state {
+            TargetState::Intended => fault.state == FaultState::Intended,
+            TargetState::Injected | TargetState::Unconfirmed => true,
+            TargetState::Failed => false,
+        };
+        let hit = fault.targets.iter().filter(is_hit);
         hit.map(move |target| (fault, &target.uid))
     })
 }
