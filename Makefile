@@ -8,6 +8,9 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 C := tests/cluster
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Every build takes the whole workspace and a test, so that all have one set of features and no library is compiled twice.
+AS_TESTED := --workspace --test program
 # KUBECONFIG and PATH of the cluster, for one recipe line.
 IN_CLUSTER := eval "$$($(C)/env.sh)" &&
 
@@ -54,15 +57,15 @@ test: ## Run everything: unit tests, then the suites that want a cluster
 	@$(MAKE) test-e2e
 
 test-unit: ## Run unit, snapshot and property tests, without a cluster
-	cargo test
+	cargo test --workspace
 
 test-api: ## Run the tests against the real API server (after cluster-up)
 	@$(C)/install.sh crds
-	$(IN_CLUSTER) cargo test --package api-tests
+	$(IN_CLUSTER) cargo test --workspace --features api-tests/cluster --test api_tests
 
 test-e2e: ## Run the tests on the real cluster (after cluster-up, images, install)
 	@$(C)/install.sh crds
-	$(IN_CLUSTER) cargo test --package e2e-tests -- --test-threads=4
+	$(IN_CLUSTER) cargo test --workspace --features e2e-tests/cluster --test e2e_tests -- --test-threads=4
 
 
 .PHONY: bench bench-start bench-active
@@ -77,11 +80,12 @@ bench-active: ## Measure the operator's size and its faults' delay with many tes
 
 .PHONY: generate lint fmt clean
 generate: ## Write the generated files: CRD and its reference
-	cargo run --quiet --package loadtest-crds --bin crdgen
+	cargo build --quiet $(AS_TESTED) --bin crdgen
+	$(TARGET)/debug/crdgen
 
 lint: ## Check format, lints, scripts, charts and generated files
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --workspace --all-targets --all-features -- --deny warnings
 	@$(C)/lint.sh
 	@$(MAKE) generate
 	git diff --exit-code -- charts/loadtest-operator/crds docs/crd-reference.md

@@ -24,6 +24,7 @@ if [[ " $* " != *" --help "* ]]; then
     fi
 fi
 cd "$REPO"
-# Built before, so that the compiler's heat is not in the first figures.
-cargo build --quiet --package bench
+# Built before, so that the compiler's heat is not in the first figures; as the tests are, so that no library is
+# compiled under other features.
+cargo build --quiet --workspace --test program --bin bench
 exec "${CARGO_TARGET_DIR:-$REPO/target}/debug/bench" "$what" "${arguments[@]}" "$@"

@@ -142,7 +142,9 @@ fn build() -> PathBuf {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--package", "loadtest-operator", "--features", "failpoints"])
+        // With the features of the tests, so that no library is compiled anew.
+        .args(["build", "--workspace", "--test", "program", "--bin", "loadtest-operator"])
+        .args(["--features", "loadtest-operator/failpoints"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(ROOT)
         .stderr(Stdio::inherit())
@@ -152,6 +154,7 @@ fn build() -> PathBuf {
     let built = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "loadtest-operator")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .unwrap_or_else(|| panic!("cargo built no operator"));
     let own = folder().join("loadtest-operator");

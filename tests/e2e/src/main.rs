@@ -17,35 +17,19 @@
 //! - `watched`: what happens to the system under test in mid-run
 //! - `failover`: the example, shortened
 
-#[cfg(test)]
 mod ended;
-#[cfg(test)]
 mod exact;
-#[cfg(test)]
 mod failover;
-#[cfg(test)]
 mod figures;
-#[cfg(test)]
 mod guardrails;
-#[cfg(test)]
 mod judged;
-#[cfg(test)]
 mod outage;
-#[cfg(test)]
 mod power;
-#[cfg(test)]
 mod refused;
-#[cfg(test)]
 mod replayed;
-#[cfg(test)]
 mod restarted;
-#[cfg(test)]
 mod sets;
-#[cfg(test)]
 mod spec;
-#[cfg(test)]
 mod together;
-#[cfg(test)]
 mod trust;
-#[cfg(test)]
 mod watched;
