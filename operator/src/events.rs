@@ -5,7 +5,7 @@ use kube::{
     Resource,
     runtime::events::{Event, EventType},
 };
-use loadtest_core::machine::stopper;
+use loadtest_core::{cells, machine::stopper};
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
 use crate::{
@@ -89,6 +89,12 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
             }
         }
     }
+    let too_many = |status: &LoadTestStatus| {
+        status.load.as_ref().and_then(|load| load.request_names).and_then(cells::too_many)
+    };
+    if let Some(why) = too_many(after).filter(|_| too_many(before).is_none()) {
+        push(EventType::Warning, "ManyRequestNames", "Run", why);
+    }
     if let Some(guardrail) = stopper(after).filter(|_| stopper(before).is_none()) {
         let why = guardrail.message.clone().unwrap_or_default();
         push(EventType::Warning, "GuardrailBreached", &guardrail.name, format!("{}: {why}", guardrail.name));
@@ -120,4 +126,29 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
         }
     }
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use loadtest_crds::LoadStatus;
+
+    use super::*;
+
+    fn status(request_names: Option<i64>) -> LoadTestStatus {
+        let load = Some(LoadStatus { request_names, ..LoadStatus::default() });
+        LoadTestStatus { load, ..LoadTestStatus::default() }
+    }
+
+    #[test]
+    fn that_there_are_many_request_names_is_told_once() {
+        let counts = [None, Some(200), Some(201), Some(7722)];
+        let told = counts.windows(2).flat_map(|two| between(&status(two[0]), &status(two[1])));
+        let told: Vec<_> = told.map(|event| (event.reason, event.note.unwrap_or_default())).collect();
+        let [(reason, note)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(reason, "ManyRequestNames");
+        assert!(
+            note.starts_with("201 different request names: ") && note.contains("{name: 'Room'}"),
+            "{note}"
+        );
+    }
 }

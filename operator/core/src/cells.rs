@@ -3,9 +3,12 @@
 //! what nobody asked at the time.
 //!
 //! k6's histograms are cumulative: a cell is the difference of two. Runs of more than an hour, or with many request
-//! names, have longer cells.
+//! names, have longer cells; of very many names ([`names`]) only some are told apart.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::LoadTestStatus;
@@ -15,11 +18,16 @@ use crate::{
     ask::{Answer, Labels, Request, RequestKind},
     evaluate::Settings,
     histogram::{Bucket, Histogram},
+    limit::count,
     plan::objective::K6Samples,
     probe::seconds,
     promql::{self, K6Metrics},
-    windows,
+    windows::{self, Interval},
 };
+
+mod names;
+
+pub use names::{Counted, MOST_NAMES, OTHER_NAMES, too_many, wanted};
 
 /// No series has more cells.
 const MOST_CELLS: u64 = 3600;
@@ -29,8 +37,16 @@ const MOST_TOGETHER: u64 = 40_000;
 /// answer of more than 16 MiB is refused.
 const AT_A_TIME: u64 = 300;
 const AT_A_TIME_TOGETHER: u64 = 3000;
+/// Prometheus puts each of them together from all series of its name: so many histograms it looks at for one answer and
+/// for all of them, whatever its own limit (50 million samples, and a histogram counts for dozens).
+const LOOKED_AT_AT_A_TIME: u64 = 60_000;
+const MOST_LOOKED_AT: u64 = 3_000_000;
 /// Longer cells tell nothing that the windows do not.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// What cells tell besides the name of a request.
+const TOLD: [&str; 2] = ["loadtest_scenario", promql::OUTCOME];
+const OTHER_KIND: &str = "Prometheus answered with another kind of value than was asked for";
 
 /// What happened in each cell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +57,10 @@ pub struct Cells {
     pub step_milliseconds: u64,
     /// The buckets that cells name by their place in this list.
     pub buckets: Vec<Bucket>,
+    /// How many request names there were, where not all of them have series of their own: the others go by
+    /// [`OTHER_NAMES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<u64>,
     pub series: Vec<CellSeries>,
 }
 
@@ -55,72 +75,148 @@ pub struct CellSeries {
 /// How many requests ended in each bucket: its place, and the count.
 pub type Cell = BTreeMap<usize, u64>;
 
-/// Asks for the cells, part by part.
+/// Asks for the cells: first how many request names there are and which of them are to be told apart, then part by
+/// part.
 #[derive(Debug)]
 pub struct Reader {
+    load: Interval,
+    metrics: K6Metrics,
+    wanted: Vec<String>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// How many names there are is asked.
+    Count,
+    /// Too many: which of them are the most frequent.
+    Most(Counted),
+    /// How many series the cells will have.
+    Series { counted: Counted, query: String },
+    /// The cells.
+    Parts(Parts),
+}
+
+/// The cells, part by part.
+#[derive(Debug)]
+struct Parts {
     query: String,
-    from: Timestamp,
     step: Duration,
     count: u64,
     next: u64,
     at_a_time: u64,
     places: BTreeMap<[u64; 2], usize>,
-    /// Cumulative, at the end of the last part.
-    last: BTreeMap<Labels, Histogram>,
+    series: BTreeMap<Labels, Course>,
     cells: Cells,
 }
 
-/// Asks how many series there will be. `None` where there was no load.
-#[must_use]
-pub fn how_many(status: &LoadTestStatus, settings: &Settings) -> Option<Request> {
-    let load = windows::load(status)?;
-    let query = format!("count({})", query(settings, load.length()));
-    Some(Request { id: 0, query, kind: RequestKind::Instant { at: load.to } })
-}
-
-fn query(settings: &Settings, length: Duration) -> String {
-    let reach = i64::try_from(length.as_secs()).unwrap_or(i64::MAX / 2) + 60;
-    let metrics = K6Metrics::new(&settings.run_id, reach);
-    let selector = metrics.selector(promql::HTTP_REQ_DURATION, &K6Samples::default());
-    metrics.cumulative_by(&selector, &["name", "loadtest_scenario", promql::OUTCOME])
+/// One series on its way.
+#[derive(Debug, Default)]
+struct Course {
+    /// Cumulative, at the end of the last part.
+    last: Histogram,
+    cells: BTreeMap<u64, Cell>,
 }
 
 impl Reader {
-    /// `None` where there was no request.
+    /// `None` where there was no load. Names that are wanted are told apart.
     #[must_use]
-    pub fn new(status: &LoadTestStatus, settings: &Settings, how_many: &Answer) -> Option<Self> {
+    pub fn new(status: &LoadTestStatus, settings: &Settings, wanted: Vec<String>) -> Option<Self> {
         let load = windows::load(status)?;
-        let Answer::Vector(counted) = how_many else { return None };
-        let series = counted.first().map(|(.., count)| *count).filter(|count| *count >= 1.0)? as u64;
-        let length = load.length();
-        let most = MOST_CELLS.min(MOST_TOGETHER / series.max(1)).max(1);
-        let step = Duration::from_secs(length.as_secs().div_ceil(most).max(1));
-        let count = u64::try_from(length.as_millis().div_ceil(step.as_millis())).ok()?;
-        let cells = Cells {
-            from: load.from,
-            step_milliseconds: u64::try_from(step.as_millis()).ok()?,
-            ..Cells::default()
-        };
-        Some(Self {
-            query: query(settings, length),
-            from: load.from,
-            step,
-            count,
-            next: 0,
-            at_a_time: (AT_A_TIME_TOGETHER / series.max(1)).clamp(1, AT_A_TIME),
-            places: BTreeMap::new(),
-            last: BTreeMap::new(),
-            cells,
-        })
+        let reach = i64::try_from(load.length().as_secs()).unwrap_or(i64::MAX / 2) + 60;
+        let metrics = K6Metrics::new(&settings.run_id, reach);
+        Some(Self { load, metrics, wanted, stage: Stage::Count })
     }
 
     /// The next question; `None` when all is known.
     #[must_use]
     pub fn next(&self) -> Option<Request> {
+        let query = match &self.stage {
+            Stage::Count => promql::request_names(&self.metrics),
+            Stage::Most(_) => promql::most_requested(&self.metrics, MOST_NAMES),
+            Stage::Series { query, .. } => format!("count({query})"),
+            Stage::Parts(parts) => return parts.next(),
+        };
+        Some(Request { id: 0, query, kind: RequestKind::Instant { at: self.load.to } })
+    }
+
+    /// Takes the answer to it.
+    ///
+    /// # Errors
+    /// Why there are no cells.
+    pub fn take(&mut self, answer: Answer) -> Result<(), String> {
+        if let Stage::Parts(parts) = &mut self.stage {
+            return parts.take(answer);
+        }
+        let values = match answer {
+            Answer::Vector(values) => values,
+            Answer::Failed(why) => return Err(why),
+            _ => return Err(OTHER_KIND.to_owned()),
+        };
+        let selector = self.metrics.selector(promql::HTTP_REQ_DURATION, &K6Samples::default());
+        self.stage = match &self.stage {
+            Stage::Count => match Counted::of(&values).ok_or("k6 sent no request")? {
+                counted if counted.are_too_many() => Stage::Most(counted),
+                counted => {
+                    let labels = [&[promql::NAME][..], &TOLD].concat();
+                    Stage::Series { counted, query: self.metrics.cumulative_by(&selector, &labels) }
+                }
+            },
+            Stage::Most(counted) => {
+                let kept = names::kept(&self.wanted, &values);
+                let kept = kept.iter().map(String::as_str);
+                let query =
+                    promql::cumulative_by_names(&self.metrics, &selector, &TOLD, kept, names::OTHER_NAMES);
+                Stage::Series { counted: *counted, query }
+            }
+            Stage::Series { counted, query } => {
+                let series = values.first().map(|(.., count)| *count).filter(|count| *count >= 1.0);
+                let series = series.ok_or("k6 sent no request")? as u64;
+                Stage::Parts(Parts::new(self.load, query.clone(), series, *counted))
+            }
+            Stage::Parts(_) => return Ok(()),
+        };
+        Ok(())
+    }
+
+    /// The cells; `None` unless all of them were read.
+    #[must_use]
+    pub fn finish(self) -> Option<Cells> {
+        match self.stage {
+            Stage::Parts(parts) => Some(parts.finish()),
+            _ => None,
+        }
+    }
+}
+
+impl Parts {
+    fn new(load: Interval, query: String, series: u64, counted: Counted) -> Self {
+        let (series, within) = (series.max(1), counted.series.max(1));
+        let most = MOST_CELLS.min(MOST_TOGETHER / series).min(MOST_LOOKED_AT / within).max(1);
+        let step = Duration::from_secs(load.length().as_secs().div_ceil(most).max(1));
+        let cells = Cells {
+            from: load.from,
+            step_milliseconds: u64::try_from(step.as_millis()).unwrap_or(u64::MAX),
+            folded: counted.are_too_many().then_some(counted.names),
+            ..Cells::default()
+        };
+        Self {
+            query,
+            step,
+            count: u64::try_from(load.length().as_millis().div_ceil(step.as_millis())).unwrap_or(u64::MAX),
+            next: 0,
+            at_a_time: (AT_A_TIME_TOGETHER / series).min(LOOKED_AT_AT_A_TIME / within).clamp(1, AT_A_TIME),
+            places: BTreeMap::new(),
+            series: BTreeMap::new(),
+            cells,
+        }
+    }
+
+    fn next(&self) -> Option<Request> {
         let at = |n: u64| {
             let after =
                 SignedDuration::from_millis(i64::try_from(u128::from(n) * self.step.as_millis()).ok()?);
-            self.from.checked_add(after).ok()
+            self.cells.from.checked_add(after).ok()
         };
         if self.next > self.count {
             return None;
@@ -130,65 +226,53 @@ impl Reader {
         Some(Request { id: 0, query: self.query.clone(), kind })
     }
 
-    /// Takes the answer to it.
-    ///
-    /// # Errors
-    /// Why there are no cells.
-    pub fn take(&mut self, answer: Answer) -> Result<(), String> {
+    fn take(&mut self, answer: Answer) -> Result<(), String> {
         let series = match answer {
             Answer::Histograms(series) => series,
             Answer::Matrix(series) if series.is_empty() => Vec::new(),
             Answer::Failed(why) => return Err(why),
-            _ => return Err("Prometheus answered with another kind of value than was asked for".to_owned()),
+            _ => return Err(OTHER_KIND.to_owned()),
         };
         for (labels, points) in series {
-            let mut last = self.last.remove(&labels).unwrap_or_default();
+            let course = self.series.entry(labels).or_default();
             for (at, histogram) in points {
-                let ends = ((at - seconds(self.from)) / self.step.as_secs_f64()).round();
+                let ends = ((at - seconds(self.cells.from)) / self.step.as_secs_f64()).round();
                 // What was there before the load, as the requests of setup(), belongs to no cell.
                 if ends >= 1.0 {
-                    self.add(&labels, ends as u64 - 1, &histogram.since(&last));
+                    let added = histogram.since(&course.last);
+                    let cell = cell(&added, &mut self.places, &mut self.cells.buckets);
+                    if !cell.is_empty() {
+                        course.cells.insert(ends as u64 - 1, cell);
+                    }
                 }
-                last = histogram;
+                course.last = histogram;
             }
-            self.last.insert(labels, last);
         }
         self.next += self.at_a_time;
         Ok(())
     }
 
-    fn add(&mut self, labels: &Labels, number: u64, added: &Histogram) {
-        let mut cell = Cell::new();
-        for bucket in &added.buckets {
-            let buckets = &mut self.cells.buckets;
-            let place =
-                *self.places.entry([bucket.lower.to_bits(), bucket.upper.to_bits()]).or_insert_with(|| {
-                    buckets.push(Bucket { count: 0.0, ..*bucket });
-                    buckets.len() - 1
-                });
-            let count = bucket.count.round();
-            if count >= 1.0 {
-                *cell.entry(place).or_default() += count as u64;
-            }
-        }
-        if cell.is_empty() {
-            return;
-        }
-        let known = self.cells.series.iter().position(|series| series.labels == *labels);
-        let place = known.unwrap_or_else(|| {
-            self.cells.series.push(CellSeries { labels: labels.clone(), cells: BTreeMap::new() });
-            self.cells.series.len() - 1
-        });
-        if let Some(series) = self.cells.series.get_mut(place) {
-            series.cells.insert(number, cell);
-        }
+    fn finish(self) -> Cells {
+        let told = self.series.into_iter().filter(|(_, course)| !course.cells.is_empty());
+        let series = told.map(|(labels, course)| CellSeries { labels, cells: course.cells });
+        Cells { series: series.collect(), ..self.cells }
     }
+}
 
-    /// The cells, all of them read.
-    #[must_use]
-    pub fn finish(self) -> Cells {
-        self.cells
+/// What was added, by the places of its buckets; new ones are appended.
+fn cell(added: &Histogram, places: &mut BTreeMap<[u64; 2], usize>, buckets: &mut Vec<Bucket>) -> Cell {
+    let mut cell = Cell::new();
+    for bucket in &added.buckets {
+        let place = *places.entry([bucket.lower.to_bits(), bucket.upper.to_bits()]).or_insert_with(|| {
+            buckets.push(Bucket { count: 0.0, ..*bucket });
+            buckets.len() - 1
+        });
+        let count = bucket.count.round();
+        if count >= 1.0 {
+            *cell.entry(place).or_default() += count as u64;
+        }
     }
+    cell
 }
 
 impl Cells {
@@ -196,6 +280,24 @@ impl Cells {
     #[must_use]
     pub fn end_of(&self, number: u64) -> f64 {
         seconds(self.from) + (number + 1) as f64 * self.step_milliseconds as f64 / 1000.0
+    }
+
+    /// Which request names are not told apart, in words.
+    #[must_use]
+    pub fn left_out(&self) -> Option<String> {
+        let (all, told) = (self.folded?, self.names().len());
+        Some(format!(
+            "request names: of {} it tells {} apart, and counts the others together",
+            count(i64::try_from(all).unwrap_or(i64::MAX)),
+            count(i64::try_from(told).unwrap_or(i64::MAX)),
+        ))
+    }
+
+    /// The request names that have series of their own.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<&str> {
+        let all = self.series.iter().filter_map(|series| series.labels.get(promql::NAME));
+        all.map(String::as_str).filter(|name| self.folded.is_none() || *name != OTHER_NAMES).collect()
     }
 
     /// Cells twice as long; `None` where they would be too long to tell anything.
@@ -218,6 +320,7 @@ impl Cells {
         Some(Self {
             step_milliseconds,
             buckets: self.buckets.clone(),
+            folded: self.folded,
             from: self.from,
             series: series.collect(),
         })

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ask::{Answers, Asked, Asks, RequestKind},
+    cells::Counted,
     judge::{self, Finding, Outcomes},
     limit,
     load::{self, Delivered, LoadProbe},
@@ -64,6 +65,8 @@ pub struct Judgement {
     pub budgets: Vec<(String, BudgetStatus)>,
     pub requests: Option<i64>,
     pub failed_requests: Option<i64>,
+    /// How many names the requests had.
+    pub request_names: Option<i64>,
     pub iterations: Option<i64>,
     pub dropped_iterations: Option<i64>,
     /// What was asked for, and what of it is missing.
@@ -86,6 +89,7 @@ impl Judgement {
         load.ended_at = self.ended_at.clone().or(load.ended_at.take());
         load.requests = self.requests;
         load.failed_requests = self.failed_requests;
+        load.request_names = self.request_names.or(load.request_names);
         load.iterations = self.iterations;
         load.dropped_iterations = self.dropped_iterations;
         load.asked_iterations = self.delivered.asked_iterations;
@@ -134,6 +138,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 struct Totals {
     requests: usize,
+    names: usize,
     iterations: usize,
     dropped: usize,
 }
@@ -247,6 +252,7 @@ impl Evaluation {
             requests: total(promql::HTTP_REQS, Split::Outcome),
             iterations: total(promql::ITERATIONS, Split::Whole),
             dropped: total(promql::DROPPED_ITERATIONS, Split::Whole),
+            names: asks.ask(promql::request_names(&self.context.metrics), RequestKind::Instant { at }),
         };
         let mut faults = Vec::new();
         for (name, limits) in &self.faults {
@@ -274,6 +280,7 @@ impl Evaluation {
             budgets,
             requests: requests.map(|o| judge::whole(o.total())),
             failed_requests: requests.map(|o| judge::whole(o.failed)),
+            request_names: self.answers.vector(totals.names).ok().and_then(Counted::of).map(Counted::names),
             // k6 has no series for what never happened; a question that failed says nothing.
             dropped_iterations: dropped.ok().and_then(|sum| sum.map(judge::whole).or(iterations.map(|_| 0))),
             iterations,

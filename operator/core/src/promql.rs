@@ -16,6 +16,9 @@ use promql_parser::{
 
 use crate::{plan::objective::K6Samples, windows::Interval};
 
+/// The label with the name of a request: its URL, where the script sets no tag of this name.
+pub const NAME: &str = "name";
+
 pub const HTTP_REQS: &str = "k6_http_reqs_total";
 pub const HTTP_REQ_DURATION: &str = "k6_http_req_duration_seconds";
 pub const ITERATIONS: &str = "k6_iterations_total";
@@ -163,6 +166,49 @@ pub fn selectors(query: &str) -> Vec<VectorSelector> {
         let _ = walk_expr(&mut found, &expression);
     }
     found.0
+}
+
+/// How many request names the run has had, and, labelled, how many series.
+#[must_use]
+pub fn request_names(metrics: &K6Metrics) -> String {
+    let all = metrics.last_values(HTTP_REQS, &K6Samples::default(), None);
+    format!(r#"count(count by ({NAME}) ({all})) or label_replace(count({all}), "of", "series", "", "")"#)
+}
+
+/// The request names with the most requests.
+#[must_use]
+pub fn most_requested(metrics: &K6Metrics, names: usize) -> String {
+    let requests = metrics.selector(HTTP_REQS, &K6Samples::default());
+    format!("topk({names}, {})", metrics.cumulative_by(&requests, &[NAME]))
+}
+
+/// The value since the start of the run for each value of these labels and each of these request names. All other names
+/// are one, that of `others`.
+#[must_use]
+pub fn cumulative_by_names<'a>(
+    metrics: &K6Metrics,
+    selector: &str,
+    labels: &[&str],
+    names: impl IntoIterator<Item = &'a str>,
+    others: &str,
+) -> String {
+    let names = quoted(&names.into_iter().map(literally).collect::<Vec<_>>().join("|"));
+    let of = |matches: &str| format!("{},{NAME}{matches}{names}}}", selector.trim_end_matches('}'));
+    let apart = metrics.cumulative_by(&of("=~"), &[&[NAME][..], labels].concat());
+    let together = metrics.cumulative_by(&of("!~"), labels);
+    format!(r#"{apart} or label_replace({together}, "{NAME}", {}, "", "")"#, quoted(others))
+}
+
+/// A regular expression of this text and no other.
+fn literally(text: &str) -> String {
+    let mut expression = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            expression.push('\\');
+        }
+        expression.push(c);
+    }
+    expression
 }
 
 /// Keeps the histograms of answered requests.
@@ -349,6 +395,9 @@ mod tests {
             firing("DbmanDown", "msg-server"),
             metrics.gained(&selector, Duration::from_secs(5)),
             metrics.last_values(VUS, &samples(), Some(at(30))),
+            request_names(&metrics),
+            most_requested(&metrics, 200),
+            cumulative_by_names(&metrics, &selector, &[OUTCOME], ["save", "http://a/?x=(1)"], "(others)"),
         ];
         for query in &all {
             parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));

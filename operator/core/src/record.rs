@@ -115,14 +115,10 @@ impl Record {
             facts: draft.facts.clone(),
             evidence: draft.evidence.clone(),
             cells: draft.evidence.cells.clone().ok(),
-            left_out: draft
-                .evidence
-                .cells
-                .as_ref()
-                .err()
-                .map(|why| format!("the cells: {why}"))
-                .into_iter()
-                .collect(),
+            left_out: match &draft.evidence.cells {
+                Ok(cells) => cells.left_out().into_iter().collect(),
+                Err(why) => vec![format!("the cells: {why}")],
+            },
             judged: draft.judged.clone(),
         }
     }
@@ -135,17 +131,19 @@ impl Record {
     pub fn write(mut self, most: usize) -> Result<Vec<u8>, RecordError> {
         let mut bytes = self.compressed()?;
         let asked = self.cells.as_ref().map_or(0, |cells| cells.step_milliseconds);
+        let left_out = self.left_out.clone();
         while bytes.len() > most {
             let Some(cells) = self.cells.take() else { return Err(RecordError::TooLarge(bytes.len())) };
             self.cells = cells.coarser();
-            self.left_out = vec![match &self.cells {
+            self.left_out.clone_from(&left_out);
+            self.left_out.push(match &self.cells {
                 Some(coarser) => format!(
                     "cells of {} s: the record holds cells of {} s, for the ConfigMap has no room for more",
                     asked / 1000,
                     coarser.step_milliseconds / 1000
                 ),
                 None => "the cells: the ConfigMap has no room for them".to_owned(),
-            }];
+            });
             bytes = self.compressed()?;
         }
         Ok(bytes)

@@ -107,7 +107,8 @@ pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<Replayed, ReplayE
                             return (request.id, (*answer).clone());
                         }
                         let counted = recount.as_ref().and_then(|cells| cells.answer(&request));
-                        recounted += usize::from(counted.is_some());
+                        recounted +=
+                            usize::from(counted.as_ref().is_some_and(|a| !matches!(a, Answer::Failed(_))));
                         (request.id, counted.unwrap_or_else(not_recorded))
                     })
                     .collect();

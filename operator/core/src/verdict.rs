@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     baseline::{self, History},
-    display, drift,
+    cells, display, drift,
     duration::human,
     evaluate::Judgement,
     guardrail::{self, GuardrailPlan},
@@ -369,6 +369,10 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
     }
     let Some(load) = &status.load else { return };
     add(Verdict::Pass, Reason::AllObjectivesMet, load_line(load, facts));
+    // The figures are as exact as those of few names.
+    if let Some(text) = load.request_names.and_then(cells::too_many) {
+        add(Verdict::Pass, Reason::AllObjectivesMet, text);
+    }
     let iterations = load.iterations.unwrap_or(0);
     if let Some(dropped) = load.dropped_iterations.filter(|d| *d > 0) {
         let share = dropped as f64 / (dropped + iterations) as f64;

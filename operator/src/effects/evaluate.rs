@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use loadtest_core::{
     ask::{Answer, Labels, Request},
-    cells::{self, Cells, Reader},
+    cells::{self, Cells, Counted, Reader},
     evaluate::{Evaluation, Judgement, Settings, Step},
     machine::Live,
     plan::objective::K6Samples,
@@ -71,12 +71,13 @@ async fn answer_all<F: Future<Output = Answer>>(
 ) -> (Judgement, Evidence) {
     // As a reader of the record will see it.
     let status = record::as_written(status);
+    let wanted = cells::wanted(&s.plan, &status);
     let mut evaluation = Evaluation::of(&s.plan, &status, settings.clone());
     let mut answers = Vec::new();
     loop {
         match evaluation.step(std::mem::take(&mut answers)) {
             Step::Done(judgement) => {
-                let cells = read_cells(&status, settings, &ask).await;
+                let cells = read_cells(&status, settings, wanted, &ask).await;
                 let evidence = Evidence { settings: settings.clone(), asked: evaluation.into_asked(), cells };
                 return (*judgement, evidence);
             }
@@ -99,15 +100,14 @@ async fn answer_all<F: Future<Output = Answer>>(
 async fn read_cells<F: Future<Output = Answer>>(
     status: &LoadTestStatus,
     settings: &Settings,
+    wanted: Vec<String>,
     ask: &impl Fn(Request) -> F,
 ) -> Result<Cells, String> {
-    let how_many = cells::how_many(status, settings).ok_or("there was no load")?;
-    let how_many = ask(how_many).await;
-    let mut reader = Reader::new(status, settings, &how_many).ok_or("k6 sent no request")?;
+    let mut reader = Reader::new(status, settings, wanted).ok_or("there was no load")?;
     while let Some(request) = reader.next() {
         reader.take(ask(request).await)?;
     }
-    Ok(reader.finish())
+    reader.finish().ok_or_else(|| "not all of them were read".to_owned())
 }
 
 /// `None` when settled; else why not.
@@ -180,7 +180,10 @@ async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
     let counted = metrics.cumulative(&metrics.selector(promql::HTTP_REQS, &all), Split::Outcome, None);
     let durations = promql::answered(&metrics.selector(promql::HTTP_REQ_DURATION, &all));
     let p95 = metrics.cumulative(&durations, Split::Whole, None);
-    let (counted, p95) = tokio::join!(prometheus.query(&counted), prometheus.query(&p95));
+    // Of late: each of them may be a series by itself.
+    let names = promql::request_names(&metrics.lately(promql::LOOKBACK));
+    let (counted, p95, names) =
+        tokio::join!(prometheus.query(&counted), prometheus.query(&p95), prometheus.query(&names));
     let Ok(Answer::Vector(sums)) = counted else { return None };
     let failed = |labels: &Labels| labels.get(OUTCOME).is_some_and(|o| o == "false");
     let sum = |only_failed: bool| {
@@ -197,6 +200,10 @@ async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
     Some(Live {
         requests: sum(false),
         failed: sum(true),
+        request_names: match names {
+            Ok(Answer::Vector(names)) => Counted::of(&names).map(Counted::names),
+            _ => None,
+        },
         p95_milliseconds: p95_milliseconds.filter(|ms| ms.is_finite()).map(|ms| ms.round() as i64),
     })
 }

@@ -59,10 +59,15 @@ impl Fake {
     /// A runner that pushes every second: for each series that something happened to, one sample of its value
     /// since the start, with the time of the last thing that happened.
     pub fn push(&mut self, runner: &str, phase: f64, events: &[Event]) {
+        self.push_as("save", runner, phase, events);
+    }
+
+    /// The same, with the name of the requests.
+    pub fn push_as(&mut self, name: &str, runner: &str, phase: f64, events: &[Event]) {
         for answered in [true, false] {
             let outcome = if answered { "true" } else { "false" };
             let labels =
-                [("testid", "4f1c"), ("name", "save"), ("runner", runner), ("expected_response", outcome)];
+                [("testid", "4f1c"), ("name", name), ("runner", runner), ("expected_response", outcome)];
             let mut own: Vec<Event> = events.iter().copied().filter(|e| e.answered == answered).collect();
             own.sort_by(|a, b| a.at.total_cmp(&b.at));
             let mut took = Vec::new();
@@ -201,6 +206,13 @@ impl Fake {
     }
 
     fn aggregate(&self, aggregate: &AggregateExpr, at: f64) -> Vector {
+        if aggregate.op.to_string() == "topk" {
+            let Some(Expr::NumberLiteral(most)) = aggregate.param.as_deref() else { panic!("topk of what") };
+            let mut vector = self.evaluate(&aggregate.expr, at);
+            vector.sort_by(|a, b| number(&b.1).total_cmp(&number(&a.1)));
+            vector.truncate(most.val as usize);
+            return vector;
+        }
         let kept: Vec<String> = match &aggregate.modifier {
             Some(LabelModifier::Include(labels)) => labels.labels.clone(),
             _ => Vec::new(),

@@ -62,6 +62,7 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     if let (Some(live), Some(load)) = (world.facts.live, &mut pass.status.load) {
         load.requests = Some(live.requests);
         load.failed_requests = Some(live.failed);
+        load.request_names = load.request_names.max(live.request_names);
         load.p95_milliseconds = live.p95_milliseconds.or(load.p95_milliseconds);
     }
     if running == 0 {

@@ -142,6 +142,8 @@ pub struct WatchedQuery {
 pub struct Live {
     pub requests: i64,
     pub failed: i64,
+    /// How many names the requests of the last minutes had.
+    pub request_names: Option<i64>,
     pub p95_milliseconds: Option<i64>,
 }
 

@@ -2,17 +2,20 @@
 //! window. They are right to the length of a cell.
 //!
 //! The questions are the templates of [`crate::promql`] over k6's HTTP requests; whatever else they hold has no answer.
+//! Nor have those that tell apart what the cells do not: request names that they count together, runners, statuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use promql_parser::parser::{
-    self, AggregateExpr, AtModifier, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, token,
+use promql_parser::{
+    label::MatchOp,
+    parser::{self, AggregateExpr, AtModifier, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, token},
 };
 
 use crate::{
     ask::{Answer, HistogramSeries, Labels, Request, RequestKind, Series},
     cells::Cells,
     histogram::{Bucket, Histogram},
+    limit::count,
     probe::seconds,
     promql,
 };
@@ -24,6 +27,14 @@ pub struct Recount {
     /// Between these times there are cells.
     from: f64,
     step: f64,
+    folded: Option<Folded>,
+}
+
+/// Of so many request names only some are told apart.
+#[derive(Debug)]
+struct Folded {
+    names: u64,
+    told: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,13 +71,19 @@ impl Recount {
             series: series.collect(),
             from: seconds(cells.from),
             step: cells.step_milliseconds as f64 / 1000.0,
+            folded: cells
+                .folded
+                .map(|names| Folded { names, told: cells.names().into_iter().map(str::to_owned).collect() }),
         }
     }
 
-    /// The answer; `None` where cells cannot tell.
+    /// The answer; `None` where cells cannot tell, and where they can for some names only, why not.
     #[must_use]
     pub fn answer(&self, request: &Request) -> Option<Answer> {
         let query = parser::parse(&request.query).ok()?;
+        if let Some(why) = self.folded.as_ref().and_then(|folded| folded.hides(&request.query)) {
+            return Some(Answer::Failed(why));
+        }
         match request.kind {
             RequestKind::Instant { at } => {
                 let at = seconds(at);
@@ -137,10 +154,6 @@ impl Recount {
             figures.collect()
         };
         match call.func.name {
-            "last_over_time" => match argument(0)? {
-                Expr::MatrixSelector(matrix) => self.last(matrix, at),
-                _ => None,
-            },
             "label_replace" if text(3)?.is_empty() => {
                 let (label, value) = (text(1)?, text(2)?);
                 let mut vector = self.evaluate(argument(0)?, at)?;
@@ -164,7 +177,7 @@ impl Recount {
             promql::HTTP_REQ_DURATION => false,
             _ => return None,
         };
-        let told = ["testid", "name", "loadtest_scenario", promql::OUTCOME];
+        let told = ["testid", promql::NAME, "loadtest_scenario", promql::OUTCOME];
         let matchers = &selector.matchers.matchers;
         if selector.offset.is_some() || !selector.matchers.or_matchers.is_empty() {
             return None;
@@ -200,8 +213,24 @@ impl Recount {
             Some(LabelModifier::Include(labels)) => &labels.labels,
             Some(LabelModifier::Exclude(_)) => return None,
         };
+        // Another label would be in none of the groups, and names that are counted together in one of their own.
+        let tells = |label: &String| match label.as_str() {
+            "testid" | "loadtest_scenario" | promql::OUTCOME => true,
+            promql::NAME => self.folded.is_none(),
+            _ => false,
+        };
+        if !kept.iter().all(tells) {
+            return None;
+        }
+        let summed = match &*aggregate.expr {
+            Expr::Call(call) if call.func.name == "last_over_time" => match &**call.args.args.first()? {
+                Expr::MatrixSelector(matrix) => self.last(matrix, at),
+                _ => None,
+            },
+            other => self.evaluate(other, at),
+        };
         let mut groups: BTreeMap<Labels, Value> = BTreeMap::new();
-        for (labels, value) in self.evaluate(&aggregate.expr, at)? {
+        for (labels, value) in summed? {
             let group: Labels = labels.into_iter().filter(|(name, _)| kept.contains(name)).collect();
             let sum = match (groups.remove(&group), value) {
                 (None, value) => value,
@@ -239,6 +268,22 @@ impl Recount {
             Some((labels, value))
         });
         results.collect()
+    }
+}
+
+impl Folded {
+    /// Why a query that asks for names has no answer.
+    fn hides(&self, query: &str) -> Option<String> {
+        let selectors = promql::selectors(query);
+        let mut asked =
+            selectors.iter().flat_map(|s| &s.matchers.matchers).filter(|m| m.name == promql::NAME);
+        let hidden = asked.find(|m| m.op != MatchOp::Equal || !self.told.contains(&m.value))?;
+        let (names, told) = (count(i64::try_from(self.names).unwrap_or(i64::MAX)), self.told.len());
+        Some(format!(
+            "the run did not ask it, and its record does not tell {} from others: of {names} request names it tells {told} \
+             apart",
+            hidden.value
+        ))
     }
 }
 

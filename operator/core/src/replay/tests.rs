@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     baseline::History,
-    cells::Reader,
+    cells::{self, Reader},
     drift,
     evaluate::{
         Settings,
@@ -90,12 +90,11 @@ fn run_after(test: LoadTest, fake: &Fake, history: History) -> Record {
         ..Facts::default()
     };
     let judged = verdict::conclude(&plan, &status, &judgement, &facts);
-    let counted = Answer::Vector(vec![(Default::default(), 0.0, 2.0)]);
-    let mut reader = Reader::new(&status, &settings, &counted).unwrap();
+    let mut reader = Reader::new(&status, &settings, cells::wanted(&plan, &status)).unwrap();
     while let Some(request) = reader.next() {
         reader.take(fake.answer(&request)).unwrap();
     }
-    let evidence = Arc::new(Evidence { settings, asked, cells: Ok(reader.finish()) });
+    let evidence = Arc::new(Evidence { settings, asked, cells: Ok(reader.finish().unwrap()) });
     let record = Record::new(&test, &Draft { status, facts, evidence, judged });
     Record::read(&record.write(MOST_BYTES).unwrap()).unwrap()
 }
@@ -273,4 +272,30 @@ fn a_record_of_another_version_is_not_guessed_at() {
     let error = Record::read(b"{}").unwrap_err();
     assert!(matches!(error, RecordError::Unreadable(_)), "{error}");
     assert!(matches!(Record::read(&[0x1f, 0x8b, 0, 1]).unwrap_err(), RecordError::Unreadable(_)));
+}
+
+/// A minute of requests of which each has a name of its own.
+#[test]
+fn a_run_of_many_request_names_is_judged_again_and_says_what_its_record_does_not_tell() {
+    let mut fake = Fake::default();
+    for n in 0..300 {
+        let event = Event { at: START as f64 + f64::from(n) * 0.2 + 0.1, took: 0.1, answered: n % 50 != 0 };
+        fake.push_as(&format!("http://chat/rooms/{n}"), "chat-0", 0.3, &[event]);
+    }
+    let objectives = json!([
+        {"name": "success", "k6": {"metric": "http_req_failed"}, "atMost": "10%"},
+        {"name": "room", "k6": {"metric": "http_req_failed", "tags": {"name": "http://chat/rooms/299"}}, "atMost": "0%"},
+    ]);
+    let record = run(test(objectives), &fake);
+    assert_same(&record);
+    assert_eq!(record.judged.load.as_ref().and_then(|load| load.request_names), Some(300));
+    let told =
+        record.judged.grounds.iter().filter(|ground| ground.starts_with("300 different request names"));
+    assert_eq!(told.count(), 1, "{:#?}", record.judged.grounds);
+    assert_eq!(record.left_out, ["request names: of 300 it tells 200 apart, and counts the others together"]);
+    let cells = record.cells.as_ref().unwrap();
+    let requests: u64 =
+        cells.series.iter().flat_map(|s| s.cells.values()).flat_map(|cell| cell.values()).sum();
+    assert_eq!(requests, 300);
+    assert!(cells.names().contains("http://chat/rooms/299"), "an objective asks for it");
 }

@@ -131,7 +131,7 @@ fn a_fault_is_not_sent_with_a_write() {
         sim.finish_effects();
     }
     sim.now = sim.status.faults[0].due_at.clone().unwrap().0;
-    sim.facts.live = Some(Live { requests: 100, failed: 0, p95_milliseconds: None });
+    sim.facts.live = Some(Live { requests: 100, failed: 0, request_names: None, p95_milliseconds: None });
     let sent_by = |sim: &mut Sim| {
         sim.pass();
         sim.under_way.iter().any(|effect| effect.key() == kill().key())

@@ -6,7 +6,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    cells::Reader,
+    cells::{MOST_NAMES, OTHER_NAMES, Reader},
     evaluate::{
         Settings,
         fake::{Event, Fake},
@@ -47,12 +47,11 @@ fn recount(fake: &Fake) -> Recount {
     }))
     .unwrap();
     let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
-    let counted = Answer::Vector(vec![(Labels::new(), 0.0, 2.0)]);
-    let mut reader = Reader::new(&status, &settings, &counted).unwrap();
+    let mut reader = Reader::new(&status, &settings, Vec::new()).unwrap();
     while let Some(request) = reader.next() {
         reader.take(fake.answer(&request)).unwrap();
     }
-    Recount::of(&reader.finish(), "4f1c")
+    Recount::of(&reader.finish().unwrap(), "4f1c")
 }
 
 fn metrics() -> K6Metrics {
@@ -143,6 +142,12 @@ fn at_each_step_of_a_range() {
 )]
 #[case::of_the_servers("sum(rate(http_requests_total[1m]))")]
 #[case::another_function("sum(increase(k6_http_reqs_total{testid=\"4f1c\"}[120s]))")]
+#[case::a_label_that_cells_do_not_tell(
+    "sum by (status) (last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]))"
+)]
+#[case::series_that_cells_do_not_tell(
+    "sum(last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]) - last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]))"
+)]
 #[case::raw_samples("http_requests_total[60s] @ 1700000030.000")]
 #[case::no_promql("sum(")]
 fn what_cells_cannot_tell_has_no_answer(#[case] query: &str) {
@@ -159,4 +164,48 @@ fn another_run_is_not_counted() {
     );
     let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
     assert_eq!(recount(&fake()).answer(&request), Some(Answer::Vector(vec![])));
+}
+
+/// Ten requests of each of so many names, the first of them twenty.
+fn many_names(names: usize) -> Fake {
+    let mut fake = Fake::default();
+    for n in 0..names {
+        let requests = if n == 0 { 20 } else { 10 };
+        let events: Vec<Event> = (0..requests)
+            .map(|m| Event { at: START as f64 + f64::from(m) * 2.0 + 1.5, took: 0.1, answered: m > 0 })
+            .collect();
+        fake.push_as(&format!("http://chat/{n}"), "chat-0", 0.0, &events);
+    }
+    fake
+}
+
+#[test]
+fn names_that_the_cells_count_together_are_in_no_answer_but_the_whole() {
+    let fake = many_names(MOST_NAMES + 50);
+    let recount = recount(&fake);
+    let ask = |selector: String, split| {
+        let query = metrics().increase(&selector, split, &[interval(0, 60)]);
+        Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } }
+    };
+    let named =
+        |name: &str| K6Samples { tags: [(promql::NAME.to_owned(), name.to_owned())].into(), scenario: None };
+    for metric in [promql::HTTP_REQS, promql::HTTP_REQ_DURATION] {
+        for samples in [K6Samples::default(), named("http://chat/0")] {
+            let request = ask(metrics().selector(metric, &samples), Split::Outcome);
+            assert_eq!(
+                counts(recount.answer(&request).unwrap()),
+                counts(fake.answer(&request)),
+                "{}",
+                request.query
+            );
+        }
+    }
+    for name in ["http://chat/99", "never", OTHER_NAMES] {
+        let request = ask(metrics().selector(promql::HTTP_REQS, &named(name)), Split::Whole);
+        let Some(Answer::Failed(why)) = recount.answer(&request) else { panic!("{name} has an answer") };
+        assert!(why.contains(&format!("does not tell {name} from others: of 250 request names")), "{why}");
+    }
+    let by_name = "sum by (name) (last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]))";
+    let request = Request { id: 0, query: by_name.to_owned(), kind: RequestKind::Instant { at: at(60) } };
+    assert_eq!(recount.answer(&request), None);
 }
