@@ -10,7 +10,7 @@ use loadtest_core::{
     ask::{AlertRule, Answer, Labels, Request, RequestKind},
     histogram::{Bucket, Histogram},
 };
-use reqwest::{RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, Visitor},
@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    apart::apart,
     config::PrometheusEndpoint,
     error::{chain, short},
 };
@@ -196,16 +197,20 @@ impl Prometheus {
 
     async fn rules(&self, alert: &str) -> Result<Answer, QueryError> {
         let asked = [("type", "alert"), ("rule_name[]", alert)];
-        let groups: Groups =
-            self.send(self.http.get(format!("{}/api/v1/rules", self.base)).query(&asked)).await?;
-        Ok(groups.of(alert))
+        let alert = alert.to_owned();
+        let request = self.http.get(format!("{}/api/v1/rules", self.base)).query(&asked);
+        self.send(request, move |groups: Groups| groups.of(&alert)).await
     }
 
     async fn ask(&self, path: &str, form: &[(&str, String)]) -> Result<Answer, QueryError> {
-        self.send(self.http.post(format!("{}/api/v1/{path}", self.base)).form(form)).await.map(answer)
+        self.send(self.http.post(format!("{}/api/v1/{path}", self.base)).form(form), answer).await
     }
 
-    async fn send<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> Result<T, QueryError> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        mut request: RequestBuilder,
+        answer: impl FnOnce(T) -> Answer + Send + 'static,
+    ) -> Result<Answer, QueryError> {
         let unreachable = |error: reqwest::Error| QueryError::Unreachable(chain(&error));
         if let Some(file) = &self.token_file {
             // Read each time: it may be rotated.
@@ -219,17 +224,8 @@ impl Prometheus {
         // Held until it is parsed.
         let mut room = None;
         let text = self.read(response, &mut room).await?;
-        let body: Envelope<T> = serde_json::from_slice(&text)
-            .map_err(|_| QueryError::Unreachable(format!("it answered {code} and not as Prometheus does")))?;
-        match body {
-            Envelope { data: Some(data), .. } if body.status == "success" => Ok(data),
-            Envelope { error, .. } if code.is_client_error() => {
-                Err(QueryError::Refused(short(&error.unwrap_or_default())))
-            }
-            Envelope { error, .. } => {
-                Err(QueryError::Unreachable(error.map_or_else(|| code.to_string(), |error| short(&error))))
-            }
-        }
+        let read = move || parse(&text, code, answer);
+        if room.is_some() { apart(read).await } else { read() }
     }
 
     /// The body, as far as there is room for it.
@@ -257,6 +253,24 @@ impl Prometheus {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+}
+
+fn parse<T: DeserializeOwned>(
+    text: &[u8],
+    code: StatusCode,
+    answer: impl FnOnce(T) -> Answer,
+) -> Result<Answer, QueryError> {
+    let body: Envelope<T> = serde_json::from_slice(text)
+        .map_err(|_| QueryError::Unreachable(format!("it answered {code} and not as Prometheus does")))?;
+    match body {
+        Envelope { data: Some(data), .. } if body.status == "success" => Ok(answer(data)),
+        Envelope { error, .. } if code.is_client_error() => {
+            Err(QueryError::Refused(short(&error.unwrap_or_default())))
+        }
+        Envelope { error, .. } => {
+            Err(QueryError::Unreachable(error.map_or_else(|| code.to_string(), |error| short(&error))))
+        }
     }
 }
 

@@ -18,7 +18,10 @@ use loadtest_crds::LoadTestStatus;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Shared;
-use crate::prometheus::{Prometheus, QueryError};
+use crate::{
+    apart::apart,
+    prometheus::{Prometheus, QueryError},
+};
 
 /// How long the figures may take to arrive.
 const SETTLE_LIMIT: Duration = Duration::from_secs(45);
@@ -75,7 +78,13 @@ async fn answer_all<F: Future<Output = Answer>>(
     let mut evaluation = Evaluation::of(&s.plan, &status, settings.clone());
     let mut answers = Vec::new();
     loop {
-        match evaluation.step(std::mem::take(&mut answers)) {
+        let step;
+        (evaluation, step) = apart(move || {
+            let step = evaluation.step(answers);
+            (evaluation, step)
+        })
+        .await;
+        match step {
             Step::Done(judgement) => {
                 let cells = read_cells(&status, settings, wanted, &ask).await;
                 let evidence = Evidence { settings: settings.clone(), asked: evaluation.into_asked(), cells };
@@ -105,7 +114,8 @@ async fn read_cells<F: Future<Output = Answer>>(
 ) -> Result<Cells, String> {
     let mut reader = Reader::new(status, settings, wanted).ok_or("there was no load")?;
     while let Some(request) = reader.next() {
-        reader.take(ask(request).await)?;
+        let answer = ask(request).await;
+        reader = apart(move || reader.take(answer).map(|()| reader)).await?;
     }
     reader.finish().ok_or_else(|| "not all of them were read".to_owned())
 }

@@ -13,6 +13,7 @@ use super::{
     objects::{Whose, whose},
     persist,
 };
+use crate::apart::apart;
 
 /// Writes the record of the run into its ConfigMap.
 pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
@@ -23,8 +24,10 @@ pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
     s.tell(move |facts| facts.record = Some(result));
 }
 
-async fn write(s: &Shared, draft: &Draft) -> Result<(), String> {
-    let bytes = Record::new(&s.test, draft).write(MOST_BYTES).map_err(|error| error.to_string())?;
+async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
+    let (test, all) = (s.clone(), draft.clone());
+    let written = apart(move || Record::new(&test.test, &all).write(MOST_BYTES)).await;
+    let bytes = written.map_err(|error| error.to_string())?;
     let map = build::build_record(&s.plan.names, bytes, &draft.facts.matched);
     let name = s.plan.names.record_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
