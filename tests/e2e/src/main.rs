@@ -15,6 +15,7 @@
 //! - `replayed`: judged again from the record, and against earlier runs; metrics that are gone
 //! - `outage`: what a fault did, against the clock and the ledger
 //! - `watched`: what happens to the system under test in mid-run
+//! - `heavy`: runs that are heavy to evaluate, and innocent ones beside them
 //! - `failover`: the example, shortened
 
 mod ended;
@@ -22,6 +23,7 @@ mod exact;
 mod failover;
 mod figures;
 mod guardrails;
+mod heavy;
 mod judged;
 mod outage;
 mod power;

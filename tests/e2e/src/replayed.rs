@@ -15,7 +15,7 @@ use test_support::{
 
 use crate::spec::{READER, few_failures, load, load_with_fault, with};
 
-async fn record_of(stage: &Stage, status: &LoadTestStatus) -> (usize, Record) {
+pub async fn record_of(stage: &Stage, status: &LoadTestStatus) -> (usize, Record) {
     let name = status.report.clone().expect("the run has no record");
     let maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &stage.namespace);
     let map = maps.get(&name).await.unwrap_or_else(|error| panic!("failed to read {name}: {error}"));
@@ -24,13 +24,13 @@ async fn record_of(stage: &Stage, status: &LoadTestStatus) -> (usize, Record) {
     (bytes.len(), Record::read(&bytes).expect("the record cannot be read"))
 }
 
-fn again(record: &Record, limits: &[&str]) -> LoadTestStatus {
+pub fn again(record: &Record, limits: &[&str]) -> LoadTestStatus {
     let limits: Vec<OtherLimit> = limits.iter().map(|limit| limit.parse().unwrap()).collect();
     replay::judge(record, &limits).expect("it cannot be judged").test.status.unwrap_or_default()
 }
 
 /// Field by field, but for what tells when the verdict was written.
-fn assert_same(replayed: LoadTestStatus, recorded: &LoadTestStatus) {
+pub fn assert_same(replayed: LoadTestStatus, recorded: &LoadTestStatus) {
     let told = |status: &LoadTestStatus| {
         let mut value = serde_json::to_value(status).unwrap();
         for of_the_writing in ["finishedAt", "conditions"] {

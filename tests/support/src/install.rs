@@ -66,7 +66,7 @@ pub async fn assert_ready(client: &Client) {
 ///
 /// # Panics
 /// When the chart cannot be rendered or applied.
-pub async fn operator(stage: &Stage, failpoint: Option<&'static str>) -> Launch {
+pub async fn operator(stage: &Stage, failpoint: Option<&'static str>, one_cpu: bool) -> Launch {
     let values = values(stage, &prometheus_url(&stage.client).await).to_string();
     let render = |parts: &[&str]| {
         let mut helm = program("helm");
@@ -94,6 +94,7 @@ pub async fn operator(stage: &Stage, failpoint: Option<&'static str>) -> Launch 
         kubeconfig: write("kubeconfig", &kubeconfig_with(&token)),
         config: write("config.yaml", &config),
         failpoint,
+        one_cpu,
         folder,
     }
 }

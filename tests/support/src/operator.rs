@@ -10,6 +10,12 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
 };
 
 use crate::cluster::ROOT;
@@ -22,6 +28,8 @@ pub struct Launch {
     /// For logs and other files.
     pub folder: PathBuf,
     pub failpoint: Option<&'static str>,
+    /// One worker thread, as with a limit of one CPU.
+    pub one_cpu: bool,
 }
 
 /// A running operator, or one that has run. Dropped, it is killed.
@@ -58,6 +66,9 @@ impl Operator {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output);
+        if launch.one_cpu {
+            command.env("TOKIO_WORKER_THREADS", "1");
+        }
         if let Some(failpoint) = launch.failpoint {
             command.env("LOADTEST_FAILPOINT", failpoint);
             command.env("LOADTEST_FAILPOINT_ONCE", launch.folder.join("failpoint-was-hit"));
@@ -115,6 +126,19 @@ impl Drop for Operator {
 /// When it does not build.
 pub fn binary() -> &'static Path {
     BINARY.get_or_init(build)
+}
+
+/// Asks an operator whether it lives, as a kubelet does with the chart's probe.
+pub async fn is_alive(http: SocketAddr) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect(http).await?;
+        stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await;
+    matches!(answer, Ok(Ok(answer)) if answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"))
 }
 
 /// A command that dies with this process, also when that is killed.

@@ -6,6 +6,7 @@
 
 use std::{
     cell::RefCell,
+    convert::Infallible,
     panic::{AssertUnwindSafe, resume_unwind},
     path::PathBuf,
     time::Duration,
@@ -19,7 +20,7 @@ use kube::{
 };
 use loadtest_crds::{LoadTest, Phase};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::MissedTickBehavior};
 
 use crate::{
     cluster::client,
@@ -60,6 +61,7 @@ pub struct Setup {
     failpoint: Option<&'static str>,
     operator: bool,
     door: bool,
+    one_cpu: bool,
     limit: Duration,
 }
 
@@ -81,7 +83,7 @@ impl Setup {
     /// A stage with the given name, which becomes part of the names of its namespaces.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
-        Self { name, room: 1, failpoint: None, operator: true, door: false, limit: LIMIT }
+        Self { name, room: 1, failpoint: None, operator: true, door: false, one_cpu: false, limit: LIMIT }
     }
 
     /// How much of the room it takes: 1 for a run that never gets to its load, up to 6 to be alone.
@@ -102,6 +104,13 @@ impl Setup {
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// The operator has as many threads as with a limit of one CPU.
+    #[must_use]
+    pub fn one_cpu(mut self) -> Self {
+        self.one_cpu = true;
         self
     }
 
@@ -170,7 +179,7 @@ impl Stage {
 
     async fn equip(&self) {
         install::assert_ready(&self.client).await;
-        let launch = install::operator(self, self.setup.failpoint).await;
+        let launch = install::operator(self, self.setup.failpoint, self.setup.one_cpu).await;
         *self.launch.borrow_mut() = Some(launch);
         if self.setup.operator {
             self.start_operator();
@@ -206,6 +215,23 @@ impl Stage {
     /// SIGKILL for every operator that still runs.
     pub fn kill_operator(&self) {
         self.operators.borrow_mut().iter_mut().for_each(Operator::kill);
+    }
+
+    /// Looks after the operator as a kubelet does: goes on for as long as that would let it live.
+    ///
+    /// # Panics
+    /// When it is silent three times in a row, and would be restarted.
+    pub async fn keep_alive(&self) -> Infallible {
+        let mut pause = tokio::time::interval(Duration::from_secs(1));
+        pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent = 0;
+        loop {
+            pause.tick().await;
+            let http = self.operators.borrow().last().map(|operator| operator.http);
+            let Some(http) = http else { continue };
+            silent = if operator::is_alive(http).await { 0 } else { silent + 1 };
+            assert!(silent < 3, "the operator does not answer: it would be restarted");
+        }
     }
 
     /// Returns when the operator has ended by itself, as at a failpoint.
