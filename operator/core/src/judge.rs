@@ -13,11 +13,13 @@ use crate::{
     limit::{Limit, count, percent},
     plan::objective::{Bound, Figure, ObjectivePlan},
     promql,
-    series::Increase,
     shares::Tally,
 };
 
 mod points;
+mod ratio;
+
+pub use ratio::ratio;
 
 pub use points::{MIN_POINTS, MIN_SCRAPES, query, scraped, slope, template};
 
@@ -187,48 +189,6 @@ pub fn share(plan: &ObjectivePlan, of_requests: bool, scope: Scope, tally: &Tall
         _ => None,
     };
     Finding { grain, ..ruled.finding(plan, value, shown, base, tally.total, tally.bad.likely) }
-}
-
-/// Good over total of server-side counters.
-#[must_use]
-pub fn ratio(plan: &ObjectivePlan, scope: Scope, good: Option<Increase>, total: Option<Increase>) -> Finding {
-    let Some(total) = total else {
-        return Finding::no_data(
-            "no series matches ratio.total around this window: check the selector, and that Prometheus scrapes the pods",
-        );
-    };
-    if total.scrapes < MIN_SCRAPES {
-        return Finding::unmeasurable(format!(
-            "this window holds {} of the {MIN_SCRAPES} scrapes needed: scrape more often, or judge a k6 figure here",
-            total.scrapes
-        ));
-    }
-    if total.events < 0.5 {
-        return Finding::no_data("ratio.total counted nothing in this window");
-    }
-    if let Some(scrapes) = good.map(|good| good.scrapes).filter(|scrapes| *scrapes < MIN_SCRAPES) {
-        return Finding::unmeasurable(format!(
-            "this window holds {scrapes} of the {MIN_SCRAPES} scrapes of ratio.good that are needed: scrape more often, or \
-             judge a longer window"
-        ));
-    }
-    let share = good.map_or(0.0, |good| good.events) / total.events;
-    // One counter may be written a moment before the other; more than that is another population.
-    if share > 1.01 {
-        return Finding::no_data(format!(
-            "ratio.good counted {} and ratio.total only {}: the good events must be among the total",
-            count(whole(good.unwrap_or_default().events)),
-            count(whole(total.events))
-        ));
-    }
-    let share = share.min(1.0);
-    let bad = total.events * (1.0 - share);
-    let ruled = Ruled::of(plan, total.events, Count::exactly(bad), scope);
-    let shown = plan.bound.limit().show(share);
-    let nothing_good = if good.is_none() { " (no series matches ratio.good)" } else { "" };
-    let events = count(whole(total.events));
-    let base = format!("{shown} of {events} events were good{nothing_good}, {}", limit_words(&plan.bound));
-    ruled.finding(plan, Some(share), shown, base, total.events, bad)
 }
 
 /// The events of a k6 Counter, or events a second.

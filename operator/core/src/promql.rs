@@ -224,6 +224,19 @@ pub fn raw(selector: &str, reach_seconds: i64, at: Timestamp) -> String {
     format!("{selector}[{reach_seconds}s] @ {}", seconds(at))
 }
 
+/// The targets of the selected series that were scraped as a stretch began, with the value 1.
+#[must_use]
+pub fn scraped_at_the_start(
+    selectors: &[&str],
+    reach_seconds: i64,
+    from: Timestamp,
+    to: Timestamp,
+) -> String {
+    let last = |selector: &&str| format!("last_over_time({selector}[{reach_seconds}s] @ {})", seconds(to));
+    let series = selectors.iter().map(last).collect::<Vec<_>>().join(" or ");
+    format!("up @ {} and on (job, instance) ({series})", seconds(from))
+}
+
 /// The alert of this name, while it fires, about this namespace or about none.
 #[must_use]
 pub fn firing(alert: &str, namespace: &str) -> String {
@@ -386,6 +399,7 @@ mod tests {
             scraped_every("requests_total{code=\"200\"}"),
             scrapes("requests_total{code=\"200\"}", one[0]),
             raw("requests_total{code=\"200\"}", 70, at(30)),
+            scraped_at_the_start(&["ok_total", "requests_total{code=\"200\"}"], 70, at(10), at(30)),
             last_written("requests_total"),
             push_age(&metrics),
             pushes_late(&metrics, Some("chat"), Duration::from_secs(3)),

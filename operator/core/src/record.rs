@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{ask::Asked, cells::Cells, evaluate::Settings, verdict::Facts};
 
 /// Raised when a record of before can no longer be read, or would be judged otherwise.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The key of the record in its ConfigMap.
 pub const KEY: &str = "record.json.gz";
 /// A ConfigMap holds 1 MiB.

@@ -15,20 +15,35 @@ pub enum Coverage {
 /// What a counter gained in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Increase {
+    /// Between samples of the window.
     pub events: f64,
+    /// What its series had counted when they began, and what they counted across a hole: all of it in the window, or all
+    /// of it before. Nothing tells.
+    pub perhaps: f64,
     /// Scrapes within the window.
     pub scrapes: usize,
+}
+
+/// What is known of a series beside its samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Known {
+    /// It was at zero before its first sample.
+    pub from_zero: bool,
+    /// Samples that are further apart than so many seconds have a hole between them.
+    pub hole: f64,
 }
 
 /// The gain of one counter series from `from` to `to`, in seconds since the epoch. The samples are in order
 /// and reach back to before the window, where there were any.
 ///
-/// A value below its predecessor is a restart from zero. A series that first appears within the window counts
-/// from zero: it was born there. Nothing is extrapolated, so the result is what was counted between scrapes.
+/// A series may begin with what it counted in all its life: one that first appears, unless it is known to come from zero,
+/// and one whose value falls, which was set back to zero or to something else. Nothing is extrapolated, so the result is
+/// what was counted between scrapes.
 #[must_use]
-pub fn increase(samples: &[Point], from: f64, to: f64, coverage: Coverage) -> Increase {
+pub fn increase(samples: &[Point], from: f64, to: f64, coverage: Coverage, known: Known) -> Increase {
     let samples: Vec<Point> = samples.iter().copied().filter(|(_, value)| value.is_finite()).collect();
     let scrapes = samples.iter().filter(|(at, _)| *at > from && *at <= to).count();
+    let mut all = Increase { scrapes, ..Increase::default() };
     let existed = samples.first().is_some_and(|(at, _)| *at <= from);
     let base = match coverage {
         _ if !existed => None,
@@ -36,7 +51,7 @@ pub fn increase(samples: &[Point], from: f64, to: f64, coverage: Coverage) -> In
         Coverage::Inside => samples.iter().position(|(at, _)| *at >= from),
     };
     if existed && base.is_none() {
-        return Increase { events: 0.0, scrapes };
+        return all;
     }
     let end = match coverage {
         Coverage::Whole => {
@@ -44,35 +59,52 @@ pub fn increase(samples: &[Point], from: f64, to: f64, coverage: Coverage) -> In
         }
         Coverage::Inside => match samples.iter().rposition(|(at, _)| *at <= to) {
             Some(end) => end,
-            None => return Increase { events: 0.0, scrapes },
+            None => return all,
         },
     };
     let born_late = !existed && samples.first().is_none_or(|(at, _)| *at > to);
     if born_late {
-        return Increase { events: 0.0, scrapes };
+        return all;
     }
-    let start = base.unwrap_or(0);
-    let born_with = if base.is_none() { samples[0].1 } else { 0.0 };
-    let gained: f64 = samples
-        .get(start..=end)
-        .unwrap_or_default()
-        .windows(2)
-        .map(|pair| if pair[1].1 >= pair[0].1 { pair[1].1 - pair[0].1 } else { pair[1].1 })
-        .sum();
-    Increase { events: born_with + gained, scrapes }
+    if base.is_none() {
+        all.gain(samples[0].1, known.from_zero);
+    }
+    for pair in samples.get(base.unwrap_or(0)..=end).unwrap_or_default().windows(2) {
+        let [before, after] = [pair[0], pair[1]];
+        if after.1 < before.1 {
+            all.gain(after.1, false);
+        } else {
+            let from_before = before.0 < from && after.0 - before.0 > known.hole;
+            all.gain(after.1 - before.1, !from_before);
+        }
+    }
+    all
+}
+
+impl Increase {
+    fn gain(&mut self, events: f64, is_certain: bool) {
+        if is_certain {
+            self.events += events;
+        } else {
+            self.perhaps += events;
+        }
+    }
 }
 
 /// The gains of several series together. Their scrapes are those of the series that has the most: pods come
 /// and go.
 #[must_use]
 pub fn increase_of_all<'a>(
-    series: impl Iterator<Item = &'a [Point]>,
+    series: impl Iterator<Item = (&'a [Point], Known)>,
     from: f64,
     to: f64,
     coverage: Coverage,
 ) -> Increase {
-    series.map(|samples| increase(samples, from, to, coverage)).fold(Increase::default(), |all, one| {
-        Increase { events: all.events + one.events, scrapes: all.scrapes.max(one.scrapes) }
+    let gains = series.map(|(samples, known)| increase(samples, from, to, coverage, known));
+    gains.fold(Increase::default(), |all, one| Increase {
+        events: all.events + one.events,
+        perhaps: all.perhaps + one.perhaps,
+        scrapes: all.scrapes.max(one.scrapes),
     })
 }
 
@@ -146,11 +178,15 @@ mod tests {
     // Born between 4 s and 6 s.
     const BORN: [Point; 3] = [(6.0, 7.0), (8.0, 17.0), (10.0, 27.0)];
 
+    const ZERO: Known = Known { from_zero: true, hole: 10.0 };
+    const UNKNOWN: Known = Known { from_zero: false, hole: 10.0 };
+    // Not there from 2 s on, until 20 s.
+    const HOLE: [Point; 4] = [(0.0, 100.0), (2.0, 110.0), (20.0, 200.0), (22.0, 210.0)];
+
     #[rstest]
     #[case::on_the_scrapes(&STEADY, 2.0, 8.0, Coverage::Whole, 30.0, 3)]
     #[case::between_them_whole(&STEADY, 3.0, 7.0, Coverage::Whole, 30.0, 2)]
     #[case::between_them_inside(&STEADY, 3.0, 7.0, Coverage::Inside, 10.0, 2)]
-    #[case::restart_in_the_window(&RESTART, 2.0, 8.0, Coverage::Whole, 23.0, 3)]
     #[case::born_in_the_window(&BORN, 2.0, 8.0, Coverage::Whole, 17.0, 2)]
     #[case::born_in_the_window_inside(&BORN, 2.0, 9.0, Coverage::Inside, 17.0, 2)]
     #[case::born_after_it(&BORN, 1.0, 5.0, Coverage::Whole, 0.0, 0)]
@@ -166,7 +202,28 @@ mod tests {
         #[case] events: f64,
         #[case] scrapes: usize,
     ) {
-        assert_eq!(increase(samples, from, to, coverage), Increase { events, scrapes });
+        let gained = Increase { events, perhaps: 0.0, scrapes };
+        assert_eq!(increase(samples, from, to, coverage, ZERO), gained);
+    }
+
+    #[rstest]
+    #[case::known_to_come_from_zero(&BORN, (2.0, 8.0), ZERO, 17.0, 0.0)]
+    #[case::nobody_knows(&BORN, (2.0, 8.0), UNKNOWN, 10.0, 7.0)]
+    #[case::there_before_the_window(&BORN, (6.0, 8.0), UNKNOWN, 10.0, 0.0)]
+    // To zero, or to what was saved of it.
+    #[case::set_back(&RESTART, (2.0, 8.0), ZERO, 20.0, 3.0)]
+    #[case::gone_as_the_window_begins(&HOLE, (10.0, 22.0), ZERO, 10.0, 90.0)]
+    #[case::gone_within_it(&HOLE, (1.0, 22.0), ZERO, 110.0, 0.0)]
+    #[case::scraped_so_rarely(&HOLE, (10.0, 22.0), Known { hole: 60.0, ..ZERO }, 100.0, 0.0)]
+    fn what_a_series_begins_with_may_be_older_than_the_window(
+        #[case] samples: &[Point],
+        #[case] (from, to): (f64, f64),
+        #[case] known: Known,
+        #[case] events: f64,
+        #[case] perhaps: f64,
+    ) {
+        let gained = increase(samples, from, to, Coverage::Whole, known);
+        assert_eq!((gained.events, gained.perhaps), (events, perhaps));
     }
 
     /// A history of one counter: what it gained before each scrape, and whether it restarted just after the
@@ -230,8 +287,10 @@ mod tests {
                     truth += gain;
                 }
             }
-            prop_assert_eq!(increase(&samples, from, to, Coverage::Whole).events, truth);
-            prop_assert_eq!(increase(&samples, from, to, Coverage::Inside).events, truth);
+            for coverage in [Coverage::Whole, Coverage::Inside] {
+                let gained = increase(&samples, from, to, coverage, ZERO);
+                prop_assert_eq!(gained.events + gained.perhaps, truth);
+            }
         }
 
         #[test]
@@ -243,9 +302,9 @@ mod tests {
                 value = if *restart { f64::from(*gain) } else { value + f64::from(*gain) };
                 (n as f64, value)
             }).collect();
-            let whole = increase(&samples, from, from + length, Coverage::Whole);
-            let inside = increase(&samples, from, from + length, Coverage::Inside);
-            prop_assert!(whole.events >= inside.events);
+            let whole = increase(&samples, from, from + length, Coverage::Whole, ZERO);
+            let inside = increase(&samples, from, from + length, Coverage::Inside, ZERO);
+            prop_assert!(whole.events >= inside.events && whole.perhaps >= inside.perhaps);
         }
     }
 }

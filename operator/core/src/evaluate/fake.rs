@@ -255,9 +255,15 @@ impl Fake {
             return left.into_iter().filter(|(_, value)| number(value) > literal.val).collect();
         }
         if operator == "and" {
+            let on = match binary.modifier.as_ref().and_then(|modifier| modifier.matching.as_ref()) {
+                Some(LabelModifier::Include(labels)) => Some(&labels.labels),
+                _ => None,
+            };
+            let same =
+                |a: &Labels, b: &Labels| on.map_or(a == b, |on| on.iter().all(|n| a.get(n) == b.get(n)));
             return left
                 .into_iter()
-                .filter(|(own, _)| right.iter().any(|(labels, _)| own == labels))
+                .filter(|(own, _)| right.iter().any(|(labels, _)| same(own, labels)))
                 .collect();
         }
         if operator == "or" {

@@ -1,19 +1,19 @@
 //! A ratio of server-side counters: what is asked, and how the raw samples are read.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 use loadtest_crds::WindowKind;
 
-use super::{Ending, Wanted, seconds};
+use super::{Ending, Wanted, ending::hole, seconds};
 use crate::{
-    ask::{Answers, Asks, RequestKind},
+    ask::{Answers, Asks, Labels, RequestKind, Series},
     confidence::Block,
     evaluate::Context,
     judge::{self, Finding},
     plan::objective::ObjectivePlan,
     promql,
-    series::{Coverage, Increase, gained_between, increase_of_all, sampled_every},
+    series::{Coverage, Increase, Known, gained_between, increase_of_all, sampled_every},
     spikes::CELL_SECONDS,
     windows::{Interval, Window},
 };
@@ -39,6 +39,8 @@ struct Read {
     stretch: Interval,
     good: usize,
     total: usize,
+    /// Which of their targets were scraped as it began.
+    up: Option<usize>,
 }
 
 impl RatioProbe {
@@ -66,7 +68,12 @@ impl RatioProbe {
                     }
                     asks.ask(query, now)
                 };
-                Read { stretch: *stretch, good: raw(&good), total: raw(&total) }
+                let (of_good, of_total) = (raw(&good), raw(&total));
+                let scraped: Vec<&str> =
+                    [good.as_str(), &total].into_iter().filter(|one| !one.starts_with("k6_")).collect();
+                let up = (!scraped.is_empty())
+                    .then(|| asks.ask(promql::scraped_at_the_start(&scraped, reach, stretch.from, to), now));
+                Read { stretch: *stretch, good: of_good, total: of_total, up }
             })
             .collect();
         let coverage = match window.kind {
@@ -120,12 +127,17 @@ impl RatioProbe {
             if series.is_empty() {
                 continue;
             }
-            let points = series.iter().map(|(_, points)| points.as_slice());
+            let since = read.scraped_since(answers)?;
+            let every = sampled_every(series.iter().map(|(_, points)| points.as_slice())).unwrap_or(0.0);
+            let known = series.iter().map(|one| (one.1.as_slice(), known(one, &since, every)));
             let (from, to) = (seconds(read.stretch.from), seconds(read.stretch.to));
-            let one = increase_of_all(points, from, to, self.coverage);
+            let one = increase_of_all(known, from, to, self.coverage);
             let so_far = all.unwrap_or_default();
-            all =
-                Some(Increase { events: so_far.events + one.events, scrapes: so_far.scrapes + one.scrapes });
+            all = Some(Increase {
+                events: so_far.events + one.events,
+                perhaps: so_far.perhaps + one.perhaps,
+                scrapes: so_far.scrapes + one.scrapes,
+            });
         }
         Ok(all)
     }
@@ -174,4 +186,44 @@ impl RatioProbe {
         }
         Ok(blocks)
     }
+}
+
+/// What Prometheus scrapes: its job and instance.
+type Target<'a> = (&'a str, &'a str);
+
+impl Read {
+    /// Since when each target is known to have been scraped: since a series of it had a sample, or since the stretch
+    /// began, if it was up then.
+    fn scraped_since<'a>(&self, answers: &'a Answers) -> Result<BTreeMap<Target<'a>, f64>, String> {
+        let first = |(labels, points): &'a Series| Some((target(labels)?, points.first()?.0));
+        let (good, total) = (answers.matrix(self.good)?, answers.matrix(self.total)?);
+        let mut since = BTreeMap::new();
+        for (target, at) in good.iter().chain(total).filter_map(first) {
+            since.entry(target).and_modify(|since: &mut f64| *since = since.min(at)).or_insert(at);
+        }
+        // Without an answer nothing is known.
+        let up = self.up.and_then(|up| answers.vector(up).ok()).unwrap_or_default();
+        let from = seconds(self.stretch.from);
+        for target in up.iter().filter(|(.., up)| *up == 1.0).filter_map(|(labels, ..)| target(labels)) {
+            since.entry(target).and_modify(|since: &mut f64| *since = since.min(from)).or_insert(from);
+        }
+        Ok(since)
+    }
+}
+
+/// A series without an instance was not scraped, or was added up: nobody knows from what.
+fn target(labels: &Labels) -> Option<Target<'_>> {
+    let instance = labels.get("instance").filter(|instance| !instance.is_empty())?;
+    Some((labels.get("job").map_or("", String::as_str), instance))
+}
+
+/// A series comes from zero where its target had been scraped before, without it; and those of k6 begin with the run.
+/// That a pod or a process is new shows nothing: an exporter's counters are as old as what it looks at.
+fn known((labels, points): &Series, since: &BTreeMap<Target<'_>, f64>, every: f64) -> Known {
+    if labels.get("__name__").is_some_and(|name| name.starts_with("k6_")) {
+        return Known { from_zero: true, hole: f64::INFINITY };
+    }
+    let since = target(labels).and_then(|target| since.get(&target));
+    let from_zero = since.zip(points.first()).is_some_and(|(since, (first, _))| since < first);
+    Known { from_zero, hole: hole(every) }
 }

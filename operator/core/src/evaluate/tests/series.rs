@@ -3,6 +3,7 @@
 use loadtest_crds::Slope;
 
 use super::*;
+use crate::limit::Limit;
 
 fn ratio_of(good: &str, total: &str, windows: &[WindowKind]) -> ObjectivePlan {
     let ratio = Ratio { good: good.to_owned(), total: total.to_owned() };
@@ -26,11 +27,98 @@ fn saved(times: impl Iterator<Item = i32>) -> impl Iterator<Item = (f64, f64)> {
 #[case::gone_with_its_pod(&[-5, 0, 5, 10], Outcome::Missed)]
 fn a_ratio_wants_scrapes_of_its_good_events_too(#[case] good: &[i32], #[case] expected: Outcome) {
     let mut fake = load(|_| GOOD);
-    fake.add("all_total", &[], saved((-1..=14).map(|n| n * 5)));
-    fake.add("good_total", &[], saved(good.iter().copied()));
+    let target = [("instance", "10.0.0.1:8080")];
+    fake.add("all_total", &target, saved((-1..=14).map(|n| n * 5)));
+    fake.add("good_total", &target, saved(good.iter().copied()));
     let judgement = judge(&fake, &[ratio_of("good_total", "all_total", &ALL[..1])], vec![], &[]);
     let saved = result(&judgement, "saved", WindowKind::Run);
     assert_eq!(saved.outcome, expected, "{:?}", saved.message);
+}
+
+/// A counter of 20 events a second from `since` on, scraped each second from `from` on, that had counted `before` by then.
+fn counting(from: i32, before: f64, each: f64) -> impl Iterator<Item = (f64, f64)> {
+    (from..=65).map(move |s| (at(f64::from(s)), before + f64::from(s.min(60) - from) * each))
+}
+
+// One target has a counter from before the load on: 10 good ones a second, and 10 others. A second one appears at 20 s, 10
+// of each a second as well, with what it has counted in its life.
+#[rstest]
+#[case::a_lifetime_of_good_ones(1_000_000.0, 0.0, "40%", Outcome::Met)]
+#[case::a_lifetime_that_decides(1_000_000.0, 0.0, "95%", Outcome::Unmeasurable)]
+#[case::one_of_bad_ones(0.0, 1_000_000.0, "40%", Outcome::Unmeasurable)]
+#[case::a_pod_that_is_new(30.0, 30.0, "95%", Outcome::Missed)]
+fn what_a_series_had_counted_when_it_appeared(
+    #[case] good: f64,
+    #[case] bad: f64,
+    #[case] limit: &str,
+    #[case] expected: Outcome,
+) {
+    let mut fake = load(|_| GOOD);
+    let old = |status| [("job", "pods"), ("instance", "old"), ("status", status)];
+    let new = |status| [("job", "pods"), ("instance", "new"), ("status", status)];
+    fake.add("seen_total", &old("ok"), counting(-5, 7000.0, 10.0));
+    fake.add("seen_total", &old("failed"), counting(-5, 30.0, 10.0));
+    fake.add("seen_total", &new("ok"), counting(20, good, 10.0));
+    fake.add("seen_total", &new("failed"), counting(20, bad, 10.0));
+    let mut seen = ratio_of("seen_total{status=\"ok\"}", "seen_total", &ALL[..1]);
+    seen.bound = crate::plan::objective::Bound::AtLeast(Limit::parse(limit).unwrap());
+    let judgement = judge(&fake, &[seen], vec![], &[]);
+    let seen = result(&judgement, "saved", WindowKind::Run);
+    assert_eq!(seen.outcome, expected, "{:?}", seen.message);
+    // 61 s of the one and 40 s of the other, half of it good.
+    assert_eq!((seen.samples, seen.bad), (Some(2020), Some(1010)), "{:?}", seen.message);
+}
+
+// 37 of 1,257 events failed, all of them before the scrape at 20 s, the first with a series of failures.
+#[rstest]
+#[case::of_a_target_that_has_others([("instance", "a"), ("job", "pods")], &[], Outcome::Missed, 37)]
+#[case::of_one_that_was_up([("instance", "b"), ("job", "pods")], &[("b", 1.0)], Outcome::Missed, 37)]
+#[case::of_one_that_was_down([("instance", "b"), ("job", "pods")], &[("b", 0.0)], Outcome::Unmeasurable, 0)]
+#[case::of_one_that_nobody_knows([("instance", "b"), ("job", "pods")], &[], Outcome::Unmeasurable, 0)]
+#[case::of_no_target([("source", "rule"), ("job", "pods")], &[], Outcome::Unmeasurable, 0)]
+fn a_series_comes_from_zero_where_its_target_was_scraped_without_it(
+    #[case] labels: [(&str, &str); 2],
+    #[case] up: &[(&str, f64)],
+    #[case] expected: Outcome,
+    #[case] bad: i64,
+) {
+    let mut fake = load(|_| GOOD);
+    let good = [("job", "pods"), ("instance", "a"), ("status", "ok")];
+    fake.add("saved_total", &good, saved(-5..=65));
+    let failed = [labels[0], labels[1], ("status", "failed")];
+    fake.add("saved_total", &failed, (20..=65).map(|s| (at(f64::from(s)), 37.0)));
+    for (instance, value) in up {
+        let samples = (-5..=65).map(|s| (at(f64::from(s)), *value));
+        fake.add("up", &[("job", "pods"), ("instance", instance)], samples);
+    }
+    let mut judged = ratio_of("saved_total{status=\"ok\"}", "saved_total", &ALL[..1]);
+    judged.bound = crate::plan::objective::Bound::AtLeast(Limit::parse("98.5%").unwrap());
+    let judgement = judge(&fake, &[judged], vec![], &[]);
+    let saved = result(&judgement, "saved", WindowKind::Run);
+    assert_eq!((saved.outcome, saved.bad), (expected, Some(bad)), "{:?}", saved.message);
+}
+
+// An exporter is gone from before the load until 20 s; what it counts was good until then, and is not since.
+#[test]
+fn what_was_counted_while_nobody_looked_may_be_older_than_the_load() {
+    let mut fake = load(|_| GOOD);
+    let of = |status| [("job", "pods"), ("instance", "a"), ("status", status)];
+    let scraped = || (-60..=-50).chain(20..=65);
+    fake.add(
+        "seen_total",
+        &of("ok"),
+        scraped().map(|s| (at(f64::from(s)), f64::from(s.min(20) + 60) * 100.0)),
+    );
+    fake.add(
+        "seen_total",
+        &of("failed"),
+        scraped().map(|s| (at(f64::from(s)), f64::from(s.max(20) - 20) * 10.0)),
+    );
+    let judgement =
+        judge(&fake, &[ratio_of("seen_total{status=\"ok\"}", "seen_total", &ALL[..1])], vec![], &[]);
+    let saved = result(&judgement, "saved", WindowKind::Run);
+    assert_eq!((saved.outcome, saved.bad), (Outcome::Missed, Some(410)), "{:?}", saved.message);
+    assert!(saved.message.as_deref().unwrap().starts_with("0% of 410 events"), "{:?}", saved.message);
 }
 
 fn depth(windows: &[WindowKind]) -> ObjectivePlan {

@@ -3,6 +3,7 @@
 use loadtest_crds::Ratio;
 
 use super::*;
+use crate::series::Increase;
 
 fn of_ratio() -> ObjectivePlan {
     let ratio = Ratio { good: "good_total".to_owned(), total: "all_total".to_owned() };
@@ -33,7 +34,7 @@ fn counters(
 }
 
 fn gain(events: f64, scrapes: usize) -> Option<Increase> {
-    Some(Increase { events, scrapes })
+    Some(Increase { events, perhaps: 0.0, scrapes })
 }
 
 #[rstest]
@@ -113,4 +114,56 @@ fn a_ratio_is_a_sample_too() {
 #[test]
 fn a_ratio_without_any_series_is_no_data() {
     assert_eq!(ratio(&of_ratio(), SAMPLE, None, None).outcome, Outcome::NoData);
+}
+
+const UNTOLD: &str = "50% of 5,000 events were good; with the 1,000,000 that series had counted when they began in this \
+                      window, which may be older than it, 50% to 99.75% (limit at least 99.5%): let Prometheus scrape them \
+                      before the load begins";
+
+// Of 5,000 events in the window, and of what their series had counted when they began: how many were good, and how many
+// were not. The limit is 99.5%.
+#[rstest]
+#[case::a_lifetime_that_would_decide((2500.0, 1_000_000.0, 0.0), Outcome::Unmeasurable, UNTOLD)]
+#[case::one_that_would_not(
+    (2500.0, 5000.0, 0.0),
+    Outcome::Missed,
+    "50% of 5,000 events were good, limit at least 99.5% (75% with what series had counted when they began in it)"
+)]
+#[case::what_a_new_pod_did_before_its_first_scrape(
+    (4999.0, 40.0, 0.0),
+    Outcome::Met,
+    "99.98% of 5,000 events were good, limit at least 99.5%"
+)]
+#[case::failures_of_before(
+    (5000.0, 0.0, 50.0),
+    Outcome::Unmeasurable,
+    "100% of 5,000 events were good; with the 50 that series had counted when they began in this window, which may be \
+     older than it, 99.01% to 100% (limit at least 99.5%): let Prometheus scrape them before the load begins"
+)]
+#[case::some_series_may_be_old_and_others_not((4990.0, 50_000.0, 50.0), Outcome::Unmeasurable, "99.8% of 5,000 events")]
+#[case::nothing_else((0.0, 0.0, 0.0), Outcome::Missed, "0% of 5,000 events were good, limit at least 99.5%")]
+fn what_series_began_with(
+    #[case] (good, perhaps_good, perhaps_bad): (f64, f64, f64),
+    #[case] outcome: Outcome,
+    #[case] message: &str,
+) {
+    let plan = plan(Objective {
+        ratio: Some(Ratio { good: "good_total".to_owned(), total: "all_total".to_owned() }),
+        at_least: Some("99.5%".into()),
+        ..Objective::default()
+    });
+    let of = |events: f64, perhaps: f64| Some(Increase { events, perhaps, scrapes: 9 });
+    let total = of(5000.0, perhaps_good + perhaps_bad);
+    let finding = ratio(&plan, Scope::Census, of(good, perhaps_good), total);
+    assert_eq!(finding.outcome, outcome, "{}", finding.message);
+    assert!(finding.message.starts_with(message), "{}", finding.message);
+}
+
+#[test]
+fn nothing_but_what_series_began_with() {
+    let of = |perhaps: f64| Some(Increase { events: 0.0, perhaps, scrapes: 9 });
+    let finding = ratio(&of_ratio(), Scope::Census, of(90.0), of(90.0));
+    assert_eq!(finding.outcome, Outcome::Unmeasurable, "{}", finding.message);
+    let says = "ratio.total counted nothing in this window; with the 90 that series had counted";
+    assert!(finding.message.starts_with(says), "{}", finding.message);
 }
