@@ -233,8 +233,8 @@ fn tags_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "maxProperties": 8,
         "additionalProperties": { "type": "string", "maxLength": 256 },
         "x-kubernetes-validations": [rule(
-            "!('testid' in self) && !('loadtest_scenario' in self)",
-            "the operator picks the run itself: leave the tag testid out, and instead of loadtest_scenario write scenario beside tags"
+            "!('testid' in self) && !('loadtest_run' in self) && !('loadtest_scenario' in self)",
+            "the operator picks the run itself: leave the tags testid and loadtest_run out, and instead of loadtest_scenario write scenario beside tags"
         )]
     })
 }

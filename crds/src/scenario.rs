@@ -59,7 +59,7 @@ pub struct Scenario {
         validation = Rule::new("self.all(a, !a.matches('^--(vus|duration|iterations|stage)(=.*)?$') && !a.matches('^-[wqv]*[udis]'))").message("the load is not set by arguments: use vus and duration, or the script's own scenarios"),
         validation = Rule::new("self.all(a, !a.matches('^--env(=.*)?$') && !a.matches('^-[wqv]*e'))").message("variables are not set by arguments: use env"),
         validation = Rule::new("self.all(a, !a.matches('^--(out|paused|linger|address|execution-segment|execution-segment-sequence|no-setup|no-teardown|system-tags|include-system-env-vars|config|profiling-enabled|log-output|log-format|type|help)(=.*)?$') && !a.matches('^-[wqv]*[plaocth]'))").message("the operator sets this k6 argument itself: output, segment, pausing, setup, address, logging and system tags cannot be changed"),
-        validation = Rule::new("self.all(a, !a.matches('^(--tag=)?(testid|runner|loadtest_scenario)='))").message("the tags testid, runner and loadtest_scenario are the operator's own: use another name")
+        validation = Rule::new("self.all(a, !a.matches('^(--tag=)?(testid|loadtest_[^=]*)='))").message("the tag testid and those that begin with loadtest_ are the operator's own: use another name")
     )]
     pub arguments: Vec<String>,
 }

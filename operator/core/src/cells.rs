@@ -45,7 +45,7 @@ const MOST_LOOKED_AT: u64 = 3_000_000;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// What cells tell besides the name of a request.
-const TOLD: [&str; 2] = ["loadtest_scenario", promql::OUTCOME];
+const TOLD: [&str; 2] = [promql::SCENARIO, promql::OUTCOME];
 const OTHER_KIND: &str = "Prometheus answered with another kind of value than was asked for";
 
 /// What happened in each cell.

@@ -42,7 +42,7 @@ pub use crate::ask::{Answer, Labels, Request};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// The `testid` of the run's k6 metrics: the LoadTest's uid.
+    /// The `loadtest_run` of the run's k6 metrics: the LoadTest's uid.
     pub run_id: String,
     /// How often k6 pushes.
     pub push: Duration,

@@ -30,6 +30,20 @@ pub const VUS: &str = "k6_vus";
 /// The label by which k6 tells answered requests ("true") from failed ones ("false").
 pub const OUTCOME: &str = "expected_response";
 
+/// The tags by which the operator tells runs, runners and scenarios apart. A script's own tags of these names would take
+/// the place of ours.
+pub const RUN: &str = "loadtest_run";
+pub const RUNNER: &str = "loadtest_runner";
+pub const SCENARIO: &str = "loadtest_scenario";
+/// The run once more, as dashboards of k6 have it. Nothing here reads it.
+pub const TEST_ID: &str = "testid";
+
+/// True for the tags that runners have of us: a script must not set them.
+#[must_use]
+pub fn is_own_tag(name: &str) -> bool {
+    name == TEST_ID || name.starts_with("loadtest_")
+}
+
 /// Whether a sum keeps answered and failed requests apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
@@ -61,9 +75,9 @@ impl K6Metrics {
     /// Selects the run's samples of one metric.
     #[must_use]
     pub fn selector(&self, metric: &str, samples: &K6Samples) -> String {
-        let mut selector = format!("{metric}{{testid={}", quoted(&self.run_id));
+        let mut selector = format!("{metric}{{{RUN}={}", quoted(&self.run_id));
         if let Some(scenario) = &samples.scenario {
-            let _ = write!(selector, ",loadtest_scenario={}", quoted(scenario));
+            let _ = write!(selector, ",{SCENARIO}={}", quoted(scenario));
         }
         for (tag, value) in &samples.tags {
             let _ = write!(selector, ",{}={}", label(tag), quoted(value));
@@ -295,7 +309,7 @@ pub fn pushes_late(metrics: &K6Metrics, scenario: Option<&str>, in_time: Duratio
     let of = K6Samples { scenario: scenario.map(str::to_owned), ..K6Samples::default() };
     let users = metrics.selector(VUS, &of);
     let (age, in_time) = (age_of_those_to_come(&users), in_time.as_secs_f64());
-    let by = "by (loadtest_scenario)";
+    let by = format!("by ({SCENARIO})");
     format!("max(sum {by} ({age} > {in_time}) / count {by} ({users}))")
 }
 
@@ -327,10 +341,10 @@ pub fn present(name: &str) -> String {
 /// A selector of k6's metrics sees the series of every run: keeps those of this one.
 #[must_use]
 pub fn of_run(selector: &str, run_id: &str) -> String {
-    if !selector.starts_with("k6_") || selector.contains("testid") {
+    if !selector.starts_with("k6_") || selector.contains(RUN) {
         return selector.to_owned();
     }
-    let matcher = format!("testid={}", quoted(run_id));
+    let matcher = format!("{RUN}={}", quoted(run_id));
     match selector.split_once('{') {
         Some((name, rest)) if rest.trim_start().starts_with('}') => format!("{name}{{{matcher}{rest}"),
         Some((name, rest)) => format!("{name}{{{matcher},{rest}"),
@@ -428,8 +442,13 @@ mod tests {
     #[test]
     fn only_k6_metrics_are_bound_to_the_run() {
         assert_eq!(of_run("up{a=\"b\"}", "r"), "up{a=\"b\"}");
-        assert_eq!(of_run("k6_good_total", "r"), "k6_good_total{testid=\"r\"}");
-        assert_eq!(of_run("k6_good_total{}", "r"), "k6_good_total{testid=\"r\"}");
-        assert_eq!(of_run("k6_good_total{a=\"b\"}", "r"), "k6_good_total{testid=\"r\",a=\"b\"}");
+        assert_eq!(of_run("k6_good_total", "r"), "k6_good_total{loadtest_run=\"r\"}");
+        assert_eq!(of_run("k6_good_total{}", "r"), "k6_good_total{loadtest_run=\"r\"}");
+        // A script may have a tag of this name.
+        assert_eq!(
+            of_run("k6_good_total{testid=\"b\"}", "r"),
+            "k6_good_total{loadtest_run=\"r\",testid=\"b\"}"
+        );
+        assert_eq!(of_run("k6_good_total{a=\"b\"}", "r"), "k6_good_total{loadtest_run=\"r\",a=\"b\"}");
     }
 }

@@ -200,7 +200,8 @@ fn arguments() -> Vec<Case> {
         rejects(arguments("--system-tags, url"), "the operator sets this k6 argument itself"),
         rejects(arguments("--log-output=none"), "the operator sets this k6 argument itself"),
         rejects(arguments("--tag=testid=1"), "are the operator's own"),
-        rejects(arguments("--tag, runner=1"), "are the operator's own"),
+        rejects(arguments("--tag, loadtest_runner=1"), "are the operator's own"),
+        accepts(arguments("--tag, runner=1")),
     ]
 }
 
@@ -332,6 +333,10 @@ fn figures() -> Vec<Case> {
         rejects(
             objective("{k6: {metric: http_req_failed, tags: {testid: a}}, atMost: 1%}"),
             "the operator picks the run itself",
+        ),
+        rejects(
+            objective("{k6: {metric: http_req_failed, tags: {loadtest_run: a}}, atMost: 1%}"),
+            "leave the tags testid and loadtest_run out",
         ),
         rejects(
             objective("{k6: {metric: http_req_failed, tags: {loadtest_scenario: a}}, atMost: 1%}"),

@@ -113,6 +113,43 @@ async fn figures_are_those_of_k6s_own_summary() {
         .await;
 }
 
+/// 120 requests by three runners, with tags that other tools give their runners and runs.
+const TAGGED: &str = r#"
+import http from 'k6/http';
+import { Counter } from 'k6/metrics';
+import { sleep } from 'k6';
+const turns = new Counter('turns');
+export const options = { scenarios: {
+  all: { executor: 'per-vu-iterations', vus: 6, iterations: 20, maxDuration: '30s', tags: { runner: 'all' } } } };
+export default function () {
+  const tags = { runner: 'mine', testid: 'nightly', name: 'Ready' };
+  http.get('http://prometheus.monitoring:9090/-/ready', { tags });
+  turns.add(1, tags);
+  sleep(0.2);
+}
+"#;
+
+#[tokio::test]
+async fn tags_of_a_script_hide_no_runner() {
+    Setup::new("tagged")
+        .room(3)
+        .play(async |stage| {
+            let spec = json!({
+                "scenarios": [{"name": "a", "script": {"inline": TAGGED}, "parallelism": 3}],
+                "objectives": [
+                    {"name": "failed", "k6": {"metric": "http_req_failed", "tags": {"runner": "mine"}}, "atMost": "1%"},
+                    {"name": "turns", "k6": {"metric": "turns", "count": true}, "atLeast": "120"},
+                ],
+                "verdict": {"onTooFew": "Judge"},
+            });
+            let status = stage.run("tagged", spec).await.finished().await;
+            assert_eq!(whole(&status, "failed").samples, Some(120), "{:#?}", whole(&status, "failed"));
+            assert_eq!(whole(&status, "turns").samples, Some(120), "{:#?}", whole(&status, "turns"));
+            expect(&status, Verdict::Pass, "AllObjectivesMet", &["all 2 objectives"]);
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn few_requests_say_little_unless_they_all_fail() {
     Setup::new("few")

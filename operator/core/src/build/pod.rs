@@ -16,6 +16,7 @@ use crate::{
     duration,
     names::{Role, RunnerId},
     plan::{Plan, ScenarioPlan},
+    promql,
 };
 
 /// The port of k6's REST API in the runner pods.
@@ -50,9 +51,14 @@ pub fn build_runner(plan: &Plan, scenario: &ScenarioPlan, index: u32, remote_wri
     args.push(format!("--address=0.0.0.0:{K6_API_PORT}"));
     args.extend(strings(["--quiet", "--no-color", "--out=experimental-prometheus-rw"]));
     args.push(format!("--system-tags={SYSTEM_TAGS}"));
-    args.push(format!("--tag=testid={}", plan.names.uid));
-    args.push(format!("--tag=runner={id}"));
-    args.push(format!("--tag=loadtest_scenario={}", scenario.spec.name));
+    let own = [
+        (promql::TEST_ID, &plan.names.uid),
+        (promql::RUN, &plan.names.uid),
+        // Without it the series of runners overwrite each other.
+        (promql::RUNNER, &id.to_string()),
+        (promql::SCENARIO, &scenario.spec.name),
+    ];
+    args.extend(own.map(|(tag, value)| format!("--tag={tag}={value}")));
     args.extend(segment_args(index, scenario.parallelism()));
     args.extend(load_args(scenario));
     args.extend(scenario.spec.arguments.iter().cloned());

@@ -66,8 +66,12 @@ impl Fake {
     pub fn push_as(&mut self, name: &str, runner: &str, phase: f64, events: &[Event]) {
         for answered in [true, false] {
             let outcome = if answered { "true" } else { "false" };
-            let labels =
-                [("testid", "4f1c"), ("name", name), ("runner", runner), ("expected_response", outcome)];
+            let labels = [
+                ("loadtest_run", "4f1c"),
+                ("name", name),
+                ("loadtest_runner", runner),
+                ("expected_response", outcome),
+            ];
             let mut own: Vec<Event> = events.iter().copied().filter(|e| e.answered == answered).collect();
             own.sort_by(|a, b| a.at.total_cmp(&b.at));
             let mut took = Vec::new();

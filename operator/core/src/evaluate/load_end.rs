@@ -115,7 +115,7 @@ mod tests {
         let times = (0..400).filter(|second| second % every == every / 2).map(f64::from);
         let users = times.filter(|second| *second <= heard_to);
         let users = users.map(|second| (at(second), if second <= users_to { 5.0 } else { 0.0 }));
-        fake.add("k6_vus", &[("testid", "4f1c"), ("runner", "chat-0")], users);
+        fake.add("k6_vus", &[("loadtest_run", "4f1c"), ("loadtest_runner", "chat-0")], users);
         let mut status = over(vec![]);
         status.load.as_mut().unwrap().ended_at = micro(seen);
         let objective = Objective {
@@ -140,7 +140,7 @@ mod tests {
                 |second| if second <= 40.0 || (50.0..50.3).contains(&second) { GOOD } else { None },
             ));
         let users = (0..90).map(|second| (at(f64::from(second)), if second <= 40 { 5.0 } else { 0.0 }));
-        fake.add("k6_vus", &[("testid", "4f1c"), ("runner", "chat-0")], users);
+        fake.add("k6_vus", &[("loadtest_run", "4f1c"), ("loadtest_runner", "chat-0")], users);
         let mut status = over(vec![]);
         let load = status.load.as_mut().unwrap();
         // It had ten minutes.

@@ -133,7 +133,8 @@ impl CellsProbe {
 }
 
 pub fn users_by_scenario(metrics: &K6Metrics) -> String {
-    format!("sum by (loadtest_scenario) ({})", metrics.selector(promql::VUS, &K6Samples::default()))
+    let users = metrics.selector(promql::VUS, &K6Samples::default());
+    format!("sum by ({}) ({users})", promql::SCENARIO)
 }
 
 /// The fewest virtual users in each cell.

@@ -69,7 +69,7 @@ impl PartsProbe {
         let at = RequestKind::Instant { at: load.to };
         let by_part = |metric: &str, until: Timestamp| {
             let last = metrics.last_values(metric, &K6Samples::default(), Some(until));
-            format!("sum by (loadtest_scenario, scenario) ({last})")
+            format!("sum by ({}, scenario) ({last})", promql::SCENARIO)
         };
         let all = status.scenarios.iter().flat_map(|s| s.arrivals.iter().map(move |part| (s, part)));
         let last_moments = all.filter_map(|(s, part)| Some((key(s, part), last_moments(status, s, part)?)));
@@ -214,14 +214,14 @@ fn by_labels(id: usize, answers: &Answers) -> ByPart {
     answered
         .iter()
         .filter(|(.., value)| value.is_finite())
-        .map(|(labels, _, value)| ((label(labels, "loadtest_scenario"), label(labels, "scenario")), *value))
+        .map(|(labels, _, value)| ((label(labels, promql::SCENARIO), label(labels, "scenario")), *value))
         .collect()
 }
 
 /// The highest point of each scenario.
 pub fn highest(id: Option<usize>, answers: &Answers) -> ByPart {
     let answered = id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default();
-    let of = |labels: &Labels| labels.get("loadtest_scenario").cloned().unwrap_or_default();
+    let of = |labels: &Labels| labels.get(promql::SCENARIO).cloned().unwrap_or_default();
     let high = |points: &[Point]| points.iter().map(|(_, users)| *users).fold(0.0, f64::max);
     answered.iter().map(|(labels, points)| ((of(labels), String::new()), high(points))).collect()
 }

@@ -163,9 +163,9 @@ mod tests {
     fn outcomes(silent: (f64, f64), limit: &str, request: Request) -> [Outcome; 3] {
         let mut fake = pushed(&requests(|_| request));
         let each_second = || (0..=60).map(|second| (at(f64::from(second)), 5.0));
-        fake.add("k6_vus", &[("testid", "4f1c"), ("runner", "chat-0")], each_second());
+        fake.add("k6_vus", &[("loadtest_run", "4f1c"), ("loadtest_runner", "chat-0")], each_second());
         let heard = each_second().filter(|(time, _)| *time <= at(silent.0) || *time > at(silent.1));
-        fake.add("k6_vus", &[("testid", "4f1c"), ("runner", "chat-1")], heard);
+        fake.add("k6_vus", &[("loadtest_run", "4f1c"), ("loadtest_runner", "chat-1")], heard);
         let faults = vec![injected("kill", 20.0, 30.0)];
         let limits = vec![("kill".to_owned(), FaultLimits { recovery: None, budget: None })];
         let evaluation = Evaluation::new(&[success(limit)], limits, &over(faults), settings());

@@ -50,7 +50,7 @@ impl Recount {
     pub fn of(cells: &Cells, run_id: &str) -> Self {
         let series = cells.series.iter().map(|series| {
             let mut labels = series.labels.clone();
-            labels.insert("testid".to_owned(), run_id.to_owned());
+            labels.insert(promql::RUN.to_owned(), run_id.to_owned());
             let mut sum = Histogram::default();
             let points = series.cells.iter().map(|(number, cell)| {
                 let mut buckets: Vec<Bucket> = cell
@@ -177,7 +177,7 @@ impl Recount {
             promql::HTTP_REQ_DURATION => false,
             _ => return None,
         };
-        let told = ["testid", promql::NAME, "loadtest_scenario", promql::OUTCOME];
+        let told = [promql::RUN, promql::NAME, promql::SCENARIO, promql::OUTCOME];
         let matchers = &selector.matchers.matchers;
         if selector.offset.is_some() || !selector.matchers.or_matchers.is_empty() {
             return None;
@@ -215,7 +215,7 @@ impl Recount {
         };
         // Another label would be in none of the groups, and names that are counted together in one of their own.
         let tells = |label: &String| match label.as_str() {
-            "testid" | "loadtest_scenario" | promql::OUTCOME => true,
+            promql::RUN | promql::SCENARIO | promql::OUTCOME => true,
             promql::NAME => self.folded.is_none(),
             _ => false,
         };

@@ -64,7 +64,7 @@ fn asks_for_the_runs_requests_and_for_each_scraped_series_once() {
     assert_eq!(
         queries,
         [
-            "sum(last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[152s]))",
+            "sum(last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[152s]))",
             "min(timestamp(a{b=~\"c.*\"}))",
             "min(timestamp(d))",
             "min(timestamp(saved_total))",

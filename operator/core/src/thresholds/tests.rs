@@ -135,7 +135,7 @@ fn rates_lie_between_those_of_the_runners(
         rate_of(expression, Answer::Vector(shares.iter().map(|s| (Labels::new(), 0.0, *s)).collect()));
     assert_eq!((found.outcome, found.key), (outcome, true));
     assert_eq!(found.windows[0].value.as_deref(), Some(value));
-    assert!(found.windows[0].query.as_ref().unwrap().contains("k6_checks_rate{testid=\"4f1c\""));
+    assert!(found.windows[0].query.as_ref().unwrap().contains("k6_checks_rate{loadtest_run=\"4f1c\""));
 }
 
 #[rstest]
@@ -169,7 +169,11 @@ fn abort_on_fail_is_a_guardrail(#[case] metric: &str, #[case] expression: &str, 
     for (threshold, seconds) in [(aborts, 10), (late, 30)] {
         let found = guardrails(&status(vec![threshold]), "4f1c");
         assert_eq!((found[0].words().as_str(), found[0].hold.as_secs()), (bound, seconds));
-        assert!(found[0].query.contains("testid=\"4f1c\",loadtest_scenario=\"chat\""), "{}", found[0].query);
+        assert!(
+            found[0].query.contains("loadtest_run=\"4f1c\",loadtest_scenario=\"chat\""),
+            "{}",
+            found[0].query
+        );
         parser::parse(&found[0].query).unwrap_or_else(|error| panic!("{}: {error}", found[0].query));
     }
 }

@@ -12,7 +12,7 @@ use super::*;
 fn a_hang_is_seen_at_the_end(#[case] from: f64, #[case] to: f64, #[case] expected: &[ShortfallCause]) {
     let mut fake = load(|second| GOOD.filter(|_| second < from || second >= to));
     let users = (0..60).map(|second| (at(f64::from(second) + 0.3), 40.0));
-    fake.add("k6_vus", &[("testid", "4f1c"), ("loadtest_scenario", "chat")], users);
+    fake.add("k6_vus", &[("loadtest_run", "4f1c"), ("loadtest_scenario", "chat")], users);
     let mut status = over(Vec::new());
     status.scenarios[0].held_vus = Some(40);
     let judgement =
@@ -62,7 +62,7 @@ fn a_hang_at_the_end_of_a_long_load_is_seen(#[case] until: f64, #[case] expected
     let mut fake = Fake::default();
     fake.push("chat-0", 0.3, &events);
     let users = (0..600).map(|second| (at(f64::from(second) + 0.3), 40.0));
-    fake.add("k6_vus", &[("testid", "4f1c"), ("loadtest_scenario", "chat")], users);
+    fake.add("k6_vus", &[("loadtest_run", "4f1c"), ("loadtest_scenario", "chat")], users);
     let mut status = over(Vec::new());
     let load = status.load.get_or_insert_default();
     (load.planned_end_at, load.ended_at) = (minute::micro(600.0), minute::micro(600.4));

@@ -111,7 +111,7 @@ fn bad_requests_in_a_burst_are_worth_less_unless_a_fault_explains_them() {
 #[test]
 fn a_share_within_a_time_and_counters_of_the_script() {
     let mut fake = load(|second| if second < 3.0 { Some((0.4, true)) } else { GOOD });
-    let labels = [("testid", "4f1c"), ("runner", "chat-0")];
+    let labels = [("loadtest_run", "4f1c"), ("loadtest_runner", "chat-0")];
     // 5 orders a second.
     fake.add("k6_orders_total", &labels, (1..=60).map(|s| (at(f64::from(s)), f64::from(s * 5))));
     // 3 at the very start, and none since.

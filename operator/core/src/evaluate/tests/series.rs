@@ -179,7 +179,7 @@ fn a_selector_that_a_query_has_twice_is_scraped_once() {
 #[test]
 fn k6_counts_good_events_as_rarely_as_they_come() {
     let mut fake = load(|_| GOOD);
-    let labels = [("testid", "4f1c"), ("runner", "chat-0")];
+    let labels = [("loadtest_run", "4f1c"), ("loadtest_runner", "chat-0")];
     fake.add("k6_all_total", &labels, saved(1..=60));
     fake.add("k6_good_total", &labels, [(at(20.0), 1.0), (at(50.0), 2.0)]);
     let judgement = judge(&fake, &[ratio_of("k6_good_total", "k6_all_total", &ALL[..1])], vec![], &[]);

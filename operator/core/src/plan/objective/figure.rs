@@ -7,6 +7,7 @@ use super::{Bound, Figure, K6Samples, ObjectiveError, share, time};
 use crate::{
     k6::metrics::{Kind, built_in},
     limit::{Dimension, Limit},
+    promql,
     template::{Template, Values},
 };
 
@@ -46,7 +47,7 @@ pub fn parse(objective: &Objective, bound: &Bound) -> Result<Figure, ObjectiveEr
 }
 
 /// Tags by which the operator tells the runs and the outcomes apart.
-const RESERVED_TAGS: [&str; 3] = ["testid", "loadtest_scenario", "__name__"];
+const RESERVED_TAGS: [&str; 4] = [promql::TEST_ID, promql::RUN, promql::SCENARIO, "__name__"];
 
 fn of_k6(name: &str, k6: &K6Figure, bound: &Bound) -> Result<Figure, ObjectiveError> {
     if let Some(tag) = k6.tags.keys().find(|tag| RESERVED_TAGS.contains(&tag.as_str())) {

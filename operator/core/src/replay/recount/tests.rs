@@ -136,17 +136,17 @@ fn at_each_step_of_a_range() {
 }
 
 #[rstest]
-#[case::another_metric("sum(last_over_time(k6_iterations_total{testid=\"4f1c\"}[120s]))")]
+#[case::another_metric("sum(last_over_time(k6_iterations_total{loadtest_run=\"4f1c\"}[120s]))")]
 #[case::a_tag_that_cells_do_not_tell(
-    "sum(last_over_time(k6_http_reqs_total{testid=\"4f1c\",room=\"7\"}[120s]))"
+    "sum(last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\",room=\"7\"}[120s]))"
 )]
 #[case::of_the_servers("sum(rate(http_requests_total[1m]))")]
-#[case::another_function("sum(increase(k6_http_reqs_total{testid=\"4f1c\"}[120s]))")]
+#[case::another_function("sum(increase(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))")]
 #[case::a_label_that_cells_do_not_tell(
-    "sum by (status) (last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]))"
+    "sum by (status) (last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))"
 )]
 #[case::series_that_cells_do_not_tell(
-    "sum(last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]) - last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]))"
+    "sum(last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]) - last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))"
 )]
 #[case::raw_samples("http_requests_total[60s] @ 1700000030.000")]
 #[case::no_promql("sum(")]
@@ -205,7 +205,7 @@ fn names_that_the_cells_count_together_are_in_no_answer_but_the_whole() {
         let Some(Answer::Failed(why)) = recount.answer(&request) else { panic!("{name} has an answer") };
         assert!(why.contains(&format!("does not tell {name} from others: of 250 request names")), "{why}");
     }
-    let by_name = "sum by (name) (last_over_time(k6_http_reqs_total{testid=\"4f1c\"}[120s]))";
+    let by_name = "sum by (name) (last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))";
     let request = Request { id: 0, query: by_name.to_owned(), kind: RequestKind::Instant { at: at(60) } };
     assert_eq!(recount.answer(&request), None);
 }
