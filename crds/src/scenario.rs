@@ -16,7 +16,8 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.vus) == has(self.duration)").message("vus and duration go together: write both, or neither for a script that defines its own scenarios"),
-    validation = Rule::new("!has(self.vus) || self.vus >= self.parallelism").message("more runner pods than virtual users: raise vus to at least parallelism, or lower parallelism")
+    validation = Rule::new("!has(self.vus) || self.vus >= self.parallelism").message("more runner pods than virtual users: raise vus to at least parallelism, or lower parallelism"),
+    validation = Rule::new("self.parallelism < 2 || (!self.arguments.exists(a, a.matches('^--rps(=.*)?$')) && !self.env.exists(e, e.name == 'K6_RPS'))").message("k6 does not share out rps, so each runner would make so many requests a second: ask for a rate by the executor constant-arrival-rate in the script, or set parallelism to 1")
 )]
 pub struct Scenario {
     /// Name of the scenario, unique in the run. Part of the pods' names and a tag of every k6 metric.
@@ -51,7 +52,8 @@ pub struct Scenario {
     pub env: Vec<EnvVar>,
 
     /// Further arguments of `k6 run`, one per entry, as in `--http-debug` or `--tag=team=chat`. Those that
-    /// the operator needs for itself (load, output, segment, pausing, address, logging, its own tags) are refused.
+    /// the operator needs for itself (load, output, segment, pausing, address, logging, its own tags) are refused, and
+    /// `--rps` where several runners share the load: each would make so many requests a second.
     #[serde(default)]
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     #[x_kube(

@@ -106,6 +106,14 @@ fn scenarios() -> Vec<Case> {
         rejects(scenario("vus: 10"), "vus and duration go together"),
         rejects(scenario("duration: 10m"), "vus and duration go together"),
         rejects(scenario("{vus: 3, duration: 10m, parallelism: 4}"), "more runner pods than virtual users"),
+        rejects(scenario("{parallelism: 2, arguments: [--rps=50]}"), "k6 does not share out rps"),
+        rejects(scenario("{parallelism: 2, arguments: [--rps, '50']}"), "k6 does not share out rps"),
+        rejects(
+            scenario("{parallelism: 2, env: [{name: K6_RPS, value: '50'}]}"),
+            "k6 does not share out rps",
+        ),
+        accepts(scenario("{parallelism: 2, arguments: [--http-debug], env: [{name: RPS, value: '50'}]}")),
+        accepts(scenario("{env: [{name: K6_RPS, value: '50'}]}")),
         rejects(scenario("{vus: 3, duration: 0s}"), "a load of no length"),
         rejects(scenario("{vus: 3, duration: 0.0m}"), "a load of no length"),
         accepts(scenario("{vus: 3, duration: 168h}")),
@@ -202,6 +210,7 @@ fn arguments() -> Vec<Case> {
         rejects(arguments("--tag=testid=1"), "are the operator's own"),
         rejects(arguments("--tag, loadtest_runner=1"), "are the operator's own"),
         accepts(arguments("--tag, runner=1")),
+        accepts(arguments("--rps=50")),
     ]
 }
 

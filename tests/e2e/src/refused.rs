@@ -86,6 +86,22 @@ async fn a_script_that_says_no_load_or_another() {
                     "ScriptInvalid",
                     &["says nothing of its load", "write vus"]
                 ),
+                refused(
+                    stage,
+                    "rps",
+                    own("{rps: 10, vus: 2, duration: '5s'}"),
+                    "ScriptInvalid",
+                    &["each of 2 runners would make up to 10 requests a second", "constant-arrival-rate"]
+                ),
+                refused(
+                    stage,
+                    "tag",
+                    own(
+                        "{scenarios: {mine: {executor: 'constant-vus', vus: 2, duration: '5s', tags: {testid: 'a'}}}}"
+                    ),
+                    "ScriptInvalid",
+                    &["sets the tag testid", "another name"]
+                ),
                 refused(stage, "twice", twice, "ScriptInvalid", &["scenarios of its own (mine)", "remove"]),
                 refused(
                     stage,

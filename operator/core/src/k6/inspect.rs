@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::duration;
 
 mod asked;
+mod shared;
 
 /// The script is not one that can be run as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,22 @@ pub enum InspectionError {
          {LONGEST_EXPRESSION} are judged: shorten it"
     )]
     ThresholdTooLong { scenario: String, found: usize },
+    #[error(
+        "scenario {scenario}: the script sets the tag {tag} for all of its samples, and testid and tags that begin with \
+         loadtest_ are the operator's own: give it another name"
+    )]
+    OwnTag { scenario: String, tag: String },
+    #[error(
+        "scenario {scenario}: each of {runners} runners would make up to {rps} requests a second (rps of the script, or \
+         K6_RPS), which k6 does not share out: ask for a rate by the executor constant-arrival-rate, which is shared out, \
+         or set parallelism to 1"
+    )]
+    RateNotShared { scenario: String, runners: i32, rps: String },
+    #[error(
+        "scenario {scenario}: {part} is externally-controlled, which k6 cannot share out to {runners} runners: use another \
+         executor, or set parallelism to 1"
+    )]
+    UsersNotShared { scenario: String, runners: i32, part: String },
     #[error("scenario {scenario}: the script's load lasts longer than 168h, a week: shorten it")]
     TooLong { scenario: String },
 }
@@ -83,7 +100,11 @@ struct Inspection {
     iterations: Option<i64>,
     stages: Option<Vec<Stage>>,
     thresholds: Option<BTreeMap<String, Vec<asked::Threshold>>>,
+    tags: Option<Tags>,
+    rps: Option<f64>,
 }
+
+type Tags = BTreeMap<String, serde::de::IgnoredAny>;
 
 /// Where the script's load comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +133,7 @@ struct K6Scenario {
     time_unit: Option<String>,
     vus: Option<f64>,
     iterations: Option<i64>,
+    tags: Option<Tags>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -154,6 +176,8 @@ pub fn requirements(
             return Err(InspectionError::TooMany { scenario: scenario.to_owned(), what, found, most });
         }
     }
+
+    inspection.can_be_shared(scenario, runners)?;
 
     let required = match (load, inspection.source()) {
         (Some(_), Source::Scenarios) => {
