@@ -153,6 +153,11 @@ pub enum ObjectiveError {
          requests_total{{status=\"ok\"}}, not `{text}` ({cause}): for anything else use query"
     )]
     Selector { objective: String, field: &'static str, text: String, cause: String },
+    #[error(
+        "objective {objective}: the selector `{selector}` does not name one metric: write its name, as in \
+         requests_total{{status=\"ok\"}}; for several metrics write a query that names each of them, as in sum(a) + sum(b)"
+    )]
+    Nameless { objective: String, selector: String },
     #[error("objective {objective}: the query is not PromQL: {cause}")]
     Query { objective: String, cause: String },
     #[error(

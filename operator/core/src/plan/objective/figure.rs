@@ -125,6 +125,7 @@ fn selector(objective: &str, field: &'static str, text: &str) -> Result<String, 
         Ok(_) => false,
         Err(cause) => return Err(refuse(cause)),
     };
+    named(objective, text)?;
     // The second look refuses what only parses alone, as a selector with a comment behind it.
     if plain && matches!(parser::parse(&format!("{text}[1m]")), Ok(Expr::MatrixSelector(_))) {
         Ok(text.to_owned())
@@ -133,9 +134,20 @@ fn selector(objective: &str, field: &'static str, text: &str) -> Result<String, 
     }
 }
 
+/// How far a series is written, and how often, is asked without its name: series of two names would be one.
+fn named(objective: &str, query: &str) -> Result<(), ObjectiveError> {
+    match promql::selectors(query).into_iter().find(|selector| !promql::is_named(selector)) {
+        None => Ok(()),
+        Some(selector) => {
+            Err(ObjectiveError::Nameless { objective: objective.to_owned(), selector: selector.to_string() })
+        }
+    }
+}
+
 fn expression(objective: &str, text: &str) -> Result<String, ObjectiveError> {
     let name = || objective.to_owned();
     let parsed = parser::parse(text).map_err(|cause| ObjectiveError::Query { objective: name(), cause })?;
+    named(objective, text)?;
     let gives = match parsed.value_type() {
         ValueType::Vector | ValueType::Scalar => return Ok(text.trim().to_owned()),
         ValueType::Matrix => "a range",

@@ -134,6 +134,12 @@ fn refusals_say_what_to_write_instead() {
         ("ratio with offset", ratio("a offset 1m", "b")),
         ("ratio with a comment", ratio("a # good", "b")),
         ("ratio unclosed", ratio("a{b=\"c\"", "b")),
+        ("ratio of a pattern of names", ratio("{__name__=~\"a|b\"}", "b")),
+        ("ratio of no name", ratio("a", "{job=\"chat\"}")),
+        ("query of a pattern of names", query("sum({__name__=~\"a|b\"})")),
+        ("query of no name", query("max(a) / count({job=\"chat\"})")),
+        ("template of no name", query("sum(increase({__name__!=\"a\",b=\"c\"}[{{window}}]))")),
+        ("slope of a pattern of names", slope("max({__name__=~\"a.*\"})", "1h")),
         ("query unclosed", query("max(up")),
         ("query of a template", query("max(up{run=\"{{run}}\"}) + {{x}}")),
         ("query of an open template", query("max(up{run=\"{{run\"})")),
@@ -183,6 +189,7 @@ fn a_reserved_tag_is_refused() {
 #[case(query("sum(pg_stat_activity_count) / max(pg_settings_max_connections)"))]
 #[case(query("histogram_quantile(0.99, sum by (le) (rate(x_bucket[30s])))"))]
 #[case(query("scalar(sum(up))"))]
+#[case(query("sum({__name__=\"a.b\"})"))]
 #[case(at_least(k6("http_req_failed", None), "99%"))]
 #[case(at_most(k6("my_trend", Some(99.9)), "2s"))]
 #[case(at_least(under("http_req_duration", "300ms"), "99%"))]
