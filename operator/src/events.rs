@@ -99,6 +99,18 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
         let why = guardrail.message.clone().unwrap_or_default();
         push(EventType::Warning, "GuardrailBreached", &guardrail.name, format!("{}: {why}", guardrail.name));
     }
+    for scenario in &after.scenarios {
+        let old = before.scenarios.iter().find(|s| s.name == scenario.name);
+        let told = old.is_some_and(|old| old.teardown_message.is_some());
+        if let Some(why) = scenario.teardown_message.as_ref().filter(|_| !told) {
+            push(
+                EventType::Warning,
+                "TeardownFailed",
+                &scenario.name,
+                format!("scenario {}: {why}", scenario.name),
+            );
+        }
+    }
     for fault in &after.faults {
         let old =
             before.faults.iter().find(|f| f.name == fault.name).map_or(FaultState::Pending, |f| f.state);
@@ -130,7 +142,7 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
 
 #[cfg(test)]
 mod tests {
-    use loadtest_crds::LoadStatus;
+    use loadtest_crds::{LoadStatus, ScenarioStatus};
 
     use super::*;
 
@@ -150,5 +162,24 @@ mod tests {
             note.starts_with("201 different request names: ") && note.contains("{name: 'Room'}"),
             "{note}"
         );
+    }
+
+    #[test]
+    fn a_teardown_that_failed_is_told_once() {
+        let of = |why: Option<&str>| LoadTestStatus {
+            scenarios: vec![ScenarioStatus {
+                name: "a".to_owned(),
+                teardown_message: why.map(str::to_owned),
+                ..ScenarioStatus::default()
+            }],
+            ..LoadTestStatus::default()
+        };
+        let failed = of(Some("teardown() failed: Error: no database"));
+        let events = between(&of(None), &failed);
+        let [event] = events.as_slice() else { panic!("{} events", events.len()) };
+        let note = event.note.as_deref();
+        assert_eq!((event.reason.as_str(), event.action.as_str()), ("TeardownFailed", "a"));
+        assert_eq!(note, Some("scenario a: teardown() failed: Error: no database"));
+        assert!(between(&failed, &failed).is_empty());
     }
 }

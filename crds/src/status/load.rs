@@ -19,9 +19,11 @@ pub struct RunnersStatus {
     pub ended: i32,
     /// Died before their load was through, or never started.
     pub lost: i32,
-    /// Ended by their own script before their load was through: by `test.abort()`, `exec.test.fail()`, or a threshold
-    /// with `abortOnFail`. Known once the load has ended; a load that a guardrail or `spec.stop` ended has none.
+    /// Ended by their own script before their load was through: by `test.abort()`, or a threshold with
+    /// `abortOnFail`. Known once the load has ended; a load that a guardrail or `spec.stop` ended has none.
     pub interrupted: i32,
+    /// Through with their load, which their own script marked as failed: by `exec.test.fail()`.
+    pub failed: i32,
     /// When the runner pods were asked for; recorded before they are created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<MicroTime>,
@@ -161,6 +163,9 @@ pub struct ScenarioStatus {
     pub setup: StepState,
     /// The script's teardown(), which runs once, on one runner.
     pub teardown: StepState,
+    /// Why teardown() failed, or could not be run. The verdict does not depend on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teardown_message: Option<String>,
 }
 
 /// A part of a script that asks for an arrival rate.

@@ -5,7 +5,7 @@ mod log;
 pub mod metrics;
 
 pub use inspect::{InspectionError, Requirements, intersect, is_whole_inspection, requirements};
-pub use log::{Log, error_in_log};
+pub use log::{Log, error_in_log, error_of_step};
 
 /// `k6 run` and the REST API speak of the state of an execution in these numbers (k6, `lib/execution.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,12 +14,20 @@ pub struct ExecutionStatus(pub u32);
 impl ExecutionStatus {
     /// Initialised, and waiting to be resumed.
     pub const PAUSED_BEFORE_RUN: Self = Self(4);
-    /// Through; the later ones are interrupted (10) and marked as failed (11).
+    /// Through; the later ones are ends too.
     pub const ENDED: Self = Self(9);
+    /// Through, and the script had called `exec.test.fail()`, which ends nothing.
+    pub const MARKED_AS_FAILED: Self = Self(11);
 
     #[must_use]
     pub fn has_ended(self) -> bool {
         self >= Self::ENDED
+    }
+
+    /// From inside, before its load was through: by `test.abort()` or a threshold with `abortOnFail`.
+    #[must_use]
+    pub fn was_interrupted(self) -> bool {
+        self > Self::ENDED && self != Self::MARKED_AS_FAILED
     }
 
     #[must_use]

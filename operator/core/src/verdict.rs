@@ -41,8 +41,12 @@ mod load;
 pub struct Facts {
     /// How long the load was to last.
     pub planned: Duration,
-    /// Runners that their own script ended, by `test.abort()`, `exec.test.fail()` or abortOnFail.
+    /// Runners that their own script ended, by `test.abort()` or abortOnFail.
     pub interrupted_runners: usize,
+    /// Runners whose script marked the run as failed, by `exec.test.fail()`; their load ran through.
+    pub failed_runners: usize,
+    /// What the script said as it did so.
+    pub marked_failed: Option<String>,
     /// Pushes of k6 that never reached Prometheus.
     pub push_errors: i64,
     /// Why the figures never settled.
@@ -361,11 +365,26 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
     }
     if facts.interrupted_runners > 0 {
         let text = format!(
-            "{} of the runners were ended by their own script before their load was through (test.abort(), exec.test.fail() or \
-             a threshold with abortOnFail)",
+            "{} of the runners were ended by their own script before their load was through (test.abort() or a threshold \
+             with abortOnFail)",
             facts.interrupted_runners
         );
         add(Verdict::Inconclusive, Reason::RunnerInterrupted, text);
+    }
+    if facts.failed_runners > 0 {
+        let said = facts.marked_failed.as_deref().filter(|said| !said.is_empty());
+        let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+        let text = format!(
+            "on {} of the runners the script marked the run as failed (exec.test.fail()){said}",
+            facts.failed_runners
+        );
+        add(Verdict::Inconclusive, Reason::RunnerInterrupted, text);
+    }
+    // What a script left behind is told; what the load did until then stands.
+    for scenario in &status.scenarios {
+        if let Some(why) = &scenario.teardown_message {
+            add(Verdict::Pass, Reason::AllObjectivesMet, format!("scenario {}: {why}", scenario.name));
+        }
     }
     let Some(load) = &status.load else { return };
     add(Verdict::Pass, Reason::AllObjectivesMet, load_line(load, facts));

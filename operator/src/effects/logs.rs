@@ -139,6 +139,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
             Ok(log) => {
                 summary.push_errors += log.push_errors;
                 summary.script_errors += log.script_errors;
+                summary.marked_failed = summary.marked_failed.or_else(|| log.marked_failed.clone());
                 log.into_end()
             }
             Err(why) => {

@@ -85,13 +85,7 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
     let ip = s.runner_ip(&first).ok_or_else(|| format!("runner {first} is gone"))?;
     let data = match s.context.k6.run_setup(&ip, SETUP_LIMIT).await {
         Ok(data) => data,
-        // The API says no more than that; the log has the error.
-        Err(error @ K6Error::Refused { .. }) => {
-            return Err(match logs::last_words(s, &first).await {
-                Ok(log) => k6::error_in_log(&log).unwrap_or_else(|| error.to_string()),
-                Err(why) => format!("{error}; its log could not be read: {why}"),
-            });
-        }
+        Err(error @ K6Error::Refused { .. }) => return Err(thrown(s, &first, &error, "setup").await),
         Err(error @ K6Error::TooLarge(_)) => {
             return Err(format!("{error}: let it return less, and each runner load the rest by itself"));
         }
@@ -109,6 +103,14 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
         .buffered(at_once)
         .try_collect()
         .await
+}
+
+/// The log has the error of a setup() or teardown() on one line, with the place.
+async fn thrown(s: &Shared, runner: &RunnerId, error: &K6Error, step: &str) -> String {
+    match logs::last_words(s, runner).await {
+        Ok(log) => k6::error_of_step(&log, step).unwrap_or_else(|| error.to_string()),
+        Err(why) => format!("{error}; its log could not be read: {why}"),
+    }
 }
 
 /// Gives a runner setup()'s data, which it may be given twice: one that was busy is asked again.
@@ -243,7 +245,10 @@ pub async fn stop_load(s: Arc<Shared>, runners: Vec<RunnerId>) {
 pub async fn tear_down(s: Arc<Shared>, scenario: String, runner: RunnerId) {
     let result = match s.runner_ip(&runner) {
         None => Err(format!("runner {runner} is gone")),
-        Some(ip) => s.context.k6.run_teardown(&ip, SETUP_LIMIT).await.map_err(|e| e.to_string()),
+        Some(ip) => match s.context.k6.run_teardown(&ip, SETUP_LIMIT).await {
+            Err(error @ K6Error::Refused { .. }) => Err(thrown(&s, &runner, &error, "teardown").await),
+            other => other.map_err(|error| error.to_string()),
+        },
     };
     if let Err(error) = &result {
         tracing::warn!(%error, scenario, "teardown() failed");

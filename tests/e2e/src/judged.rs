@@ -126,6 +126,35 @@ async fn a_runner_that_is_lost() {
         .await;
 }
 
+/// Both are said, and neither ends the load.
+#[tokio::test]
+async fn a_script_that_fails_the_test_and_throws_in_teardown() {
+    Setup::new("fails")
+        .room(2)
+        .play(async |stage| {
+            let script = "import exec from 'k6/execution';
+                import http from 'k6/http';
+                import { sleep } from 'k6';
+                export default function () {
+                  http.get('http://prometheus.monitoring:9090/-/ready');
+                  sleep(0.5);
+                  if (exec.vu.iterationInScenario === 2) exec.test.fail('no order was paid');
+                }
+                export function teardown() { throw new Error('orders are left behind'); }";
+            let status = stage.run("fails", load(script, "6s")).await.finished().await;
+            let words = ["2 of the runners", "marked the run as failed", "no order was paid"];
+            expect(&status, Verdict::Inconclusive, "RunnerInterrupted", &words);
+            let runners = status.runners.clone().unwrap_or_default();
+            assert_eq!((runners.failed, runners.interrupted, runners.lost), (2, 0, 0));
+            // It went on to its end all the same.
+            assert_eq!(objective(&status, "few-failures").outcome, Outcome::Met);
+            let told = status.grounds.iter().find(|ground| ground.contains("teardown() failed"));
+            let told = told.unwrap_or_else(|| panic!("teardown() is not told: {:#?}", status.grounds));
+            assert!(told.contains("scenario a") && told.contains("orders are left behind"), "{told}");
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_script_that_ends_its_own_load() {
     Setup::new("abort")

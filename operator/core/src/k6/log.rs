@@ -26,6 +26,8 @@ pub struct Log {
     pub script_errors: i64,
     /// Lines that report metrics which never reached Prometheus.
     pub push_errors: i64,
+    /// What the script said as it first called `exec.test.fail()`.
+    pub marked_failed: Option<String>,
     bytes: usize,
     /// The line that has no end yet.
     line: Vec<u8>,
@@ -74,6 +76,8 @@ impl Log {
             self.push_errors += 1;
         } else if is_exception(&line) {
             self.script_errors += 1;
+        } else if self.marked_failed.is_none() {
+            self.marked_failed = marked_failed(&line);
         }
         self.line.clear();
     }
@@ -111,18 +115,42 @@ fn text(bytes: &[u8]) -> String {
 #[must_use]
 pub fn error_in_log(log: &str) -> Option<String> {
     let line = log.lines().rev().find(|line| is_error(line))?;
-    let field = |name: &str| line.split_once(name).map(|(_, rest)| unquote(rest));
-    let message = match (field(" msg="), field(" error=")) {
+    let message = match (field(line, " msg="), field(line, " error=")) {
         (Some(what), Some(why)) => format!("{what}: {why}"),
         (Some(what), None) => what,
         (None, _) => line.to_owned(),
     };
-    let mut short = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(one_line(&message))
+}
+
+/// What k6 logged as a setup() or teardown() threw: an iteration, or the script itself, may have logged errors since.
+#[must_use]
+pub fn error_of_step(log: &str, step: &str) -> Option<String> {
+    let of_step = format!("msg=\"Error executing {step}\"");
+    let line = log.lines().rev().find(|line| is_error(line) && line.contains(&of_step))?;
+    Some(one_line(&field(line, " error=")?))
+}
+
+/// The value of a field of a line in logfmt.
+fn field(line: &str, name: &str) -> Option<String> {
+    line.split_once(name).map(|(_, rest)| unquote(rest))
+}
+
+/// What a script said as it called `exec.test.fail()`, if this line is k6's report of that.
+fn marked_failed(line: &str) -> Option<String> {
+    let message = field(line, " msg=").filter(|_| is_error(line))?;
+    let said = message.strip_prefix("test marked as failed")?;
+    Some(one_line(said.strip_prefix(": ").unwrap_or(said)))
+}
+
+/// Of bounded length.
+fn one_line(text: &str) -> String {
+    let mut short = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((cut, _)) = short.char_indices().nth(400) {
         short.truncate(cut);
         short.push('…');
     }
-    Some(short)
+    short
 }
 
 /// True for a line by which k6 reports an error: of the script, of its own, or of an output.
@@ -190,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_script_says_as_it_fails_the_test_is_kept() {
+        let log = "level=error msg=\"test marked as failed: no \\\"order\\\" was paid\"\n\
+                   level=error msg=\"test marked as failed: another\"\nlevel=error msg=\"test run was marked as failed\"\n";
+        let said = |log: &str| read(log, 10, 7).unwrap().marked_failed;
+        assert_eq!(said(log).as_deref(), Some("no \"order\" was paid"));
+        assert_eq!(said("level=error msg=\"test marked as failed\"\n").as_deref(), Some(""));
+        assert_eq!(said("level=info msg=\"test marked as failed: no\" source=console\n"), None);
+        assert_eq!(read(log, 10, 7).unwrap().script_errors, 0);
+    }
+
+    #[test]
     fn what_stands_after_megabytes_is_counted_and_kept() {
         let filler = format!("{}\n", "x".repeat(99));
         let log = read(&format!("{}{THROWN}\n", filler.repeat(50_000)), 250, 8192).unwrap();
@@ -243,6 +282,10 @@ mod tests {
             "Error executing setup: Error: no database at setup (file:///f.js:1:33(3))"
         );
         assert_eq!(error_in_log("nothing here"), None);
+        let later = format!("{setup}\n{THROWN}");
+        let thrown = "Error: no database at setup (file:///f.js:1:33(3))";
+        assert_eq!(error_of_step(&later, "setup").as_deref(), Some(thrown));
+        assert_eq!(error_of_step(&later, "teardown"), None);
     }
 
     #[test]

@@ -25,6 +25,9 @@ const RELEASED: Duration = Duration::from_secs(120);
 /// A pod that is there so long after its grace period is not waited for.
 const LEFT_BEHIND: Duration = Duration::from_secs(120);
 
+const UNKNOWN_TEARDOWN: &str =
+    "teardown() was begun, but the operator restarted before its end was known; it is not run twice";
+
 /// One look at a run whose load has ended or is being ended.
 pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
     let closed = fault::close(pass, world);
@@ -87,20 +90,28 @@ fn tear_down(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
             Some(PodState::Running { .. })
         );
         let Some(recorded) = pass.status.scenarios.iter_mut().find(|s| s.name == *name) else { continue };
-        match (recorded.teardown, world.facts.teardown.get(name)) {
-            (StepState::Done | StepState::Failed, _) => {}
-            (StepState::Pending, _) if !alive => recorded.teardown = StepState::Failed,
+        let failed = match (recorded.teardown, world.facts.teardown.get(name)) {
+            (StepState::Done | StepState::Failed, _) => continue,
+            (StepState::Pending, _) if !alive => format!("teardown() was not run: runner {first} is gone"),
             (StepState::Pending, _) => {
                 recorded.teardown = StepState::Intended;
                 done = false;
                 pass.effect(effect);
+                continue;
             }
-            (StepState::Intended, Some(Ok(()))) => recorded.teardown = StepState::Done,
-            (StepState::Intended, Some(Err(_))) => recorded.teardown = StepState::Failed,
-            (StepState::Intended, None) if world.facts.has_dispatched(&effect) => done = false,
-            // Started by an earlier process, with an unknown end; it is not run twice.
-            (StepState::Intended, None) => recorded.teardown = StepState::Failed,
-        }
+            (StepState::Intended, Some(Ok(()))) => {
+                recorded.teardown = StepState::Done;
+                continue;
+            }
+            (StepState::Intended, Some(Err(why))) => format!("teardown() failed: {why}"),
+            (StepState::Intended, None) if world.facts.has_dispatched(&effect) => {
+                done = false;
+                continue;
+            }
+            (StepState::Intended, None) => UNKNOWN_TEARDOWN.to_owned(),
+        };
+        recorded.teardown = StepState::Failed;
+        recorded.teardown_message = Some(failed);
     }
     done
 }
@@ -223,11 +234,14 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     };
     // As a reader of the record will see it.
     let before = record::as_written(&pass.status);
-    let interrupted = before.runners.as_ref().map_or(0, |r| r.interrupted);
+    let runners = before.runners.clone().unwrap_or_default();
+    let logs = world.facts.logs.as_ref();
     let facts = verdict::Facts {
         planned: planned(&before),
-        interrupted_runners: usize::try_from(interrupted).unwrap_or(0),
-        push_errors: world.facts.logs.as_ref().map_or(0, |l| l.push_errors),
+        interrupted_runners: usize::try_from(runners.interrupted).unwrap_or(0),
+        failed_runners: usize::try_from(runners.failed).unwrap_or(0),
+        marked_failed: logs.and_then(|l| l.marked_failed.clone()),
+        push_errors: logs.map_or(0, |l| l.push_errors),
         not_settled: not_settled.clone(),
         matched: world
             .facts

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::Phase;
 
 use super::{Effect, Pass, PodState, World, fault, guard, prepare::OVERRUN, watch};
-use crate::{duration, names::RunnerId, plan::Plan};
+use crate::{duration, k6::ExecutionStatus, names::RunnerId, plan::Plan};
 
 /// The kubelet ends an overrun within seconds. A pod that runs on for so long after that is on a node that is lost.
 const UNHEARD: Duration = Duration::from_secs(60);
@@ -16,10 +16,8 @@ const UNHEARD: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunnerFate {
     Running,
-    /// Through, or interrupted from inside (`test.abort()`, `exec.test.fail()`).
-    Ended {
-        interrupted: bool,
-    },
+    /// Through, or interrupted from inside.
+    Ended(ExecutionStatus),
     /// Gone before it was through.
     Lost {
         why: String,
@@ -55,8 +53,12 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         if running == 0 {
             runners.ended = runners.total - runners.lost;
             // Judged from here: who takes the run up later cannot ask k6 any more.
-            let interrupted = |(_, fate): &&(_, _)| *fate == RunnerFate::Ended { interrupted: true };
-            runners.interrupted = i32::try_from(fates.iter().filter(interrupted).count()).unwrap_or(i32::MAX);
+            let count = |is: fn(ExecutionStatus) -> bool| {
+                let so = fates.iter().filter(|(_, fate)| matches!(fate, RunnerFate::Ended(end) if is(*end)));
+                i32::try_from(so.count()).unwrap_or(i32::MAX)
+            };
+            runners.interrupted = count(ExecutionStatus::was_interrupted);
+            runners.failed = count(|end| end == ExecutionStatus::MARKED_AS_FAILED);
         }
     }
     if let (Some(live), Some(load)) = (world.facts.live, &mut pass.status.load) {
@@ -99,7 +101,7 @@ fn fate(plan: &Plan, world: &World, id: &RunnerId, silent_at: Option<Timestamp>)
     if let Some(k6) = world.facts.k6.get(id)
         && k6.status.has_ended()
     {
-        return RunnerFate::Ended { interrupted: k6.status > crate::k6::ExecutionStatus::ENDED };
+        return RunnerFate::Ended(k6.status);
     }
     match world.pods.get(&plan.names.runner_pod(id)).map(|pod| &pod.state) {
         None => RunnerFate::Lost { why: "its pod is gone".to_owned() },

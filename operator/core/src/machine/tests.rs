@@ -130,6 +130,8 @@ struct Sim {
     logs: LogSummary,
     /// The logs of the inspections cannot be read.
     unread_inspection: bool,
+    /// What comes of a teardown().
+    teardown: Result<(), String>,
 }
 
 impl Sim {
@@ -153,6 +155,7 @@ impl Sim {
             unlisted: None,
             logs: LogSummary::default(),
             unread_inspection: false,
+            teardown: Ok(()),
         }
     }
 
@@ -381,7 +384,7 @@ impl Sim {
             }
             Effect::Teardown { scenario, .. } => {
                 cluster.teardowns += 1;
-                facts.teardown.insert(scenario, Ok(()));
+                facts.teardown.insert(scenario, self.teardown.clone());
             }
             Effect::CountRequests { .. } => facts.k6_requests = Some(Some(100)),
             Effect::Release { .. } if self.node_lost => {}

@@ -203,6 +203,8 @@ pub struct LogSummary {
     pub script_errors: i64,
     /// Lines that report metrics which never reached Prometheus.
     pub push_errors: i64,
+    /// What a script said as it called `exec.test.fail()`.
+    pub marked_failed: Option<String>,
     /// Runners whose log could not be read, and why.
     pub unread: BTreeMap<RunnerId, String>,
 }

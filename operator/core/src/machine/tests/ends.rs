@@ -149,6 +149,74 @@ fn an_operator_that_dies_after_the_load_still_knows_that_scripts_ended_it() {
     }
 }
 
+/// `exec.test.fail()` ends nothing: k6 goes on to the end of its load, and then says that the script failed it.
+#[test]
+fn a_script_that_marks_the_run_as_failed_did_not_end_its_load() {
+    for dies in [false, true] {
+        let mut sim = Sim::new();
+        sim.ends_as = ExecutionStatus(11);
+        sim.logs.marked_failed = Some("no order was paid".to_owned());
+        while sim.status.phase < Phase::Evaluating {
+            if !sim.pass() {
+                sim.now += Duration::from_millis(250);
+            }
+            sim.finish_effects();
+        }
+        if dies {
+            sim.crash(true);
+        }
+        sim.run(&BTreeMap::new());
+        let runners = sim.status.runners.unwrap();
+        assert_eq!((runners.failed, runners.interrupted, runners.ended), (3, 0, 3));
+        let reason = sim.status.reason.as_deref();
+        assert_eq!((sim.status.verdict, reason), (Some(Verdict::Inconclusive), Some("RunnerInterrupted")));
+        let message = sim.status.message.unwrap();
+        assert!(
+            message.contains("marked the run as failed (exec.test.fail()): no order was paid"),
+            "{message}"
+        );
+        assert!(!message.contains("before"), "{message}");
+    }
+}
+
+/// Whether a script cleaned up behind itself is told, and decides nothing.
+#[test]
+fn a_teardown_that_throws_is_told() {
+    let mut sim = Sim { teardown: Err("Error: no database".to_owned()), ..Sim::new() };
+    sim.run(&BTreeMap::new());
+    let failed = "teardown() failed: Error: no database";
+    assert_eq!(sim.status.scenarios[0].teardown_message.as_deref(), Some(failed));
+    let told = format!("scenario a: {failed}");
+    assert!(sim.status.grounds.contains(&told), "{:?}", sim.status.grounds);
+    let undisturbed = {
+        let mut sim = Sim::new();
+        sim.run(&BTreeMap::new());
+        assert!(
+            !sim.status.grounds.iter().any(|ground| ground.contains("teardown")),
+            "{:?}",
+            sim.status.grounds
+        );
+        (sim.status.verdict, sim.status.reason)
+    };
+    assert_eq!((sim.status.verdict, sim.status.reason), undisturbed);
+}
+
+#[test]
+fn a_teardown_that_cannot_be_run_is_told() {
+    let mut sim = Sim::new();
+    sim.run_to(&Effect::WatchSystem);
+    sim.cluster.pods.remove("chat-a-0");
+    sim.run_to(&Effect::Teardown {
+        scenario: "b".to_owned(),
+        runner: RunnerId { scenario: "b".to_owned(), index: 0 },
+    });
+    sim.crash(true);
+    sim.run(&BTreeMap::new());
+    let told = |words: &str| sim.status.grounds.iter().any(|ground| ground.starts_with(words));
+    assert!(told("scenario a: teardown() was not run: runner a-0 is gone"), "{:?}", sim.status.grounds);
+    assert!(told("scenario b: teardown() was begun, but the operator restarted"), "{:?}", sim.status.grounds);
+}
+
 /// The pods stay as they were seen last, whatever is asked of them.
 #[test]
 fn a_lost_node_does_not_hold_a_run() {
