@@ -12,7 +12,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use loadtest_core::names::{MANAGED_BY_LABEL, MANAGER, UID_LABEL};
+use loadtest_core::names::{MANAGED_BY_LABEL, MANAGER, owner_of};
 use loadtest_crds::{FINALIZER, LoadTest, Phase};
 use tokio::{
     sync::{Notify, watch},
@@ -141,7 +141,9 @@ fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::Box
     let pods = Pods { store: store.clone(), complete: completed };
     let changes = changes.filter_map(move |event| {
         let seen = match event {
-            Ok(Event::Apply(pod) | Event::Delete(pod)) => pod.labels().get(UID_LABEL).cloned().map(Seen::Pod),
+            Ok(Event::Apply(pod) | Event::Delete(pod)) => {
+                owner_of(&pod.metadata).map(|uid| Seen::Pod(uid.to_owned()))
+            }
             Ok(Event::InitDone) => {
                 complete.send_replace(true);
                 Some(Seen::AllPods)

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use loadtest_crds::GROUP;
 
 /// A runner: scenario and index in it. Its text form, `chat-0`, is the `runner` tag of its k6 metrics.
@@ -105,6 +106,17 @@ impl RunNames {
     }
 }
 
+/// The uid of the LoadTest that an object belongs to. Labels may be edited, and anybody may write one.
+#[must_use]
+pub fn owner_of(object: &ObjectMeta) -> Option<&str> {
+    let ours = |api: &str| api.split_once('/').is_some_and(|(group, _)| group == GROUP);
+    let owners = object.owner_references.iter().flatten();
+    owners
+        .filter(|owner| owner.kind == "LoadTest" && ours(&owner.api_version))
+        .map(|owner| owner.uid.as_str())
+        .next()
+}
+
 /// The series of a run: its label, or its name without a generated or numbered suffix.
 #[must_use]
 pub fn series(name: &str, generate_name: Option<&str>, label: Option<&str>) -> String {
@@ -132,6 +144,24 @@ pub fn annotation(name: &str) -> String {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn an_object_belongs_to_its_owner_whatever_its_labels_say() {
+        let owned = |kind: &str, api: &str| {
+            serde_json::from_value::<ObjectMeta>(serde_json::json!({
+                "labels": {UID_LABEL: "another"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "node"},
+                    {"apiVersion": api, "kind": kind, "name": "chat", "uid": "uid-1"}
+                ]
+            }))
+            .unwrap()
+        };
+        assert_eq!(owner_of(&owned("LoadTest", "loadtest.dev/v1alpha1")), Some("uid-1"));
+        assert_eq!(owner_of(&owned("LoadTest", "example.org/v1")), None);
+        assert_eq!(owner_of(&owned("Job", "batch/v1")), None);
+        assert_eq!(owner_of(&ObjectMeta::default()), None);
+    }
 
     #[rstest]
     #[case("chat-failover", None, None, "chat-failover")]

@@ -93,8 +93,7 @@ pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
 async fn try_read_inspection(s: &Shared, scenario: &str) -> Result<Result<String, String>, String> {
     let pod = s.plan.names.inspect_pod(scenario);
     let log = read(&s.pods(), &pod, READ_BYTES, LITTLE_PATIENCE).await?;
-    let key = kube::runtime::reflector::ObjectRef::new(&pod).within(&s.plan.names.namespace);
-    match s.store.get(&key).and_then(|pod| observe::view(&pod)).map(|view| view.state) {
+    match observe::state_of(&s.store, &s.plan.names, &pod) {
         None => Err("its pod is gone".to_owned()),
         // k6 inspect has printed its document, or it had failed.
         Some(PodState::Ended { exit_code: Some(0), .. }) if log.is_empty() => Err("it is empty".to_owned()),

@@ -1,6 +1,7 @@
 //! What a run does to the world. Each effect runs beside the run's task and reports what came of it as an
 //! update of the facts; it decides nothing.
 
+mod deletion;
 mod evaluate;
 mod faults;
 mod guardrails;
@@ -117,7 +118,10 @@ impl Effects {
             Effect::Evaluate => self.spawn(evaluate::evaluate(s, status.clone())),
             Effect::FetchHistory => self.spawn(history::fetch(s, status.clone())),
             Effect::KeepRecord(draft) => self.spawn(report::keep(s, draft)),
-            Effect::DeletePods => self.spawn(objects::delete_pods(s)),
+            Effect::DeletePods => {
+                let created = status.runners.as_ref().is_some_and(|r| r.created_at.is_some());
+                self.spawn(deletion::delete_pods(s, created));
+            }
             // Done by the run itself, with its record.
             Effect::RemoveFinalizer => {}
         }
@@ -166,10 +170,7 @@ impl Shared {
 
     /// The state of one runner's pod as the watch knows it.
     pub fn runner_state(&self, id: &RunnerId) -> Option<PodState> {
-        let name = self.plan.names.runner_pod(id);
-        let key = kube::runtime::reflector::ObjectRef::new(&name).within(&self.plan.names.namespace);
-        let pod = self.store.get(&key)?;
-        observe::view(&pod).map(|view| view.state)
+        observe::state_of(&self.store, &self.plan.names, &self.plan.names.runner_pod(id))
     }
 
     /// The address of one runner, while it runs.

@@ -1,4 +1,4 @@
-//! The run's own objects: created, released, deleted.
+//! The run's own objects: created, released.
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -6,11 +6,11 @@ use futures::{StreamExt, future::join_all, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use loadtest_core::{
     build::{self, RemoteWrite},
-    names::{ROLE_LABEL, Role, RunnerId, UID_LABEL},
+    names::{ROLE_LABEL, Role, RunnerId, owner_of},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -101,13 +101,13 @@ pub enum Whose {
     Nobodys,
 }
 
-/// Looks at an object's label, for its name says nothing: users name objects too.
+/// Looks at an object's owner, for its name says nothing: users name objects too, and edit labels.
 pub async fn whose<K>(api: &Api<K>, name: &str, uid: &str) -> kube::Result<Whose>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     Ok(match api.get_opt(name).await? {
-        Some(object) if object.labels().get(UID_LABEL).is_some_and(|of| of == uid) => Whose::Ours,
+        Some(object) if owner_of(object.meta()) == Some(uid) => Whose::Ours,
         Some(_) => Whose::Others,
         None => Whose::Nobodys,
     })
@@ -145,26 +145,4 @@ async fn patch_deadline(s: &Shared, runner: &RunnerId, seconds: i64) {
         }
     })
     .await;
-}
-
-/// Deletes all pods of the run. Those that still hold load get a moment to flush.
-pub async fn delete_pods(s: Arc<Shared>) {
-    let own = ListParams::default().labels(&format!("{UID_LABEL}={}", s.plan.names.uid));
-    let params = DeleteParams { grace_period_seconds: Some(2), ..DeleteParams::default() };
-    let api = s.pods();
-    persist("delete the run's pods", || async {
-        let pods = api.list(&own).await?;
-        let deleted = stream::iter(pods.items).map(|pod| {
-            let (api, params) = (&api, &params);
-            async move {
-                match api.delete(&pod.name_any(), params).await {
-                    Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
-                    other => other.map(drop),
-                }
-            }
-        });
-        deleted.buffer_unordered(PARALLEL).collect::<Vec<_>>().await.into_iter().collect::<kube::Result<()>>()
-    })
-    .await;
-    s.tell(|facts| facts.pods_deleted = true);
 }

@@ -128,7 +128,8 @@ impl Run {
             machine::read_guardrails(&plan, record.status(), &mut facts);
 
             // 1 observe, 2 validate (the plan, once, above)
-            let pods = observe::pods(&self.pods.store, &self.uid);
+            let pods = observe::pods(&self.pods.store, &plan);
+            machine::note_pods(&pods, &mut facts);
             let world = self.world(&record, &pods, &facts);
 
             // 3 decide

@@ -1,12 +1,13 @@
 //! The run's own pods as the machine sees them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
-use kube::{ResourceExt, runtime::reflector::Store};
+use kube::runtime::reflector::{ObjectRef, Store};
 use loadtest_core::{
     machine::{PodState, PodView},
-    names::{INDEX_LABEL, ROLE_LABEL, Role, RunnerId, SCENARIO_LABEL, UID_LABEL},
+    names::{Role, RunNames, RunnerId, owner_of},
+    plan::Plan,
 };
 use tokio::sync::watch;
 
@@ -19,30 +20,27 @@ pub struct Pods {
     pub complete: watch::Receiver<bool>,
 }
 
-/// All pods of one run, by name.
-pub fn pods(store: &Store<Pod>, uid: &str) -> BTreeMap<String, PodView> {
-    let pods = store.state();
-    let own = pods.iter().filter(|pod| pod.labels().get(UID_LABEL).is_some_and(|of| of == uid));
-    own.filter_map(|pod| Some((pod.name_any(), view(pod)?))).collect()
+/// All pods of one run, by name. By their names and their owner, for a user may edit labels.
+pub fn pods(store: &Store<Pod>, plan: &Plan) -> BTreeMap<String, PodView> {
+    let planned = plan.pods().into_iter();
+    let view = |(name, (scenario, runner)): (String, (String, Option<RunnerId>))| {
+        let pod = own(store, &plan.names, &name)?;
+        let role = if runner.is_some() { Role::Runner } else { Role::Inspect };
+        let leaves_by = pod.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+        Some((name, PodView { role, scenario, runner, state: state(&pod), leaves_by }))
+    };
+    planned.filter_map(view).collect()
 }
 
-/// The address of one of the run's pods.
-pub fn view(pod: &Pod) -> Option<PodView> {
-    let labels = pod.labels();
-    let scenario = labels.get(SCENARIO_LABEL)?.clone();
-    let role = match labels.get(ROLE_LABEL)?.as_str() {
-        "runner" => Role::Runner,
-        "inspect" => Role::Inspect,
-        _ => return None,
-    };
-    let runner = match role {
-        Role::Inspect => None,
-        Role::Runner => {
-            Some(RunnerId { scenario: scenario.clone(), index: labels.get(INDEX_LABEL)?.parse().ok()? })
-        }
-    };
-    let leaves_by = pod.metadata.deletion_timestamp.as_ref().map(|t| t.0);
-    Some(PodView { role, scenario, runner, state: state(pod), leaves_by })
+/// The run's own pod of this name.
+fn own(store: &Store<Pod>, names: &RunNames, name: &str) -> Option<Arc<Pod>> {
+    let pod = store.get(&ObjectRef::new(name).within(&names.namespace))?;
+    (owner_of(&pod.metadata) == Some(names.uid.as_str())).then_some(pod)
+}
+
+/// How far the run's own pod of this name is.
+pub fn state_of(store: &Store<Pod>, names: &RunNames, name: &str) -> Option<PodState> {
+    own(store, names, name).map(|pod| state(&pod))
 }
 
 fn state(pod: &Pod) -> PodState {

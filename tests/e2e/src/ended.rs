@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
 use loadtest_crds::{FaultState, LoadTest, Phase, StepState, Verdict};
+use serde_json::{Value, json};
 use test_support::{
     audit,
     runs::{Run, expect, fault},
@@ -41,6 +45,41 @@ async fn deleted_in_the_middle_of_the_load() {
             run.gone().await;
             assert_eq!(victims(stage).await, before);
             assert_eq!(audit::deletions_by(&stage.targets, &stage.user(BREAKER)), []);
+        })
+        .await;
+}
+
+/// Whoever edits labels does not hide a pod from us: neither while the load runs, nor at the end.
+#[tokio::test]
+async fn a_runner_without_its_labels_is_ended_too() {
+    Setup::new("unlabelled")
+        .room(2)
+        .play(async |stage| {
+            let run = stage.run("unlabelled", load(READER, "120s")).await;
+            run.reached(Phase::Running).await;
+            let without = |labels: Value| Patch::Merge(json!({"metadata": {"labels": labels}}));
+            let params = PatchParams::default();
+            // The run's own label alone: it is still known by its name and its owner.
+            let uid = without(json!({"loadtest.dev/uid": null, "loadtest.dev/role": null}));
+            stage.pods().patch("unlabelled-a-0", &params, &uid).await.unwrap();
+            // The one by which the operator watches pods: the runner counts as lost, and the pod runs on.
+            let all = without(json!({"loadtest.dev/uid": null, "app.kubernetes.io/managed-by": null}));
+            stage.pods().patch("unlabelled-a-1", &params, &all).await.unwrap();
+            let lost = |t: &LoadTest| {
+                t.status.as_ref().and_then(|s| s.runners.as_ref()).is_some_and(|r| r.lost == 1)
+            };
+            let status = run.until("seen to have lost a runner", Duration::from_secs(30), lost).await;
+            let problems = status.runners.unwrap_or_default().problems;
+            assert!(problems[0].starts_with("a-1: "), "{problems:?}");
+            run.delete().await;
+            run.gone().await;
+            // The object is held until its pods are gone.
+            let left = stage.pods().list(&ListParams::default()).await.unwrap();
+            assert!(
+                left.items.is_empty(),
+                "{:?}",
+                left.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+            );
         })
         .await;
 }

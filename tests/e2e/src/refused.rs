@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
-use kube::{Api, api::PostParams};
-use loadtest_crds::{LoadTestStatus, Phase, Verdict};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use loadtest_crds::{LoadTest, LoadTestStatus, Phase, StepState, Verdict};
 use serde_json::{Value, json};
 use test_support::{
     install::apply,
@@ -12,7 +15,7 @@ use test_support::{
     stage::{GHOST, IDLE, REFUSED, Setup, Stage},
 };
 
-use crate::spec::{READER, load, load_with_fault, with};
+use crate::spec::{READER, SLOW_SETUP, load, load_with_fault, with};
 
 /// Runs a spec that must end in Error before any load.
 async fn refused(stage: &Stage, name: &str, spec: Value, reason: &str, words: &[&str]) -> LoadTestStatus {
@@ -58,6 +61,26 @@ async fn a_script_that_throws_in_setup() {
             );
             let words = ["setup() of scenario a failed", "no database today"];
             refused(stage, "setup", spec, "SetupFailed", &words).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_runner_that_is_lost_before_the_start() {
+    Setup::new("early")
+        .play(async |stage| {
+            let run = stage.run("early", load(SLOW_SETUP, "60s")).await;
+            let in_setup = |t: &LoadTest| {
+                let scenarios = t.status.iter().flat_map(|s| &s.scenarios);
+                scenarios.into_iter().any(|s| s.setup == StepState::Intended)
+            };
+            run.until("in setup()", Duration::from_secs(150), in_setup).await;
+            let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+            stage.pods().delete("early-a-1", &now).await.unwrap();
+            let status = run.finished().await;
+            let words = ["runner a-1 was lost before the start", "its pod is gone", "run the test again"];
+            expect(&status, Verdict::Error, "RunnerLost", &words);
+            assert_eq!(status.load.and_then(|load| load.started_at), None);
         })
         .await;
 }

@@ -23,6 +23,8 @@ mod tests;
 mod types;
 mod watch;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, Phase, Verdict};
@@ -45,6 +47,13 @@ pub struct Pass {
     pub effects: Vec<Effect>,
     /// When to look again if nothing happens before.
     pub wake: Option<Timestamp>,
+}
+
+/// Remembers which pods were there, so that one that is gone is not taken for one to come. Before each decision.
+pub fn note_pods(pods: &BTreeMap<String, PodView>, facts: &mut Facts) {
+    for name in pods.keys().filter(|name| !facts.seen_pods.contains(*name)).collect::<Vec<_>>() {
+        facts.seen_pods.insert(name.clone());
+    }
 }
 
 /// Decides what to do next.

@@ -132,6 +132,14 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp) -> 
                     Some(PodState::Ended { .. }) => {
                         pass.effect(Effect::ReadInspection { scenario: name.clone() })
                     }
+                    None if world.facts.seen_pods.contains(&plan.names.inspect_pod(name)) => {
+                        let message = format!(
+                            "the inspection of scenario {name} is lost: its pod is gone, deleted by somebody or with its \
+                             node: run the test again"
+                        );
+                        pass.fail("InspectionUnread", message, world.now);
+                        return false;
+                    }
                     Some(PodState::Waiting { reason, message }) if cannot_start(reason) => {
                         let message = format!("the inspection of scenario {name} cannot start: {message}");
                         pass.fail(waiting_reason(reason), message, world.now);
@@ -254,6 +262,7 @@ fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestam
     if pass.status.phase != Phase::Preparing {
         return false;
     }
+    let starting = pass.status.load.as_ref().is_some_and(|load| load.start_intended_at.is_some());
     let mut missing: Option<String> = None;
     let mut ready = 0;
     for id in plan.runners() {
@@ -266,6 +275,14 @@ fn await_barrier(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestam
                 continue;
             }
             return died(pass, world, &id, *exit_code, reason);
+        }
+        if pod.is_none() && !starting && world.facts.seen_pods.contains(&name) {
+            let message = format!(
+                "runner {id} was lost before the start: its pod is gone, deleted by somebody or with its node: run the \
+                 test again"
+            );
+            pass.fail("RunnerLost", message, world.now);
+            return false;
         }
         if world.facts.at_barrier.contains_key(&id) {
             ready += 1;

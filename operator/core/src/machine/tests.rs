@@ -201,6 +201,7 @@ impl Sim {
     fn pass(&mut self) -> bool {
         self.advance_cluster();
         read_guardrails(&self.plan, &self.status, &mut self.facts);
+        note_pods(&self.cluster.pods, &mut self.facts);
         let pass = {
             let world = World {
                 now: self.now,

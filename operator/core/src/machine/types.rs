@@ -77,6 +77,8 @@ pub struct Facts {
     /// Hashes of the scripts in ConfigMaps, by scenario, known with the preflight.
     pub scripts: BTreeMap<String, String>,
     pub created: Option<Result<(), String>>,
+    /// Names of the run's pods that this process has seen.
+    pub seen_pods: BTreeSet<String>,
     /// By scenario: what the inspection printed, or its log if it failed.
     pub inspections: BTreeMap<String, Result<String, String>>,
     /// By scenario: why what its inspection printed cannot be read so far.

@@ -1,6 +1,6 @@
 //! The spec, checked: after this nothing is optional that must be there, and every text is parsed.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use loadtest_crds::{
     Baseline, Expectation, LoadTest, LoadTestStatus, Runner, Scenario, VerdictPolicy, text::DurationText,
@@ -134,6 +134,17 @@ impl Plan {
         self.scenarios.iter().flat_map(|scenario| {
             (0..scenario.parallelism()).map(|index| RunnerId { scenario: scenario.spec.name.clone(), index })
         })
+    }
+
+    /// Every pod of the run by its name: of which scenario, and which runner, unless it inspects the script.
+    #[must_use]
+    pub fn pods(&self) -> BTreeMap<String, (String, Option<RunnerId>)> {
+        let inspections = self.scenarios.iter().map(|s| {
+            let scenario = s.spec.name.clone();
+            (self.names.inspect_pod(&scenario), (scenario, None))
+        });
+        let runners = self.runners().map(|id| (self.names.runner_pod(&id), (id.scenario.clone(), Some(id))));
+        inspections.chain(runners).collect()
     }
 
     #[must_use]

@@ -168,6 +168,61 @@ fn an_inspection_without_a_pod_is_not_waited_for_for_ever() {
     assert!(sim.status.message.unwrap().contains("scenario a: its pod is gone"));
 }
 
+#[test]
+fn an_inspection_that_was_deleted_is_not_waited_for_at_all() {
+    let mut sim = Sim { unread_inspection: true, ..Sim::new() };
+    sim.run_to(&Effect::ReadInspection { scenario: "a".to_owned() });
+    sim.finish_effects();
+    sim.cluster.pods.retain(|_, pod| pod.role == Role::Runner);
+    let gone = sim.now;
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.reason.as_deref(), Some("InspectionUnread"));
+    let message = sim.status.message.unwrap();
+    assert!(message.contains("the inspection of scenario a is lost: its pod is gone"), "{message}");
+    let took = sim.status.finished_at.unwrap().0.duration_since(gone);
+    assert!(took.as_secs() < 5, "{took:?}");
+}
+
+/// As by `kubectl delete pod --force`: there is nothing to wait for.
+#[rstest]
+#[case::before_it_was_ready(&Effect::ReadInspection { scenario: "a".to_owned() })]
+#[case::at_the_barrier(&Effect::Setup { scenario: "a".to_owned() })]
+fn a_runner_that_is_gone_before_the_start_ends_the_run_at_once(#[case] at: &Effect) {
+    let mut sim = Sim::new();
+    sim.run_to(at);
+    sim.finish_effects();
+    sim.pass();
+    sim.cluster.pods.remove("chat-a-1");
+    let gone = sim.now;
+    sim.run(&BTreeMap::new());
+    assert_eq!(
+        (sim.status.verdict, sim.status.reason.as_deref()),
+        (Some(Verdict::Error), Some("RunnerLost"))
+    );
+    let message = sim.status.message.unwrap();
+    assert!(message.starts_with("runner a-1 was lost before the start: its pod is gone"), "{message}");
+    let took = sim.status.finished_at.unwrap().0.duration_since(gone);
+    assert!(took.as_secs() < 5, "{took:?}");
+    assert_eq!(sim.status.load.and_then(|load| load.started_at), None);
+}
+
+/// The watch may show a pod later than the answer to its creation.
+#[test]
+fn a_runner_that_was_not_seen_yet_is_waited_for() {
+    let mut sim = Sim::new();
+    sim.run_to(&Effect::Create);
+    sim.finish_effects();
+    let late = sim.cluster.pods.remove("chat-a-1").unwrap();
+    for _ in 0..20 {
+        sim.pass();
+        sim.finish_effects();
+    }
+    assert_eq!((sim.status.phase, sim.status.verdict), (Phase::Preparing, None));
+    sim.cluster.pods.insert("chat-a-1".to_owned(), late);
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.runners.unwrap().lost, 0);
+}
+
 /// Without it the pods of a load that hangs would run for days.
 #[test]
 fn the_deadline_is_lowered_by_whoever_follows_the_load() {
