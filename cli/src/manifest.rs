@@ -34,7 +34,7 @@ pub enum ManifestError {
     #[error("document {index} is a {kind}{}", name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
     OtherKind { index: usize, kind: String, name: Option<String> },
 
-    #[error("document {index} has the apiVersion {found:?}")]
+    #[error("document {index} has the apiVersion `{found}`")]
     OtherVersion { index: usize, found: String },
 
     #[error("document {index} has neither metadata.name nor metadata.generateName")]

@@ -85,7 +85,7 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
             Phase::Finished => {
                 let verdict = after.verdict.unwrap_or(Verdict::Error);
                 let type_ = if verdict == Verdict::Pass { EventType::Normal } else { EventType::Warning };
-                push(type_, &format!("{verdict:?}"), "Run", message);
+                push(type_, verdict.as_str(), "Run", message);
             }
         }
     }
@@ -127,13 +127,14 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
             FaultState::Injected => {
                 push(EventType::Normal, "FaultInjected", &fault.name, format!("{}: {pods}", fault.name))
             }
-            FaultState::Failed | FaultState::Unconfirmed | FaultState::NotInjected => {
-                push(
-                    EventType::Warning,
-                    &format!("Fault{:?}", fault.state),
-                    &fault.name,
-                    format!("{}: {why}", fault.name),
-                );
+            FaultState::Failed => {
+                push(EventType::Warning, "FaultFailed", &fault.name, format!("{}: {why}", fault.name))
+            }
+            FaultState::Unconfirmed => {
+                push(EventType::Warning, "FaultUnconfirmed", &fault.name, format!("{}: {why}", fault.name))
+            }
+            FaultState::NotInjected => {
+                push(EventType::Warning, "FaultNotInjected", &fault.name, format!("{}: {why}", fault.name))
             }
         }
     }

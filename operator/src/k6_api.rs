@@ -20,6 +20,7 @@ use hyper_util::{
 use jiff::Timestamp;
 use loadtest_core::{
     build::K6_API_PORT,
+    duration::human,
     k6::{ExecutionStatus, RunnerStatus},
 };
 use serde::Deserialize;
@@ -48,7 +49,7 @@ pub enum K6Error {
     BrokenOff(Box<dyn std::error::Error + Send + Sync>),
     #[error("k6's answer is larger than {} KiB", .0 >> 10)]
     TooLarge(usize),
-    #[error("k6 gave no answer within {0:?}")]
+    #[error("k6 gave no answer within {}", human(*.0))]
     Silent(Duration),
     #[error("failed to write a request: {0}")]
     Unwritable(#[from] hyper::http::Error),

@@ -139,6 +139,19 @@ pub enum Phase {
     Finished,
 }
 
+impl Phase {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Preparing => "Preparing",
+            Self::Running => "Running",
+            Self::Evaluating => "Evaluating",
+            Self::Finished => "Finished",
+        }
+    }
+}
+
 /// The answer of a run. Ordered by weight: of two, the later one decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Verdict {
@@ -148,6 +161,20 @@ pub enum Verdict {
     Fail,
     Aborted,
     Error,
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "Pass",
+            Self::Warn => "Warn",
+            Self::Inconclusive => "Inconclusive",
+            Self::Fail => "Fail",
+            Self::Aborted => "Aborted",
+            Self::Error => "Error",
+        }
+    }
 }
 
 /// How one figure stands to its limit. Ordered by weight: of two, the later one is the worse.

@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for Number {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
-                text.parse().map(Number).map_err(|_| E::custom(format!("{text:?} is no number")))
+                text.parse().map(Number).map_err(|_| E::custom(format!("`{text}` is no number")))
             }
         }
         deserializer.deserialize_any(Visitor)

@@ -20,7 +20,7 @@ use loadtest_core::{
 use loadtest_crds::{LoadTestStatus, TargetStatus};
 
 use super::{Shared, evaluate};
-use crate::{clients::EffectClient, failpoint};
+use crate::{clients::EffectClient, error::said, failpoint};
 
 /// How long one deletion, one look at a target or one list of them may take before it counts as unanswered.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub fn effect_client(s: &Shared) -> Result<EffectClient, Problem> {
     })?;
     s.context.effects.of(&s.context.own, &s.plan.names.namespace, account).map_err(|error| Problem {
         reason: "ServiceAccountUnusable",
-        message: format!("failed to act as service account {account}: {error}"),
+        message: format!("failed to act as service account {account}: {}", said(&error)),
     })
 }
 
@@ -110,7 +110,7 @@ impl Unlisted {
                 message: format!("no answer to the list of pods within {} s", ANSWER.as_secs()),
             },
             Self::Failed { what, error } => {
-                Problem { reason: "TargetsUnreadable", message: format!("{what}: {error}") }
+                Problem { reason: "TargetsUnreadable", message: format!("{what}: {}", said(&error)) }
             }
         }
     }
@@ -201,7 +201,7 @@ async fn look(effect: &EffectClient, target: &TargetStatus) -> TargetSeen {
             }
         }
         Ok(Ok(_)) => TargetSeen::Gone,
-        Ok(Err(error)) => TargetSeen::Unknown(error.to_string()),
+        Ok(Err(error)) => TargetSeen::Unknown(said(&error)),
         // The end of a run waits for this.
         Err(_) => TargetSeen::Unknown(format!("no answer within {} s", ANSWER.as_secs())),
     }
@@ -260,7 +260,7 @@ async fn delete(effect: &EffectClient, target: &TargetStatus, grace: u32, latest
                 let message = format!("{} was refused: {}", effect.user, refusal.message);
                 return KillResult::Refused { sent, message };
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => said(&error),
             Err(_) => format!("no answer within {} s", ANSWER.as_secs()),
         };
         tracing::warn!(pod = target.name, failure, "a deletion was not acknowledged");

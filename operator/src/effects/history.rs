@@ -10,6 +10,7 @@ use loadtest_core::{
 use loadtest_crds::{LoadTest, LoadTestStatus};
 
 use super::{Shared, persist};
+use crate::error::of_refusal;
 
 /// LoadTests are large, and only a few of them matter.
 const PAGE: u32 = 50;
@@ -38,7 +39,7 @@ async fn earlier(s: &Shared) -> Result<Vec<Earlier>, String> {
         loop {
             let page = match api.list(&params).await {
                 Err(kube::Error::Api(refusal)) if refusal.code != 429 && refusal.code < 500 => {
-                    return Ok(Err(refusal.to_string()));
+                    return Ok(Err(of_refusal(&refusal)));
                 }
                 page => page?,
             };

@@ -26,7 +26,10 @@ use super::{
     objects::{Whose, whose},
     persist,
 };
-use crate::{error::short, run::observe};
+use crate::{
+    error::{said, short},
+    run::observe,
+};
 
 /// A ConfigMap holds 1 MiB; this much of it is shared by the runners.
 const KEPT_BYTES: usize = 900_000;
@@ -178,7 +181,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
 /// Why a log was not read.
 #[derive(Debug, thiserror::Error)]
 enum Unread {
-    #[error("{0}")]
+    #[error("{}", said(.0))]
     Refused(#[from] kube::Error),
     #[error("it broke off: {0}")]
     BrokenOff(#[from] std::io::Error),

@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::{Shared, persist};
+use crate::error::said;
 
 /// Requests under way at once. The API server queues what it cannot take, so more brings nothing.
 const PARALLEL: usize = 64;
@@ -45,7 +46,9 @@ async fn try_create(s: &Shared) -> Result<(), String> {
             Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
                 ours(&maps, "ConfigMap", &map.name_any(), &s.plan.names.uid).await?;
             }
-            Err(error) => return Err(format!("failed to create ConfigMap {}: {error}", map.name_any())),
+            Err(error) => {
+                return Err(format!("failed to create ConfigMap {}: {}", map.name_any(), said(&error)));
+            }
         }
     }
     // The inspections are on their way before the runners, so that their answer is there before the last of these.
@@ -67,7 +70,7 @@ async fn create_pods(s: &Shared, pods: Vec<Pod>) -> Result<(), String> {
                     Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
                         ours(api, "pod", &pod.name_any(), &s.plan.names.uid).await
                     }
-                    Err(error) => Err(format!("failed to create pod {}: {error}", pod.name_any())),
+                    Err(error) => Err(format!("failed to create pod {}: {}", pod.name_any(), said(&error))),
                 }
             }
         })
@@ -89,7 +92,7 @@ where
         Ok(Whose::Others | Whose::Nobodys) => Err(format!(
             "a {kind} named {name} exists and is not of this run: delete it or rename the LoadTest"
         )),
-        Err(error) => Err(format!("failed to look at {name}: {error}")),
+        Err(error) => Err(format!("failed to look at {name}: {}", said(&error))),
     }
 }
 

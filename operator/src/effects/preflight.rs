@@ -24,6 +24,7 @@ use loadtest_core::{
 use loadtest_crds::ScriptConfigMap;
 
 use super::{Shared, faults, guardrails, system};
+use crate::error::said;
 
 /// What the LoadTest's account must be allowed to do in a namespace.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +84,7 @@ async fn script(
 async fn read_script(s: &Shared, scenario: &str, map: &ScriptConfigMap) -> Result<String, String> {
     let place = format!("scenario {scenario}");
     match s.config_maps().get_opt(&map.name).await {
-        Err(error) => Err(format!("{place}: failed to read ConfigMap {}: {error}", map.name)),
+        Err(error) => Err(format!("{place}: failed to read ConfigMap {}: {}", map.name, said(&error))),
         Ok(None) => Err(format!(
             "{place}: there is no ConfigMap {} in namespace {}: create it with kubectl create configmap {} -n {} --from-file={}",
             map.name, s.plan.names.namespace, map.name, s.plan.names.namespace, map.key
@@ -189,7 +190,7 @@ async fn account(s: &Shared) -> Result<(), Problem> {
     match api.get_opt(&name).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => problem(format!("there is no service account {name} in namespace {namespace}")),
-        Err(error) => problem(format!("failed to read service account {name}: {error}")),
+        Err(error) => problem(format!("failed to read service account {name}: {}", said(&error))),
     }
 }
 
@@ -257,8 +258,9 @@ async fn missing_verbs(
                         reason: "ImpersonationRefused",
                         message: format!(
                             "the operator may not act as {}: list the account under faultAccounts in the values \
-                             of the operator's chart ({error})",
-                            effect.user
+                             of the operator's chart ({})",
+                            effect.user,
+                            said(&error)
                         ),
                     });
                 }

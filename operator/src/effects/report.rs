@@ -13,7 +13,7 @@ use super::{
     objects::{Whose, whose},
     persist,
 };
-use crate::apart::apart;
+use crate::{apart::apart, error::of_refusal};
 
 /// Writes the record of the run into its ConfigMap.
 pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
@@ -37,7 +37,7 @@ async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
             return Ok(Err(format!("a ConfigMap named {name} exists and is not of this run")));
         }
         match api.patch(&name, &params, &Patch::Apply(&map)).await {
-            Err(kube::Error::Api(refusal)) => Ok(Err(refusal.to_string())),
+            Err(kube::Error::Api(refusal)) => Ok(Err(of_refusal(&refusal))),
             other => other.map(|_| Ok(())),
         }
     })

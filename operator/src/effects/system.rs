@@ -20,6 +20,7 @@ use super::{
     Shared,
     faults::{effect_client, is_ready},
 };
+use crate::error::{said, said_of_watch};
 
 /// The last look is tried so often, a second apart.
 const TRIES: usize = 5;
@@ -63,7 +64,7 @@ async fn watch_part(s: &Shared, part: &WatchPlan, status: &LoadTestStatus) {
             }
             Err(error) => {
                 tracing::warn!(%error, part = part.name, "failed to watch the system under test, trying again");
-                tell(Box::new(move |course| course.trouble(at, error.to_string())));
+                tell(Box::new(move |course| course.trouble(at, said_of_watch(&error))));
             }
         }
     }
@@ -103,7 +104,7 @@ pub async fn list_once(s: &Shared, part: &WatchPlan) -> Result<Vec<Pod>, String>
     let matching = ListParams::default().labels(&part.selector_text());
     match tokio::time::timeout(ANSWER, api.list(&matching)).await {
         Ok(Ok(pods)) => Ok(pods.items),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(said(&error)),
         Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs())),
     }
 }

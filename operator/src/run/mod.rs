@@ -267,7 +267,7 @@ impl Run {
             && after.phase == Phase::Finished
             && let Some(verdict) = after.verdict
         {
-            metrics.verdicts.get_or_create(&VerdictLabels { verdict: format!("{verdict:?}") }).inc();
+            metrics.verdicts.get_or_create(&VerdictLabels { verdict: verdict.as_str().to_owned() }).inc();
         }
         let spread = |s: &LoadTestStatus| s.load.as_ref().and_then(|l| l.start_spread_milliseconds);
         if let (None, Some(millis)) = (spread(before), spread(after)) {

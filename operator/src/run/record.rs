@@ -11,7 +11,7 @@ use loadtest_crds::{FINALIZER, LoadTest, LoadTestStatus, Phase};
 use serde_json::json;
 
 use super::refused::Refusal;
-use crate::{context::Context, metrics::PassOutcome};
+use crate::{context::Context, error::said, metrics::PassOutcome};
 
 /// Between tries to write, when the API server is away.
 pub const PAUSE: Duration = Duration::from_millis(500);
@@ -32,7 +32,7 @@ pub enum RecordError {
     /// As invalid: sent again as it is, it will be refused again.
     #[error("the API server refuses it: {0}")]
     Refused(Refusal),
-    #[error("failed to reach the API server: {0}")]
+    #[error("{}", said(.0))]
     Failed(kube::Error),
 }
 

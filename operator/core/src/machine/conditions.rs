@@ -18,7 +18,7 @@ pub type Reason = (&'static str, String);
 /// Brings the conditions in step with the status. A condition's transition time moves only with its state.
 pub fn set_conditions(status: &mut LoadTestStatus, now: Timestamp) {
     let over = status.phase == Phase::Finished;
-    let reason = status.reason.clone().unwrap_or_else(|| format!("{:?}", status.phase));
+    let reason = status.reason.clone().unwrap_or_else(|| status.phase.as_str().to_owned());
     let message = status.message.clone().unwrap_or_default();
     let verdict = status.verdict.filter(|_| over);
 
