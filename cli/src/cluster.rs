@@ -7,6 +7,7 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{NamespaceResourceScope, Request, Status};
 use kube::{Api, Client, Config, Resource};
+use loadtest_core::syntax::is_object_name;
 use loadtest_crds::LoadTest;
 
 use crate::args::Connection;
@@ -35,6 +36,9 @@ impl Cluster {
         config.default_retry = false;
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let namespace = connection.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        if !is_object_name(&namespace) {
+            return Err(Error::NoNamespace(namespace));
+        }
         let client =
             Client::try_from(config).map_err(|error| Error::internal("set up the connection", error))?;
         Ok(Self {

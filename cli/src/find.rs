@@ -1,8 +1,12 @@
 //! Finding runs by name, or helping those who mistyped it.
 
-use kube::api::ListParams;
+use std::fmt::Debug;
+
+use kube::api::{DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
+use loadtest_core::syntax::is_object_name;
 use loadtest_crds::LoadTest;
+use serde::de::DeserializeOwned;
 
 use crate::cluster::Cluster;
 use crate::error::Error;
@@ -25,9 +29,24 @@ pub fn bare(name: &str) -> &str {
 
 /// The run of that name.
 pub async fn get(cluster: &Cluster, name: &str) -> Result<LoadTest, Error> {
-    let api: Api<LoadTest> = cluster.api();
+    by_name(cluster, &cluster.api(), name).await
+}
+
+/// The same as the API server has it, with fields that this program does not know.
+pub async fn object(cluster: &Cluster, name: &str) -> Result<DynamicObject, Error> {
+    by_name(cluster, &cluster.objects(), name).await
+}
+
+async fn by_name<K>(cluster: &Cluster, api: &Api<K>, name: &str) -> Result<K, Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    // A name goes into the path as it is: what can be none would lead elsewhere.
+    if !is_object_name(name) {
+        return Err(not_found(cluster, name).await);
+    }
     match api.get_opt(name).await {
-        Ok(Some(test)) => Ok(test),
+        Ok(Some(found)) => Ok(found),
         Ok(None) => Err(not_found(cluster, name).await),
         Err(error) => Err(cluster.explain(error, format!("get LoadTest {name}"))),
     }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{NAME, rule};
+use crate::schema::{LABEL_KEY, LABEL_VALUE, LABEL_VALUE_MESSAGE, NAME, rule, text_rule};
 
 /// Pods of one namespace.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,11 @@ fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 "description": "Labels that a pod must have, all of them, as in `{app: dbman}`.",
                 "type": "object",
                 "maxProperties": 16,
-                "additionalProperties": { "type": "string", "maxLength": 63 }
+                "additionalProperties": {
+                    "type": "string",
+                    "maxLength": 63,
+                    "x-kubernetes-validations": [text_rule(LABEL_VALUE, LABEL_VALUE_MESSAGE)]
+                }
             },
             "matchExpressions": {
                 "description": "Conditions on labels, all of which must hold.",
@@ -62,7 +66,16 @@ fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                         )
                     ],
                     "properties": {
-                        "key": { "description": "Key of the label.", "type": "string", "minLength": 1, "maxLength": 317 },
+                        "key": {
+                            "description": "Key of the label.",
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 317,
+                            "x-kubernetes-validations": [text_rule(
+                                LABEL_KEY,
+                                "write the key of a label, as in app or app.kubernetes.io/name"
+                            )]
+                        },
                         "operator": {
                             "description": "In, NotIn, Exists or DoesNotExist.",
                             "type": "string",
@@ -72,7 +85,11 @@ fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                             "description": "Values for In and NotIn.",
                             "type": "array",
                             "maxItems": 32,
-                            "items": { "type": "string", "maxLength": 63 }
+                            "items": {
+                                "type": "string",
+                                "maxLength": 63,
+                                "x-kubernetes-validations": [text_rule(LABEL_VALUE, LABEL_VALUE_MESSAGE)]
+                            }
                         }
                     }
                 }

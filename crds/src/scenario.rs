@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    schema::{NAME, NAME_MESSAGE, resources},
+    schema::{NAME, NAME_MESSAGE, OBJECT, resources},
     text::DurationText,
 };
 
@@ -96,6 +96,7 @@ pub struct Script {
 pub struct ScriptConfigMap {
     /// Name of the ConfigMap.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(OBJECT).message("write the name of a ConfigMap in the run's namespace, as in chat-script"))]
     pub name: String,
     /// Key of the script in the ConfigMap, as in `chat.js`.
     #[schemars(length(min = 1, max = 253))]

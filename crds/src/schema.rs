@@ -6,6 +6,20 @@ use serde_json::{Map, Value, json};
 /// A name that becomes part of pod names and labels.
 pub(crate) const NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')";
 
+/// A key of a label, with or without a prefix.
+pub(crate) const LABEL_KEY: &str =
+    "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')";
+
+/// A value of a label.
+pub(crate) const LABEL_VALUE: &str = "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')";
+
+/// Said of a value of a label that is none.
+pub(crate) const LABEL_VALUE_MESSAGE: &str = "the value of a label has letters, digits, '-', '_' and '.', as in dbman: write each label with a key of its own";
+
+/// The name of an object in a namespace.
+pub(crate) const OBJECT: &str =
+    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
+
 /// Said of a name that is none.
 pub(crate) const NAME_MESSAGE: &str =
     "use lower-case letters, digits and '-', and begin and end with a letter or digit, as in kill-dbman";

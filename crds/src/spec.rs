@@ -8,7 +8,7 @@ use crate::{
     guardrail::Guardrail,
     objective::{NoDataPolicy, Objective, TooFewPolicy},
     scenario::{Runner, Scenario},
-    schema::{NAME, corrected, with_names},
+    schema::{NAME, OBJECT, corrected, with_names},
     status::LoadTestStatus,
     system::{Baseline, Expectation, Watched},
 };
@@ -64,6 +64,7 @@ pub struct LoadTestSpec {
     /// the run's own pods: reading and deleting the targets of faults. Needed for faults and system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(OBJECT).message("write the name of a service account in the run's namespace, as in shop-failover"))]
     pub service_account_name: Option<String>,
 
     /// Groups of k6 runners. They start together and their loads add up. For example:

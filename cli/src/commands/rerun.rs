@@ -9,11 +9,7 @@ use crate::manifest::Manifest;
 
 pub async fn execute(cluster: &Cluster, args: &RerunArgs) -> Result<u8, Error> {
     let name = find::bare(&args.name);
-    let object = match cluster.objects().get_opt(name).await {
-        Ok(Some(object)) => object,
-        Ok(None) => return Err(find::not_found(cluster, name).await),
-        Err(error) => return Err(cluster.explain(error, format!("get LoadTest {name}"))),
-    };
+    let object = find::object(cluster, name).await?;
     let manifest =
         Manifest::of_object(&object).map_err(|error| Error::internal("read the LoadTest", error))?;
     let created = run::create(cluster, &manifest.sibling(&cluster.namespace)).await?;

@@ -11,11 +11,7 @@ use crate::{exit, find, screen};
 
 pub async fn execute(cluster: &Cluster, args: &StatusArgs) -> Result<u8, Error> {
     let name = find::name_or_latest(cluster, args.name.as_deref()).await?;
-    let mut object = match cluster.objects().get_opt(&name).await {
-        Ok(Some(object)) => object,
-        Ok(None) => return Err(find::not_found(cluster, &name).await),
-        Err(error) => return Err(cluster.explain(error, format!("get LoadTest {name}"))),
-    };
+    let mut object = find::object(cluster, &name).await?;
     object.metadata.managed_fields = None;
     let value = serde_json::to_value(&object).map_err(|error| Error::internal("write JSON", error))?;
     match args.output {

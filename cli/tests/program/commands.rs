@@ -68,6 +68,26 @@ async fn a_mistyped_name_is_helped() {
     }
 }
 
+/// A name goes into the path of a request as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_name_asks_for_nothing_else() {
+    let cluster = Cluster::start().await;
+    cluster.lists(json!([run_object("chat", "Finished", Some("Pass"))])).await;
+    for command in ["status", "watch", "stop", "rerun", "logs", "judge"] {
+        for name in ["x/../../pods/chat", "chat?watch=true", "chat%2f"] {
+            cluster
+                .run(&format!("{command} {name}"))
+                .await
+                .is(66, &[&format!("no LoadTest {name} in namespace")]);
+        }
+    }
+    cluster.run("status chat -n ../..").await.is(66, &["the namespace ../.. does not exist"]);
+    let requests = cluster.server.received_requests().await.unwrap();
+    let lists = ["/apis/loadtest.dev/v1alpha1/loadtests", RUNS];
+    let others: Vec<_> = requests.iter().filter(|request| !lists.contains(&request.url.path())).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_in_use_makes_a_sibling() {
     let cluster = Cluster::start().await;

@@ -42,6 +42,7 @@ pub mod settle;
 pub mod shares;
 pub mod spikes;
 pub mod steady;
+pub mod syntax;
 pub mod system;
 pub mod template;
 pub mod thresholds;

@@ -53,6 +53,7 @@ fn whole() -> Vec<Case> {
         rejects(spec("scenarios: []"), "should have at least 1 items"),
         rejects(spec("scenarios: null"), "spec.scenarios: Required value"),
         rejects(with("serviceAccountName: null"), "set serviceAccountName to one that may delete"),
+        rejects(with("serviceAccountName: ../pods/a"), "write the name of a service account"),
         rejects(
             with(
                 "{objectives: [], faults: [{name: kill, at: 1s, podKill: {}, target: {selector: {matchLabels: {app: a}}}}]}",
@@ -148,6 +149,7 @@ fn scripts() -> Vec<Case> {
         accepts(script("configMap: {name: chat, key: _chat-1.test.js}")),
         rejects(script("configMap: {name: chat, key: a/chat.js}"), "a key has letters, digits"),
         rejects(script("configMap: {name: chat}"), "script.configMap.key: Required value"),
+        rejects(script("configMap: {name: ../pods/a, key: a.js}"), "write the name of a ConfigMap"),
         rejects(
             script("persistentVolumeClaim: {claimName: scripts, path: /chat.js}"),
             "remove the leading '/'",
@@ -271,6 +273,18 @@ fn targets() -> Vec<Case> {
         rejects(target("selector: {matchLabels: null}"), "an empty selector would match every pod"),
         // What people write first: labels without matchLabels. kubectl names the unknown field as well.
         rejects(target("selector: {matchLabels: null, app: dbman}"), "write matchLabels, as in {app: dbman}"),
+        accepts(target("selector: {matchLabels: {app.kubernetes.io/name: db_man-1.2, tier: ''}}")),
+        rejects(
+            target("selector: {matchLabels: {app: 'a,role=b'}}"),
+            "`a,role=b`: the value of a label has letters, digits",
+        ),
+        rejects(
+            expression("{key: app, operator: In, values: [a, 'b),role in (c']}"),
+            "the value of a label has letters, digits",
+        ),
+        rejects(expression("{key: '!app', operator: Exists}"), "write the key of a label"),
+        rejects(expression("{key: 'app,role', operator: Exists}"), "write the key of a label"),
+        accepts(expression("{key: app.kubernetes.io/name, operator: Exists}")),
         accepts(expression("{key: app, operator: In, values: [a, b]}")),
         accepts(expression("{key: app, operator: Exists}")),
         rejects(expression("{key: app, operator: NotIn}"), "In and NotIn need values"),

@@ -6,7 +6,11 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::{Budget, Fault, Pick, RecoveryLimit, text::DurationText};
 
-use super::{ObjectivePlan, PlanError, time};
+use super::{
+    ObjectivePlan, PlanError,
+    pods::{self, selector_text},
+    time,
+};
 use crate::{duration::human, limit::Limit, recovery};
 
 /// For how long the objectives must hold where only a budget asks when the system was back.
@@ -93,11 +97,13 @@ impl FaultPlan {
         objectives: &[ObjectivePlan],
     ) -> Result<Self, PlanError> {
         let name = fault.name.clone();
+        let (namespace, selector) =
+            pods::checked(&format!("fault {name}"), &fault.target.pods, own_namespace)?;
         let kill = fault.pod_kill.as_ref().ok_or_else(|| PlanError::NoAction { fault: name.clone() })?;
         Ok(Self {
             at: time(&format!("fault {name}: at"), &fault.at)?,
-            namespace: fault.target.pods.namespace_in(own_namespace),
-            selector: fault.target.pods.selector.clone(),
+            namespace,
+            selector,
             pick: PickPlan::of(&fault.target.pick)
                 .ok_or_else(|| PlanError::NoPick { fault: name.clone() })?,
             allow_no_ready: fault.target.allow_no_ready,
@@ -235,21 +241,6 @@ impl FaultLimits {
         names.dedup();
         names
     }
-}
-
-/// A selector as kubectl's `-l` takes it.
-pub(super) fn selector_text(selector: &LabelSelector) -> String {
-    let labels = selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}"));
-    let expressions = selector.match_expressions.iter().flatten().map(|e| {
-        let values = || e.values.as_deref().unwrap_or_default().join(",");
-        match e.operator.as_str() {
-            "In" => format!("{} in ({})", e.key, values()),
-            "NotIn" => format!("{} notin ({})", e.key, values()),
-            "DoesNotExist" => format!("!{}", e.key),
-            _ => e.key.clone(),
-        }
-    });
-    labels.chain(expressions).collect::<Vec<_>>().join(",")
 }
 
 impl PickPlan {

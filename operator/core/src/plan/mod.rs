@@ -12,11 +12,13 @@ use crate::{
     guardrail::{GuardrailError, GuardrailPlan},
     limit::{Dimension, Limit},
     names::{self, RunNames, RunnerId},
+    syntax::is_object_name,
     thresholds,
 };
 
 pub mod fault;
 pub mod objective;
+mod pods;
 pub mod watch;
 
 pub use fault::{Action, AlertPlan, BudgetPlan, FaultLimits, FaultPlan, PickPlan, RecoveryPlan, TimeLimit};
@@ -60,6 +62,20 @@ pub enum PlanError {
     Incomplete(&'static str),
     #[error("{field}: `{text}` is no length of time: write it as in 300ms, 90s or 1m30s")]
     Duration { field: String, text: String },
+    #[error(
+        "{field}: `{text}` is no name: write lower-case letters, digits, '-' and '.', and begin and end with a letter or \
+         digit, as in chat"
+    )]
+    Name { field: String, text: String },
+    #[error(
+        "{place}: selector: `{text}` is no key of a label: write one as in app or app.kubernetes.io/name"
+    )]
+    LabelKey { place: String, text: String },
+    #[error(
+        "{place}: selector: `{text}` is no value of a label: write letters, digits, '-', '_' and '.', as in dbman, and each \
+         label with a key of its own"
+    )]
+    LabelValue { place: String, text: String },
     #[error("fault {fault}: say what it does: podKill: {{}}")]
     NoAction { fault: String },
     #[error("fault {fault}: pick exactly one of count, percent or all")]
@@ -105,7 +121,11 @@ impl Plan {
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             series: names::series(&names.name, metadata.generate_name.as_deref(), label.map(String::as_str)),
-            service_account: spec.service_account_name.clone(),
+            service_account: spec
+                .service_account_name
+                .as_ref()
+                .map(|account| name("serviceAccountName", account))
+                .transpose()?,
             prometheus: spec.prometheus.clone(),
             scenarios: spec.scenarios.iter().map(ScenarioPlan::of).collect::<Result<Vec<_>, _>>()?,
             start_timeout: time("runner.startTimeout", &spec.runner.start_timeout)?,
@@ -166,6 +186,9 @@ impl ScenarioPlan {
             }
             _ => None,
         };
+        if let Some(map) = &spec.script.config_map {
+            name(&format!("scenario {}: script.configMap.name", spec.name), &map.name)?;
+        }
         Ok(Self { spec: spec.clone(), load })
     }
 
@@ -182,6 +205,14 @@ fn baseline(baseline: &Baseline) -> Result<BaselinePlan, PlanError> {
         runs: usize::try_from(baseline.runs).unwrap_or(0),
         max_regression: share.ok_or_else(|| PlanError::Regression(text.to_string()))?,
     })
+}
+
+/// A name that becomes part of a path at the API server.
+fn name(field: &str, text: &str) -> Result<String, PlanError> {
+    if is_object_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(PlanError::Name { field: field.to_owned(), text: text.to_owned() })
 }
 
 fn time(field: &str, text: &DurationText) -> Result<Duration, PlanError> {

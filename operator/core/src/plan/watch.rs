@@ -5,7 +5,11 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::Watched;
 
-use super::{FaultPlan, PlanError, fault::selector_text, time};
+use super::{
+    FaultPlan, PlanError,
+    pods::{self, selector_text},
+    time,
+};
 
 /// Pods that are watched while the load runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,10 +60,11 @@ impl WatchPlan {
                 within: time(&format!("system {}: scaling.within", part.name), &scaling.within)?,
             }),
         };
+        let (namespace, selector) = pods::checked(&format!("system {}", part.name), &part.pods, own)?;
         Ok(Self {
             name: part.name.clone(),
-            namespace: part.pods.namespace_in(own),
-            selector: part.pods.selector.clone(),
+            namespace,
+            selector,
             named: true,
             assert_no_restarts: part.assert_no_restarts,
             assert_no_oom: part.assert_no_oom,

@@ -56,9 +56,33 @@ fn every_witness_is_named_once() {
 #[case(serde_json::json!({"budget": {"of": ["ok", "no"], "badRequests": 1}}), "fault kill: budget.of names no, which is no share")]
 #[case(serde_json::json!({"budget": {"of": ["ok"], "worstSecond": "half"}}), "fault kill: budget.worstSecond: `half` is no share")]
 #[case(serde_json::json!({"budget": {"of": ["ok"], "downtime": "5"}}), "fault kill: budget.downtime: `5` is no length of time")]
+#[case(selecting(serde_json::json!({"matchLabels": {"app": "a,role=b"}})), "fault kill: selector: `a,role=b` is no value of a label")]
+#[case(selecting(serde_json::json!({"matchLabels": {"app,role": "b"}})), "fault kill: selector: `app,role` is no key of a label")]
+#[case(selecting(serde_json::json!({"matchLabels": {"app in (a),b": ""}})), "fault kill: selector: `app in (a),b` is no key of a label")]
+#[case(selecting(serde_json::json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a", "b),role in (c"]}]})), "fault kill: selector: `b),role in (c` is no value of a label")]
+#[case(selecting(serde_json::json!({"matchExpressions": [{"key": "!app", "operator": "Exists"}]})), "fault kill: selector: `!app` is no key of a label")]
+#[case(serde_json::json!({"target": {"namespace": "../../api/v1/nodes", "selector": {"matchLabels": {"app": "a"}}}}), "fault kill: namespace: `../../api/v1/nodes` is no name")]
 fn refusals_say_what_to_write_instead(#[case] fault: serde_json::Value, #[case] message: &str) {
     let error = plan(fault).unwrap_err().to_string();
     assert!(error.starts_with(message), "{error}");
+}
+
+fn selecting(selector: serde_json::Value) -> serde_json::Value {
+    serde_json::json!({"target": {"selector": selector}})
+}
+
+#[test]
+fn a_selector_is_written_as_kubectl_takes_it() {
+    let selector = serde_json::json!({
+        "matchLabels": {"app.kubernetes.io/name": "dbman", "tier": ""},
+        "matchExpressions": [
+            {"key": "zone", "operator": "In", "values": ["a", "b_1.2-X"]},
+            {"key": "old", "operator": "DoesNotExist"},
+            {"key": "new", "operator": "Exists"}
+        ]
+    });
+    let plan = plan(selecting(selector)).unwrap();
+    assert_eq!(plan.selector_text(), "app.kubernetes.io/name=dbman,tier=,zone in (a,b_1.2-X),!old,new");
 }
 
 /// A cell of 1 s and a push.
