@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use loadtest_core::{
+    names::owner_of,
     record::{self, Record},
     replay::{self, Replayed},
 };
@@ -73,6 +74,9 @@ async fn fetch(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Error> {
     let maps: Api<ConfigMap> = cluster.api();
     let map = maps.get_opt(&report).await;
     let map = map.map_err(|error| cluster.explain(error, format!("get ConfigMap {report}")))?;
+    if map.as_ref().is_some_and(|map| owner_of(&map.metadata) != test.metadata.uid.as_deref()) {
+        return Err(not_recorded(&format!("ConfigMap {report} is not of this run")));
+    }
     let found = map.and_then(|map| map.binary_data).and_then(|mut data| data.remove(record::KEY));
     let missing =
         || not_recorded(&format!("ConfigMap {report} is gone, or is without its key {}", record::KEY));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt};
+use loadtest_core::names::owner_of;
 
 use crate::args::LogsArgs;
 use crate::cluster::Cluster;
@@ -15,10 +16,17 @@ const RUN_LABEL: &str = "loadtest.dev/run";
 
 pub async fn execute(cluster: &Cluster, args: &LogsArgs) -> Result<u8, Error> {
     let name = find::bare(&args.name);
-    find::get(cluster, name).await?;
+    let test = find::get(cluster, name).await?;
+    let uid = test.metadata.uid.as_deref();
     let wanted = args.runner.as_deref();
-    let mut logs = kept(cluster, name).await?;
-    let pods = pods(cluster, name).await?;
+    let Kept { mut logs, in_the_way } = kept(cluster, name, uid).await?;
+    let pods = pods(cluster, name, uid).await?;
+    if let Some(map) = in_the_way {
+        if pods.is_empty() {
+            return Err(not_kept(name, &map));
+        }
+        screen::note(&format!("ConfigMap {map} is not of this run, and is left out"));
+    }
     let mut known: Vec<String> = logs.keys().chain(pods.keys()).cloned().collect();
     known.sort();
     known.dedup();
@@ -47,16 +55,29 @@ pub async fn execute(cluster: &Cluster, args: &LogsArgs) -> Result<u8, Error> {
 }
 
 /// The logs that the operator kept when the runners had ended, by runner.
-async fn kept(cluster: &Cluster, name: &str) -> Result<BTreeMap<String, String>, Error> {
+#[derive(Default)]
+struct Kept {
+    logs: BTreeMap<String, String>,
+    /// The name of a ConfigMap of somebody else where they would be.
+    in_the_way: Option<String>,
+}
+
+async fn kept(cluster: &Cluster, name: &str, uid: Option<&str>) -> Result<Kept, Error> {
     let api: Api<ConfigMap> = cluster.api();
-    let map = api.get_opt(&format!("{name}-logs")).await;
-    let map = map.map_err(|error| cluster.explain(error, format!("get ConfigMap {name}-logs")))?;
-    let data = map.and_then(|map| map.data).unwrap_or_default();
-    Ok(data.into_iter().map(|(key, log)| (key.trim_end_matches(".log").to_owned(), log)).collect())
+    let map_name = format!("{name}-logs");
+    let map = api.get_opt(&map_name).await;
+    let map = map.map_err(|error| cluster.explain(error, format!("get ConfigMap {map_name}")))?;
+    let Some(map) = map else { return Ok(Kept::default()) };
+    if owner_of(&map.metadata) != uid {
+        return Ok(Kept { in_the_way: Some(map_name), ..Kept::default() });
+    }
+    let data = map.data.unwrap_or_default().into_iter();
+    let logs = data.map(|(key, log)| (key.trim_end_matches(".log").to_owned(), log)).collect();
+    Ok(Kept { logs, in_the_way: None })
 }
 
 /// The pods of the run that have begun to write, by runner.
-async fn pods(cluster: &Cluster, name: &str) -> Result<BTreeMap<String, String>, Error> {
+async fn pods(cluster: &Cluster, name: &str, uid: Option<&str>) -> Result<BTreeMap<String, String>, Error> {
     let api: Api<Pod> = cluster.api();
     let pods = api.list(&ListParams::default().labels(&format!("{RUN_LABEL}={name}"))).await;
     let pods = pods.map_err(|error| cluster.explain(error, format!("list the pods of LoadTest {name}")))?;
@@ -64,7 +85,7 @@ async fn pods(cluster: &Cluster, name: &str) -> Result<BTreeMap<String, String>,
     Ok(pods
         .items
         .iter()
-        .filter(|pod| has_started(pod))
+        .filter(|pod| owner_of(&pod.metadata) == uid && has_started(pod))
         .map(|pod| {
             let name = pod.name_any();
             (name.strip_prefix(&prefix).unwrap_or(&name).to_owned(), name)
@@ -93,6 +114,17 @@ fn is_wanted(runner: &str, wanted: Option<&str>) -> bool {
                 scenario == wanted && (part == "inspect" || part.chars().all(|c| c.is_ascii_digit()))
             })
     })
+}
+
+fn not_kept(name: &str, map: &str) -> Error {
+    Error::NoLogs {
+        message: format!(
+            "ConfigMap {map} is not of this run, and the logs of LoadTest {name} were not kept for it"
+        ),
+        advice: format!(
+            "delete or rename it before the next run: kubectl get configmap {map} -o yaml shows whose it is"
+        ),
+    }
 }
 
 fn nothing(cluster: &Cluster, name: &str, wanted: Option<&str>, known: &[String]) -> Error {

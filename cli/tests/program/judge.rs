@@ -15,9 +15,7 @@ use loadtest_crds::LoadTest;
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
-use super::support::{Cluster, RUNS, no_such_run, refusal, run_object};
-
-const MAPS: &str = "/api/v1/namespaces/loadtests/configmaps";
+use super::support::{Cluster, MAPS, RUNS, no_such_run, owner, refusal, run_object};
 
 /// A queue that was 7 long at most, in a minute without any k6 figure.
 fn answer(request: &Request) -> Answer {
@@ -66,10 +64,10 @@ fn record() -> Vec<u8> {
     Record::new(&test, &Draft { status, facts, evidence, judged }).write(MOST_BYTES).unwrap()
 }
 
-fn map(data: Value) -> ResponseTemplate {
+fn map(data: Value, owner: Value) -> ResponseTemplate {
     let object = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "chat-record", "namespace": "loadtests"},
+        "metadata": {"name": "chat-record", "namespace": "loadtests", "ownerReferences": [owner]},
         "binaryData": data,
     });
     ResponseTemplate::new(200).set_body_json(object)
@@ -87,7 +85,7 @@ async fn a_run_of_the_cluster_is_judged_again_and_its_record_saved() {
     cluster.answers("GET", &format!("{RUNS}/chat"), ResponseTemplate::new(200).set_body_json(finished)).await;
     let record = record();
     let data = json!({KEY: serde_json::to_value(ByteString(record.clone())).unwrap()});
-    cluster.answers("GET", &format!("{MAPS}/chat-record"), map(data)).await;
+    cluster.answers("GET", &format!("{MAPS}/chat-record"), map(data, owner("1"))).await;
 
     let answer = cluster.run("judge lt/chat").await;
     answer.is(0, &["PASS  chat", "depth", "JUDGED AGAIN\n  as recorded"]);
@@ -150,6 +148,12 @@ async fn what_cannot_be_judged_says_why() {
         refusal(404, "NotFound", "configmaps \"lost-record\" not found", json!({"name": "lost-record"}));
     cluster.answers("GET", &format!("{MAPS}/lost-record"), gone).await;
     cluster.run("judge lost").await.is(66, &["ConfigMap lost-record is gone"]);
+    let mut other = run_object("other", "Finished", Some("Pass"));
+    other["status"]["report"] = json!("other-record");
+    cluster.answers("GET", &format!("{RUNS}/other"), ResponseTemplate::new(200).set_body_json(other)).await;
+    let strangers = map(json!({KEY: serde_json::to_value(ByteString(record())).unwrap()}), owner("2"));
+    cluster.answers("GET", &format!("{MAPS}/other-record"), strangers).await;
+    cluster.run("judge other").await.is(66, &["ConfigMap other-record is not of this run"]);
     cluster.answers("GET", &format!("{RUNS}/chta"), no_such_run("chta")).await;
     cluster.lists(json!([run_object("chat", "Finished", Some("Pass"))])).await;
     cluster.run("judge chta").await.is(66, &["did you mean chat?"]);

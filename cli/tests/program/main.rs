@@ -6,4 +6,6 @@ mod commands;
 #[cfg(test)]
 mod judge;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod support;

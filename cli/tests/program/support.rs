@@ -9,6 +9,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 pub const RUNS: &str = "/apis/loadtest.dev/v1alpha1/namespaces/loadtests/loadtests";
 
+pub const MAPS: &str = "/api/v1/namespaces/loadtests/configmaps";
+pub const PODS: &str = "/api/v1/namespaces/loadtests/pods";
+
 pub struct Cluster {
     pub server: MockServer,
     pub kubeconfig: PathBuf,
@@ -91,6 +94,11 @@ pub fn run_object(name: &str, phase: &str, verdict: Option<&str>) -> Value {
         "spec": {"prometheus": "main", "scenarios": [{"name": "a", "script": {"inline": "x"}}]},
         "status": {"phase": phase, "verdict": verdict, "message": "as the operator says", "acceptedAt": "2026-08-01T10:00:00.000000Z"},
     })
+}
+
+/// The owner of what belongs to the run with this uid.
+pub fn owner(uid: &str) -> Value {
+    json!({"apiVersion": "loadtest.dev/v1alpha1", "kind": "LoadTest", "name": "chat", "uid": uid})
 }
 
 pub fn refusal(code: u16, reason: &str, message: &str, details: Value) -> ResponseTemplate {
