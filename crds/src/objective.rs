@@ -103,7 +103,7 @@ pub struct Objective {
 /// A stretch of the load.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("duration(self.from) < duration(self.to)").message("between.from lies before between.to, as in from: 30s with to: 90s"))]
+#[x_kube(validation = Rule::new("![self.from, self.to].all(t, t.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s)|[0-9]{1,5}([.][0-9]{1,9})?[mh])+$')) || duration(self.from) < duration(self.to)").message("between.from lies before between.to, as in from: 30s with to: 90s"))]
 pub struct Between {
     /// Where it begins, after the measured start of the load, as in `30s`.
     pub from: DurationText,

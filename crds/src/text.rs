@@ -59,7 +59,7 @@ text!(
             "write a length of time with its units ms, s, m or h and without spaces, as in 300ms, 90s or 1m30s",
         ),
         text_rule(
-            "!self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') || duration(self) <= duration('168h')",
+            "!self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') || (self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s)|[0-9]{1,5}([.][0-9]{1,9})?[mh])+$') && duration(self) <= duration('168h'))",
             "a length of time is at most 168h, a week",
         ),
     ]

@@ -119,6 +119,8 @@ fn scenarios() -> Vec<Case> {
         rejects(scenario("{vus: 3, duration: 0.0m}"), "a load of no length"),
         accepts(scenario("{vus: 3, duration: 168h}")),
         rejects(scenario("{vus: 3, duration: 169h}"), "at most 168h"),
+        rejects(scenario("{vus: 3, duration: 999999999h}"), "at most 168h"),
+        rejects(scenario("{vus: 3, duration: 999999999h1m}"), "at most 168h"),
         rejects(scenario("{vus: 3, duration: 10 minutes}"), "write a length of time with its units"),
         rejects(scenario("{vus: 3, duration: '90'}"), "write a length of time with its units"),
         rejects(scenario("{vus: 3, duration: 1d}"), "write a length of time with its units"),

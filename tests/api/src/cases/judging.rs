@@ -53,6 +53,8 @@ fn stretches() -> Vec<Case> {
             "between stands for itself: judge Steady",
         ),
         rejects(between("between: {from: 90s, to: 30s}"), "between.from lies before between.to"),
+        rejects(between("between: {from: soon, to: 30s}"), "write a length of time with its units"),
+        rejects(between("between: {from: 30s, to: 999999999h}"), "at most 168h"),
     ]
 }
 
