@@ -76,7 +76,8 @@ pub struct Script {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ScriptConfigMap>,
 
-    /// The script itself, at most 200,000 characters.
+    /// The script itself, at most 200,000 characters, and 400,000 in all scenarios together. A larger one goes into a
+    /// ConfigMap: as JSON a whole spec may take 512 KiB, so that the status fits beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200_000))]
     pub inline: Option<String>,

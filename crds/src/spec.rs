@@ -79,7 +79,10 @@ pub struct LoadTestSpec {
     ///     - {name: BASE_URL, value: "http://chat.msg-server:8080"}
     /// ```
     #[schemars(length(min = 1, max = 16), transform = with_names)]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new(inline_together()).message("inline scripts take at most 400,000 characters together: put them into ConfigMaps, and name these in script.configMap")
+    )]
     pub scenarios: Vec<Scenario>,
 
     /// Settings of the runner pods.
@@ -204,6 +207,16 @@ impl Default for VerdictPolicy {
             max_misses: one_miss(),
         }
     }
+}
+
+/// The lengths of all inline scripts, added one by one: the API server cannot bound the cost of a sum over a list that
+/// the rule makes itself.
+fn inline_together() -> String {
+    let length = |n| {
+        format!("(self.size() > {n} && has(self[{n}].script.inline) ? size(self[{n}].script.inline) : 0)")
+    };
+    let lengths: Vec<String> = (0..16).map(length).collect();
+    format!("{} <= 400000", lengths.join(" + "))
 }
 
 fn one_miss() -> i32 {

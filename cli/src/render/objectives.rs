@@ -31,7 +31,15 @@ pub fn render(test: &LoadTest, page: Page) -> String {
         any_key |= objective.key;
         match judged.iter().find(|candidate| candidate.name == objective.name) {
             Some(status) if !status.windows.is_empty() => rows.extend(judged_rows(status)),
-            _ => rows.push(open_row(objective, over)),
+            // Its results had no room in the status.
+            Some(status) => {
+                let result = (outcome_word(status.outcome).to_owned(), Tone::of_outcome(status.outcome));
+                rows.push(open_row(objective, result));
+            }
+            None => {
+                let result = if over { "not judged" } else { "not yet" };
+                rows.push(open_row(objective, (result.to_owned(), Tone::Faint)));
+            }
         }
     }
     if rows.is_empty() {
@@ -75,7 +83,7 @@ fn value(window: &WindowResult) -> String {
     window.value.clone().unwrap_or_else(|| "-".to_owned())
 }
 
-fn open_row(objective: &Objective, over: bool) -> Vec<Field> {
+fn open_row(objective: &Objective, result: Field) -> Vec<Field> {
     let windows = objective.windows.iter().map(|window| window_word(*window)).collect::<Vec<_>>().join(", ");
     vec![
         plain(title(&objective.name, objective.key)),
@@ -84,7 +92,7 @@ fn open_row(objective: &Objective, over: bool) -> Vec<Field> {
         plain(short(&limit(objective))),
         plain(""),
         plain(""),
-        (if over { "not judged" } else { "not yet" }.to_owned(), Tone::Faint),
+        result,
     ]
 }
 

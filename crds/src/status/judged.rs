@@ -20,7 +20,8 @@ pub struct ObjectiveStatus {
     pub key: bool,
     /// The limit in words, as in `at most 300ms`.
     pub limit: String,
-    /// One result per window.
+    /// One result per window. Where a large run's status has no room for all of them, those that were met are left
+    /// out first; the record has them.
     pub windows: Vec<WindowResult>,
     /// Stretches of 5 s in steady load that stood out, at most 20. Two within ten minutes make the run a Warn.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -159,7 +159,18 @@ fn scripts() -> Vec<Case> {
         rejects(script("persistentVolumeClaim: {claimName: scripts, path: a/../../chat.js}"), "remove '..'"),
         rejects(script("image: {path: chat.js}"), "write the absolute path in the image"),
         accepts(script(&format!("inline: {}", "x".repeat(200_000)))),
+        accepts(inline_scripts(2)),
+        rejects(inline_scripts(3), "inline scripts take at most 400,000 characters together"),
     ]
+}
+
+/// So many scenarios with the longest script beside one that is read from a ConfigMap.
+fn inline_scripts(scripts: usize) -> Value {
+    let text = "x".repeat(200_000);
+    let inline = (0..scripts).map(|n| format!("{{name: s{n}, script: {{inline: {text}}}}}"));
+    let other = "{name: other, script: {configMap: {name: chat, key: chat.js}}}".to_owned();
+    let all: Vec<String> = [other].into_iter().chain(inline).collect();
+    spec(&format!("scenarios: [{}]", all.join(", ")))
 }
 
 fn variables() -> Vec<Case> {

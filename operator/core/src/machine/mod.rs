@@ -37,7 +37,7 @@ pub use types::{
     TargetSeen, WatchedQuery, World,
 };
 
-use crate::{display, plan::Plan};
+use crate::{bounds, display, plan::Plan};
 
 /// What follows from one look at the world.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,8 +80,7 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
         Phase::Finished => finish::clean_up(&mut pass, world),
         _ => {}
     }
-    pass.status.display = Some(display::display(&pass.status, &plan.judged(&pass.status)));
-    set_conditions(&mut pass.status, world.now);
+    pass.complete(plan, world.now);
     if pass.status != *status {
         // The write may take long, and then it is too late for it: decided again once it is written.
         pass.effects.retain(|effect| !matches!(effect, Effect::Kill { .. }));
@@ -106,11 +105,19 @@ pub fn refuse(
     status.verdict = Some(Verdict::Error);
     status.reason = Some("InvalidSpec".to_owned());
     status.message = Some(message);
+    bounds::fit(&mut status);
     set_conditions(&mut status, now);
     status
 }
 
 impl Pass {
+    /// What follows from the rest of the status, once that fits.
+    fn complete(&mut self, plan: &Plan, now: Timestamp) {
+        bounds::fit(&mut self.status);
+        self.status.display = Some(display::display(&self.status, &plan.judged(&self.status)));
+        set_conditions(&mut self.status, now);
+    }
+
     /// Decides the verdict before there is anything to evaluate; the load is ended next.
     fn end(&mut self, verdict: Verdict, reason: &str, message: String, now: Timestamp) {
         self.status.verdict = Some(verdict);

@@ -11,13 +11,15 @@ use loadtest_crds::{
 
 use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
 use crate::{
-    duration, fingerprint, fit, k6,
+    bounds, duration, fingerprint, fit, k6,
     names::RunnerId,
     plan::{Plan, WatchPlan},
 };
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
 pub const OVERRUN: Duration = Duration::from_secs(300);
+/// Thresholds of all scripts together. Each is judged as an objective.
+const MOST_THRESHOLDS: usize = 256;
 
 /// Takes a new run up: fixes its seed and its lists, so that later passes only fill them in.
 pub fn accept(pass: &mut Pass, plan: &Plan, world: &World) {
@@ -169,7 +171,13 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp) -> 
                         pass.fail("ScriptInvalid", error.to_string(), world.now);
                         return false;
                     }
-                    Ok(required) => record(&mut pass.status, name, &required),
+                    Ok(required) => {
+                        record(&mut pass.status, name, &required);
+                        if let Some(message) = too_much(&mut pass.status) {
+                            pass.fail("ScriptInvalid", message, world.now);
+                            return false;
+                        }
+                    }
                 }
             }
         }
@@ -228,6 +236,26 @@ fn record(status: &mut LoadTestStatus, name: &str, required: &k6::Requirements) 
     scenario.held_vus = required.held_vus;
     scenario.arrivals.clone_from(&required.arrivals);
     scenario.thresholds.clone_from(&required.thresholds);
+}
+
+/// Each script keeps within its own bounds, but all of them together need not. Nothing of them is kept then.
+fn too_much(status: &mut LoadTestStatus) -> Option<String> {
+    let thresholds: usize = status.scenarios.iter().map(|s| s.thresholds.len()).sum();
+    let bytes = bounds::stored_bytes(&status.scenarios);
+    if thresholds <= MOST_THRESHOLDS && bytes <= bounds::LARGEST_SCENARIOS {
+        return None;
+    }
+    for scenario in &mut status.scenarios {
+        scenario.plateaus.clear();
+        scenario.arrivals.clear();
+        scenario.thresholds.clear();
+    }
+    Some(format!(
+        "the scripts of all scenarios together have {thresholds} thresholds, and with stages and parts they take {} KiB of \
+         the status; at most {MOST_THRESHOLDS} and {} KiB can be kept: write fewer, or split the LoadTest",
+        bytes.div_ceil(1024),
+        bounds::LARGEST_SCENARIOS >> 10
+    ))
 }
 
 /// A fault that cannot be judged, since the load is over by then.

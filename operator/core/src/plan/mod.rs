@@ -8,7 +8,7 @@ use loadtest_crds::{
 
 use crate::{
     baseline::BaselinePlan,
-    duration, fingerprint,
+    bounds, duration, fingerprint,
     guardrail::{GuardrailError, GuardrailPlan},
     limit::{Dimension, Limit},
     names::{self, RunNames, RunnerId},
@@ -90,6 +90,8 @@ pub enum PlanError {
     #[error("baseline.maxRegression: `{0}` is no share: write it as in 10%")]
     Regression(String),
     #[error(transparent)]
+    TooLarge(#[from] bounds::SpecTooLarge),
+    #[error(transparent)]
     Objective(#[from] ObjectiveError),
     #[error(transparent)]
     Guardrail(#[from] GuardrailError),
@@ -107,6 +109,7 @@ impl Plan {
             name: metadata.name.clone().ok_or(PlanError::Incomplete("name"))?,
             uid: metadata.uid.clone().ok_or(PlanError::Incomplete("uid"))?,
         };
+        bounds::check(&test.spec)?;
         let label = metadata.labels.as_ref().and_then(|l| l.get(loadtest_crds::SERIES_LABEL));
         let spec = &test.spec;
         let objectives = spec

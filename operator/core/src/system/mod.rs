@@ -20,6 +20,7 @@ mod record;
 mod tests;
 
 pub use course::Course;
+pub(crate) use record::thin;
 pub use record::{Span, drop_repeated, record};
 
 /// A pod of the system under test as it is seen at one time.

@@ -284,7 +284,7 @@ pub(super) fn push_step(steps: &mut Vec<ReadyStep>, step: ReadyStep) {
 }
 
 /// Takes the shortest steps out of a line that is too long; the first, the last and the extremes stay.
-fn thin(steps: &mut Vec<ReadyStep>, most: usize) {
+pub(crate) fn thin(steps: &mut Vec<ReadyStep>, most: usize) {
     while steps.len() > most.max(4) {
         let time = |i: usize| steps[i].at.as_ref().map(|t| t.0);
         let least = steps.iter().map(|s| s.pods).min();

@@ -237,3 +237,24 @@ fn the_deadline_is_lowered_by_whoever_follows_the_load() {
     let seconds = 60 + 300;
     assert!(sim.under_way.contains(&Effect::LowerDeadline { seconds }), "{:?}", sim.under_way);
 }
+
+/// Each within its own bounds, but not within those of a status.
+#[test]
+fn scripts_that_are_too_much_together_are_refused() {
+    let mut test = plan_spec();
+    let scenario = test.spec.scenarios[0].clone();
+    let named = |n| loadtest_crds::Scenario { name: format!("s{n}"), ..scenario.clone() };
+    test.spec.scenarios = (0..9).map(named).collect();
+    let mut sim = Sim { plan: Plan::of(&test).unwrap(), ..Sim::new() };
+    let thresholds: Vec<String> = (1..=32).map(|limit| format!("p(95)<{limit}")).collect();
+    let printed =
+        serde_json::json!({"maxVUs": 4, "thresholds": {"http_req_duration": thresholds}}).to_string();
+    for scenario in &test.spec.scenarios {
+        sim.facts.inspections.insert(scenario.name.clone(), Ok(printed.clone()));
+    }
+    sim.run(&BTreeMap::new());
+    assert_eq!(sim.status.reason.as_deref(), Some("ScriptInvalid"));
+    let message = sim.status.message.unwrap();
+    assert!(message.contains("together have 288 thresholds") && message.contains("at most 256"), "{message}");
+    assert!(sim.status.scenarios.iter().all(|scenario| scenario.thresholds.is_empty()));
+}
