@@ -8,10 +8,7 @@ use kube::{
 use loadtest_core::{cells, machine::stopper};
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
-use crate::{
-    context::Context,
-    run::refused::{ADVICE, Refusal},
-};
+use crate::{context::Context, run::refused::Refusal};
 
 /// Publishes what changed. An event that cannot be published is only logged: the status has it all.
 pub fn publish(context: &Context, object: &LoadTest, before: &LoadTestStatus, after: &LoadTestStatus) {
@@ -66,8 +63,9 @@ fn first(most: usize, text: &str) -> &str {
 fn of_refusal(refusal: &Refusal) -> Event {
     let why = refusal.to_string();
     let note = format!(
-        "the API server refuses the record of this run: {}; {ADVICE}. Until then the run waits.",
-        first(700, &why)
+        "the API server refuses the record of this run: {}; {}. Until then the run waits; stop and delete work.",
+        first(600, &why),
+        refusal.cause.advice()
     );
     event(EventType::Warning, "StatusRefused", &refusal.field, &note)
 }

@@ -17,7 +17,7 @@ pub enum PassOutcome {
     Waiting,
     /// The record could not be sent.
     Failed,
-    /// The API server refused the record as invalid: the installed CRDs are not those of this operator.
+    /// The API server refused the record, and will refuse it again: for its size, an older CRD, or a missing right.
     Refused,
     /// Another writer has the run.
     Abandoned,

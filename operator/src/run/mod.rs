@@ -25,8 +25,8 @@ use crate::{
     metrics::{PassOutcome, VerdictLabels},
 };
 use observe::Pods;
-use record::{Record, RecordError};
-use refused::{ADVICE, Pauses, Refusal};
+use record::{Record, RecordError, is_to_end};
+use refused::{Cause, Pauses, Refusal};
 
 pub struct Run {
     context: Arc<Context>,
@@ -91,7 +91,7 @@ impl Run {
                     }
                     End::Refused(refusal) => {
                         let object = self.object.borrow().clone();
-                        self.sit_out(&object, &refusal).await;
+                        self.sit_out(&object, &refusal, is_to_end(&object)).await;
                     }
                 }
             }
@@ -131,6 +131,7 @@ impl Run {
             let pods = observe::pods(&self.pods.store, &plan);
             machine::note_pods(&pods, &mut facts);
             let world = self.world(&record, &pods, &facts);
+            let told = (world.stop, world.deleting);
 
             // 3 decide
             let pass = machine::decide(&plan, record.status(), &world);
@@ -138,13 +139,18 @@ impl Run {
 
             // 4 record
             let changed = pass.status != *record.status();
+            let mut to_apply = pass.effects;
+            let mut refused = None;
             if changed {
-                match self.write(&mut record, pass.status).await {
+                match self.write(&mut record, pass.status, told).await {
                     Ok(()) => {}
                     Err(RecordError::Refused(refusal)) => {
                         self.context.metrics.pass(PassOutcome::Refused, started.elapsed());
-                        self.sit_out(&record.object, &refusal).await;
-                        continue;
+                        to_apply = machine::unrecorded(record.status(), told.0, to_apply);
+                        refused = Some(refusal);
+                    }
+                    Err(RecordError::Unwritten) => {
+                        to_apply = machine::unrecorded(record.status(), told.0, to_apply);
                     }
                     Err(error) => {
                         self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
@@ -152,22 +158,38 @@ impl Run {
                     }
                 }
             }
+            // For a run that cannot be recorded at all, this is its end.
+            if let Some(Refusal { cause: Cause::TooLarge, why, .. }) = &refused
+                && let Some(last) = machine::give_up(&plan, record.status(), why, &world)
+            {
+                match self.write(&mut record, last.status, told).await {
+                    Ok(()) => continue,
+                    Err(RecordError::Refused(_) | RecordError::Unwritten) => to_apply = last.effects,
+                    Err(error) => return error.into(),
+                }
+            }
 
             // 5 apply
             let mut begun = false;
-            for effect in pass.effects {
+            for effect in to_apply {
                 if facts.dispatched.insert(effect.key()) {
                     begun = true;
                     tracing::debug!(effect = effect.key(), "begin");
                     if effect == Effect::RemoveFinalizer {
                         self.tell_left_behind(&record, &pods);
-                        return match record.remove_finalizer(&self.context).await {
-                            Ok(()) => End::Finished,
-                            Err(error) => error.into(),
-                        };
+                        match record.remove_finalizer(&self.context).await {
+                            // It holds nothing any more, but it is not told either.
+                            Ok(()) if refused.is_some() => continue,
+                            Ok(()) => return End::Finished,
+                            Err(error) => return error.into(),
+                        }
                     }
                     effects.begin(effect, record.status());
                 }
+            }
+            if let Some(refusal) = refused {
+                self.sit_out(&record.object, &refusal, told).await;
+                continue;
             }
             let outcome = if changed || begun { PassOutcome::Applied } else { PassOutcome::Waiting };
             self.context.metrics.pass(outcome, started.elapsed());
@@ -223,22 +245,43 @@ impl Run {
         true
     }
 
-    /// Says why nothing can be recorded, and waits before the next try.
-    async fn sit_out(&mut self, object: &LoadTest, refusal: &Refusal) {
+    /// Says why nothing can be recorded, and waits before the next try. Not for long where the run is told to end: that
+    /// is done all the same.
+    async fn sit_out(&mut self, object: &LoadTest, refusal: &Refusal, told: (bool, bool)) {
         let pause = self.pauses.next();
-        tracing::error!(field = refusal.field, why = refusal.why, ?pause, "the record was refused: {ADVICE}");
+        let advice = refusal.cause.advice();
+        tracing::error!(field = refusal.field, why = refusal.why, ?pause, advice, "the record was refused");
         events::refused(&self.context, object, refusal);
-        tokio::time::sleep(pause).await;
+        let news = |object: &LoadTest| {
+            let (stop, deleting) = is_to_end(object);
+            stop && !told.0 || deleting && !told.1
+        };
+        let pause = tokio::time::sleep(pause);
+        tokio::pin!(pause);
+        tokio::select! {
+            () = &mut pause => {}
+            // Nobody forwards changes of an object that is gone; it will be looked for.
+            gone = async { self.object.wait_for(news).await.is_err() } => {
+                if gone {
+                    pause.await;
+                }
+            }
+        }
     }
 
-    async fn write(&mut self, record: &mut Record, status: LoadTestStatus) -> Result<(), RecordError> {
+    async fn write(
+        &mut self,
+        record: &mut Record,
+        status: LoadTestStatus,
+        (stop, deleting): (bool, bool),
+    ) -> Result<(), RecordError> {
         let before = record.status().clone();
         let now_injected =
             |(old, new): (&FaultStatus, &FaultStatus)| old.injected_at.is_none() && new.injected_at.is_some();
         if before.faults.iter().zip(&status.faults).any(now_injected) {
             failpoint::hit("kill-unrecorded");
         }
-        record.write(&self.context, status).await?;
+        record.write(&self.context, status, stop || deleting).await?;
         self.pauses = Pauses::default();
         let after = record.status();
         tracing::info!(phase = ?after.phase, detail = after.message.as_deref().unwrap_or_default(), "recorded");
@@ -280,11 +323,14 @@ impl Run {
         }
     }
 
+    /// A spec that cannot be carried out. One that is being deleted needs not be told so.
     async fn refuse(&mut self, mut record: Record, message: &str) -> End {
-        if record.status().phase != Phase::Finished {
+        let told = is_to_end(&record.object);
+        let (_, deleting) = told;
+        if record.status().phase != Phase::Finished && !deleting {
             let generation = record.object.metadata.generation;
             let status = machine::refuse(record.status(), generation, message.to_owned(), Timestamp::now());
-            if let Err(error) = self.write(&mut record, status).await {
+            if let Err(error) = self.write(&mut record, status, told).await {
                 return error.into();
             }
         }

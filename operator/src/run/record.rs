@@ -7,6 +7,7 @@ use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
+use loadtest_core::plan::Plan;
 use loadtest_crds::{FINALIZER, LoadTest, LoadTestStatus, Phase};
 use serde_json::json;
 
@@ -29,9 +30,12 @@ pub enum RecordError {
     /// Someone else wrote since we last did: what we know is out of date.
     #[error("{0}")]
     Fenced(&'static str),
-    /// As invalid: sent again as it is, it will be refused again.
+    /// Sent again as it is, it will be refused again.
     #[error("the API server refuses it: {0}")]
     Refused(Refusal),
+    /// The run is to end, and it was not waited for until this was written: to be decided anew.
+    #[error("it is to end")]
+    Unwritten,
     #[error("{}", said(.0))]
     Failed(kube::Error),
 }
@@ -43,7 +47,8 @@ impl From<kube::Error> for RecordError {
 }
 
 impl Record {
-    /// Reads the object afresh and puts our finalizer on it, so that it cannot go while it holds load.
+    /// Reads the object afresh and puts our finalizer on it, so that it cannot go while it holds load. One whose spec
+    /// cannot be carried out never holds any.
     pub async fn take_up(
         context: &Context,
         namespace: &str,
@@ -55,6 +60,7 @@ impl Record {
             let object = match api.get_opt(name).await {
                 Ok(Some(object)) if object.uid().as_deref() == Some(uid) => object,
                 Ok(_) => return Err(RecordError::Gone),
+                Err(error) if Refusal::of(&error).is_some() => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(%error, "failed to read the LoadTest, trying again");
                     tokio::time::sleep(PAUSE).await;
@@ -65,7 +71,8 @@ impl Record {
             let marked = object.finalizers().iter().any(|f| f == FINALIZER);
             // What another operator has finished in the meantime is history and stays unmarked.
             let over = status.phase == Phase::Finished;
-            if marked || over || object.metadata.deletion_timestamp.is_some() {
+            let unmarked = over || is_deleted(&object) || Plan::of(&object).is_err();
+            if marked || unmarked {
                 return Ok(Self { object, status });
             }
             let mut finalizers = object.finalizers().to_vec();
@@ -86,8 +93,14 @@ impl Record {
     }
 
     /// Writes a new status, and tries until it is known whether it was written: a next one would be at odds with it. An
-    /// edit of labels or of spec.stop in between is taken in; another writer's status is not.
-    pub async fn write(&mut self, context: &Context, status: LoadTestStatus) -> Result<(), RecordError> {
+    /// edit of labels in between is taken in; another writer's status is not. A run that is told to end meanwhile, or is
+    /// `ending` already, is not kept waiting by an API server that takes no status.
+    pub async fn write(
+        &mut self,
+        context: &Context,
+        status: LoadTestStatus,
+        ending: bool,
+    ) -> Result<(), RecordError> {
         let namespace = self.object.namespace().unwrap_or_default();
         let name = self.object.name_any();
         let api = api(context, &namespace);
@@ -114,9 +127,13 @@ impl Record {
                         context.metrics.pass(PassOutcome::Failed, begun.elapsed());
                         tokio::time::sleep(PAUSE).await;
                     }
+                    let known = is_to_end(&self.object);
                     match self.read_again(&api, &name, &status).await {
                         Ok(true) => return Ok(()),
+                        Ok(false) if is_to_end(&self.object) != known => return Err(RecordError::Unwritten),
+                        Ok(false) if ending && !conflict => return Err(RecordError::Unwritten),
                         Ok(false) => {}
+                        Err(RecordError::Failed(_)) if ending => return Err(RecordError::Unwritten),
                         // What was sent may be there: nothing else is, until that is known.
                         Err(RecordError::Failed(error)) => {
                             tracing::warn!(%error, "failed to read the LoadTest, trying again");
@@ -161,6 +178,9 @@ impl Record {
         let api = api(context, &self.object.namespace().unwrap_or_default());
         let name = self.object.name_any();
         for _ in 0..10 {
+            if self.object.finalizers().iter().all(|f| f != FINALIZER) {
+                return Ok(());
+            }
             let finalizers: Vec<String> =
                 self.object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
             match patch_finalizers(&api, &self.object, &finalizers).await {
@@ -179,6 +199,15 @@ impl Record {
         }
         Err(RecordError::Fenced("its finalizer could not be removed"))
     }
+}
+
+fn is_deleted(object: &LoadTest) -> bool {
+    object.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether it is stopped, and whether it is deleted.
+pub fn is_to_end(object: &LoadTest) -> (bool, bool) {
+    (object.spec.stop, is_deleted(object))
 }
 
 /// Equal as far as the wire can tell.

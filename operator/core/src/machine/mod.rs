@@ -7,7 +7,8 @@
 //!                 └─ problem ───┴─ stop ─────┘  (with the verdict already decided)
 //! ```
 //!
-//! One file per phase: [`prepare`], [`run`] with [`fault`] and [`watch`], [`finish`]. The rule of all of them: whatever
+//! One file per phase: [`prepare`], [`run`] with [`fault`] and [`watch`], [`finish`]; and [`unrecorded`] for what is done
+//! when nothing can be recorded. The rule of all of them: whatever
 //! may happen only once is first written into the status as intended; an effect without such a record
 //! can be repeated without harm. What a process has handed out itself is in [`Facts::dispatched`], so that
 //! an intent found without it is known to be that of an earlier process.
@@ -21,6 +22,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unrecorded;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,7 @@ pub use types::{
     Effect, Facts, KillResult, Live, LogSummary, PodState, PodView, Problem, Promptness, RunnerStart,
     TargetSeen, WatchedQuery, World,
 };
+pub use unrecorded::{give_up, unrecorded};
 
 use crate::{bounds, display, plan::Plan};
 

@@ -27,6 +27,7 @@ mod begins;
 mod deaths;
 mod ends;
 mod faults;
+mod unrecorded;
 
 const NOTHING: &str = r#"{
   "scenarios": {"default": {"executor": "per-vu-iterations", "iterations": null, "maxDuration": null}},
@@ -202,18 +203,7 @@ impl Sim {
         self.advance_cluster();
         read_guardrails(&self.plan, &self.status, &mut self.facts);
         note_pods(&self.cluster.pods, &mut self.facts);
-        let pass = {
-            let world = World {
-                now: self.now,
-                stop: self.stop,
-                deleting: self.deleting,
-                generation: Some(1),
-                seed: 7,
-                pods: &self.cluster.pods,
-                facts: &self.facts,
-            };
-            decide(&self.plan, &self.status, &world)
-        };
+        let pass = decide(&self.plan, &self.status, &self.world());
         assert!(pass.status.phase >= self.status.phase, "a phase never goes back");
         let kills = pass.effects.iter().any(|effect| matches!(effect, Effect::Kill { .. }));
         assert!(!kills || pass.status.phase == Phase::Running, "no fault is sent once the load has ended");
@@ -228,6 +218,18 @@ impl Sim {
             }
         }
         moved
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
+            now: self.now,
+            stop: self.stop,
+            deleting: self.deleting,
+            generation: Some(1),
+            seed: 7,
+            pods: &self.cluster.pods,
+            facts: &self.facts,
+        }
     }
 
     fn finish_effects(&mut self) {
