@@ -10,6 +10,7 @@
 //! - `trust`: the same healthy test again and again, and a Prometheus that is away
 //! - `guardrails`: what ends a load, and what it lacked; thresholds of scripts
 //! - `sets`: the ready-made sets of guardrails, asked of real exporters
+//! - `large`: as much as a LoadTest may hold, and more
 //! - `power`: rights that are not there
 //! - `figures`: counts against the servers' own ledger
 //! - `replayed`: judged again from the record, and against earlier runs; metrics that are gone
@@ -25,6 +26,7 @@ mod figures;
 mod guardrails;
 mod heavy;
 mod judged;
+mod large;
 mod outage;
 mod power;
 mod refused;
