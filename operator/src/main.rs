@@ -25,6 +25,11 @@ mod supervisor;
 
 use crate::{clients::OwnClient, config::Config, context::Context, metrics::Metrics};
 
+/// Answers come and go by the megabyte, on several threads. This allocator gives their memory back within a second or
+/// two, as `.cargo/config.toml` tells it; that of libc keeps it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Runs LoadTests: k6 runners that start together, faults while the load runs, and a verdict.
 #[derive(Parser)]
 #[command(version, about)]
