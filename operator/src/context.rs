@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use kube::runtime::events::{Recorder, Reporter};
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     k6_api::K6Api,
     metrics::Metrics,
     prometheus::Prometheus,
+    room::Rooms,
 };
 
 /// Clients, configuration and metrics.
@@ -21,6 +23,9 @@ pub struct Context {
     pub recorder: Recorder,
     pub k6: K6Api,
     pub prometheus: BTreeMap<String, Prometheus>,
+    pub rooms: Arc<Rooms>,
+    /// The name of this process; no other has it.
+    pub process: String,
 }
 
 impl Context {
@@ -30,11 +35,13 @@ impl Context {
         metrics: Arc<Metrics>,
         pod_name: String,
     ) -> anyhow::Result<Self> {
+        let process = format!("{pod_name} of {}", Timestamp::now());
+        let rooms = Arc::new(Rooms::default());
         let reporter = Reporter { controller: "loadtest-operator".to_owned(), instance: Some(pod_name) };
         let prometheus = config
             .prometheus
             .iter()
-            .map(|(name, endpoint)| Ok((name.clone(), Prometheus::new(endpoint)?)))
+            .map(|(name, endpoint)| Ok((name.clone(), Prometheus::new(endpoint, rooms.clone())?)))
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             recorder: Recorder::new(own.client.clone(), reporter),
@@ -44,6 +51,8 @@ impl Context {
             metrics,
             k6: K6Api::new(),
             prometheus,
+            rooms,
+            process,
         })
     }
 }

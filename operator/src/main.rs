@@ -20,6 +20,7 @@ mod k6_api;
 mod leader;
 mod metrics;
 mod prometheus;
+mod room;
 mod run;
 mod supervisor;
 

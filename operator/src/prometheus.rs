@@ -3,37 +3,37 @@
 //! Not by a library: the window of a fault has ends in milliseconds, and the ones there are take whole
 //! seconds. See <https://prometheus.io/docs/prometheus/latest/querying/api/> for the shapes.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use loadtest_core::{
     ask::{AlertRule, Answer, Labels, Request, RequestKind},
     histogram::{Bucket, Histogram},
+    room,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{
     Deserialize, Deserializer,
-    de::{self, DeserializeOwned, Visitor},
+    de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
 };
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 use crate::{
     apart::apart,
     config::PrometheusEndpoint,
     error::{chain, short},
+    room::Rooms,
 };
 
-/// A larger answer is refused. The operator has 128 MiB; the largest that it asks for itself, the histograms of a
-/// part of a run second by second, has 12 MiB at most.
-const MOST_BYTES: usize = 16 << 20;
-/// A larger answer waits for others of its kind: of these, no more are read at once.
-const LARGE_BYTES: usize = 1 << 20;
-const MOST_LARGE: usize = 2;
-/// So long it waits; then it is asked again.
-const ROOM: Duration = Duration::from_secs(20);
+/// A larger answer is refused. The operator has 128 MiB, and reads one large answer at a time.
+const MOST_BYTES: usize = 12 << 20;
+const LARGE_BYTES: usize = 256 << 10;
+/// Of the answers that are usually short, a larger one waits for its turn, and one that is large is refused.
+const BRIEF_BYTES: usize = 16 << 10;
+/// So long an answer waits for its turn; then it is asked again.
+const TURN: Duration = Duration::from_secs(20);
+/// A body that has no length grows by so much.
+const GROWTH: usize = 1 << 20;
 
 /// One Prometheus.
 #[derive(Clone)]
@@ -41,7 +41,18 @@ pub struct Prometheus {
     http: reqwest::Client,
     base: String,
     token_file: Option<PathBuf>,
-    large: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
+}
+
+/// What an answer is for, and so how large it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// One figure, asked beside the judgement: it must come soon, and is short.
+    Look,
+    /// A figure of a run that has room for it. Points of many series are none.
+    Figure,
+    /// All series of k6, a part of the run at a time.
+    Cells,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +60,9 @@ pub enum QueryError {
     /// Prometheus could not be asked: asking again may help.
     #[error("failed to reach Prometheus: {0}")]
     Unreachable(String),
+    /// It was not this answer's turn to be read: asking again helps.
+    #[error("other large answers are still being read")]
+    Busy,
     /// Prometheus refused the query: asking again will not help.
     #[error("{0}")]
     Refused(String),
@@ -91,11 +105,71 @@ type HistogramPoint = (f64, NativeHistogram);
 
 #[derive(Deserialize)]
 #[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum Data {
-    Vector(Vec<Single>),
-    Matrix(Vec<Series>),
+enum Data<const MOST: usize> {
+    Vector(Bounded<Single, MOST>),
+    Matrix(Bounded<Series, MOST>),
     Scalar(Point),
     String(Point),
+}
+
+/// A list of at most so many series, as far as it takes no more memory than one answer may.
+enum Bounded<T, const MOST: usize> {
+    All(Vec<T>),
+    TooMany,
+    /// With so many of them.
+    TooLarge(usize),
+}
+
+/// How much memory it takes.
+trait Bytes {
+    fn bytes(&self) -> usize;
+}
+
+impl Bytes for Single {
+    fn bytes(&self) -> usize {
+        let buckets = self.histogram.as_ref().map_or(0, |(_, h)| room::bytes_of_buckets(h.buckets.len()));
+        room::bytes_of_series(&self.metric, 1) + buckets
+    }
+}
+
+impl Bytes for Series {
+    fn bytes(&self) -> usize {
+        let buckets: usize =
+            self.histograms.iter().map(|(_, h)| room::bytes_of_buckets(h.buckets.len())).sum();
+        room::bytes_of_series(&self.metric, self.values.len()) + buckets
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Bytes, const MOST: usize> Deserialize<'de> for Bounded<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T, const MOST: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Bytes, const MOST: usize> Visitor<'de> for List<T, MOST> {
+            type Value = Bounded<T, MOST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of series")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let (mut all, mut bytes) = (Vec::new(), 0);
+                while let Some(one) = list.next_element::<T>()? {
+                    bytes += one.bytes();
+                    all.push(one);
+                    if all.len() <= MOST && bytes <= room::MOST_OF_ONE {
+                        continue;
+                    }
+                    let mut count = all.len();
+                    drop(all);
+                    while list.next_element::<IgnoredAny>()?.is_some() {
+                        count += 1;
+                    }
+                    return Ok(if count > MOST { Bounded::TooMany } else { Bounded::TooLarge(count) });
+                }
+                Ok(Bounded::All(all))
+            }
+        }
+        deserializer.deserialize_seq(List(PhantomData))
+    }
 }
 
 /// Either has a value or a histogram.
@@ -156,7 +230,7 @@ impl Groups {
 }
 
 impl Prometheus {
-    pub fn new(endpoint: &PrometheusEndpoint) -> anyhow::Result<Self> {
+    pub fn new(endpoint: &PrometheusEndpoint, rooms: Arc<Rooms>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(2))
             .timeout(Duration::from_secs(30))
@@ -165,7 +239,7 @@ impl Prometheus {
             .context("failed to make an HTTP client")?;
         let base = endpoint.query_url.trim_end_matches('/').to_owned();
         let token_file = endpoint.bearer_token_file.clone();
-        Ok(Self { http, base, token_file, large: Arc::new(Semaphore::new(MOST_LARGE)) })
+        Ok(Self { http, base, token_file, rooms })
     }
 
     /// Answers if Prometheus does.
@@ -175,21 +249,27 @@ impl Prometheus {
 
     /// Asks for now.
     pub async fn query(&self, query: &str) -> Result<Answer, QueryError> {
-        self.ask("query", &[("query", query.to_owned())]).await
+        self.ask::<{ usize::MAX }>("query", &[("query", query.to_owned())], Purpose::Look).await
     }
 
-    pub async fn answer(&self, request: &Request) -> Result<Answer, QueryError> {
+    pub async fn answer(&self, request: &Request, purpose: Purpose) -> Result<Answer, QueryError> {
         let query = ("query", request.query.clone());
         match &request.kind {
-            RequestKind::Instant { at } => self.ask("query", &[query, ("time", seconds(*at))]).await,
+            RequestKind::Instant { at } => {
+                self.ask::<{ usize::MAX }>("query", &[query, ("time", seconds(*at))], purpose).await
+            }
             RequestKind::Range { from, to, step } => {
-                let range = [
-                    query,
-                    ("start", seconds(*from)),
-                    ("end", seconds(*to)),
-                    ("step", step.as_secs_f64().to_string()),
-                ];
-                self.ask("query_range", &range).await
+                let (from, to) = (("start", seconds(*from)), ("end", seconds(*to)));
+                let step = ("step", step.as_secs_f64().to_string());
+                if purpose == Purpose::Cells {
+                    return self
+                        .ask::<{ usize::MAX }>("query_range", &[query, from, to, step], purpose)
+                        .await;
+                }
+                // One more than is read tells that there are too many. Before version 3 all of them come.
+                let limit = ("limit", (room::MOST_SERIES + 1).to_string());
+                let form = [query, from, to, step, limit];
+                self.ask::<{ room::MOST_SERIES }>("query_range", &form, purpose).await
             }
             RequestKind::AlertRules => self.rules(&request.query).await,
         }
@@ -199,16 +279,23 @@ impl Prometheus {
         let asked = [("type", "alert"), ("rule_name[]", alert)];
         let alert = alert.to_owned();
         let request = self.http.get(format!("{}/api/v1/rules", self.base)).query(&asked);
-        self.send(request, move |groups: Groups| groups.of(&alert)).await
+        self.send(request, Purpose::Figure, move |groups: Groups| groups.of(&alert)).await
     }
 
-    async fn ask(&self, path: &str, form: &[(&str, String)]) -> Result<Answer, QueryError> {
-        self.send(self.http.post(format!("{}/api/v1/{path}", self.base)).form(form), answer).await
+    async fn ask<const MOST: usize>(
+        &self,
+        path: &str,
+        form: &[(&str, String)],
+        purpose: Purpose,
+    ) -> Result<Answer, QueryError> {
+        let request = self.http.post(format!("{}/api/v1/{path}", self.base)).form(form);
+        self.send(request, purpose, answer::<MOST>).await
     }
 
     async fn send<T: DeserializeOwned>(
         &self,
         mut request: RequestBuilder,
+        purpose: Purpose,
         answer: impl FnOnce(T) -> Answer + Send + 'static,
     ) -> Result<Answer, QueryError> {
         let unreachable = |error: reqwest::Error| QueryError::Unreachable(chain(&error));
@@ -222,33 +309,44 @@ impl Prometheus {
         let response = request.send().await.map_err(unreachable)?;
         let code = response.status();
         // Held until it is parsed.
-        let mut room = None;
-        let text = self.read(response, &mut room).await?;
+        let mut turn = None;
+        let text = self.read(response, purpose, &mut turn).await?;
+        let large = text.len() > LARGE_BYTES;
         let read = move || parse(&text, code, answer);
-        if room.is_some() { apart(read).await } else { read() }
+        if large { apart(read).await } else { read() }
     }
 
     /// The body, as far as there is room for it.
     async fn read<'a>(
         &'a self,
         mut response: Response,
-        room: &mut Option<SemaphorePermit<'a>>,
+        purpose: Purpose,
+        turn: &mut Option<SemaphorePermit<'a>>,
     ) -> Result<Vec<u8>, QueryError> {
+        let (freely, most) = match purpose {
+            Purpose::Look => (BRIEF_BYTES, LARGE_BYTES),
+            Purpose::Figure | Purpose::Cells => (LARGE_BYTES, MOST_BYTES),
+        };
         let mut body = Vec::new();
         while let Some(chunk) =
             response.chunk().await.map_err(|error| QueryError::Unreachable(chain(&error)))?
         {
-            if body.len() + chunk.len() > MOST_BYTES {
+            let length = body.len() + chunk.len();
+            if length > most {
                 return Err(QueryError::Refused(format!(
-                    "its answer is larger than {} MiB: aggregate the query, as in sum(…)",
-                    MOST_BYTES >> 20
+                    "its answer is larger than {} KiB: aggregate the query, as in sum(…), or narrow its selectors",
+                    most >> 10
                 )));
             }
-            if room.is_none() && body.len() + chunk.len() > LARGE_BYTES {
-                let waited = timeout(ROOM, self.large.acquire()).await;
-                let permit = waited.ok().and_then(Result::ok);
-                let busy = || QueryError::Unreachable("other large answers are still being read".to_owned());
-                *room = Some(permit.ok_or_else(busy)?);
+            if length > freely && turn.is_none() {
+                let permit = async {
+                    if purpose == Purpose::Look { self.rooms.brief().await } else { self.rooms.large().await }
+                };
+                let waited = timeout(TURN, permit).await;
+                *turn = Some(waited.ok().flatten().ok_or(QueryError::Busy)?);
+            }
+            if length > LARGE_BYTES && length > body.capacity() {
+                body.reserve_exact(GROWTH.max(chunk.len()));
             }
             body.extend_from_slice(&chunk);
         }
@@ -274,40 +372,49 @@ fn parse<T: DeserializeOwned>(
     }
 }
 
-fn answer(data: Data) -> Answer {
+fn answer<const MOST: usize>(data: Data<MOST>) -> Answer {
     match data {
-        Data::Vector(all) => {
-            let (numbers, histograms): (Vec<Single>, Vec<Single>) =
-                all.into_iter().partition(|one| one.value.is_some());
-            if histograms.is_empty() {
-                let value = |(at, Number(v)): Point| (at, v);
-                return Answer::Vector(
-                    numbers
-                        .into_iter()
-                        .filter_map(|one| one.value.map(value).map(|(at, value)| (one.metric, at, value)))
-                        .collect(),
-                );
-            }
-            if !numbers.is_empty() {
-                return mixed();
-            }
-            let points = |one: Single| (one.metric, one.histogram.into_iter().map(histogram).collect());
-            Answer::Histograms(histograms.into_iter().map(points).collect())
+        Data::Vector(Bounded::TooMany) | Data::Matrix(Bounded::TooMany) => Answer::Failed(room::too_many()),
+        Data::Vector(Bounded::TooLarge(series)) | Data::Matrix(Bounded::TooLarge(series)) => {
+            Answer::Failed(room::too_large(series))
         }
-        Data::Matrix(all) if all.iter().all(|one| one.histograms.is_empty()) => Answer::Matrix(
-            all.into_iter()
-                .map(|one| (one.metric, one.values.iter().map(|(at, Number(v))| (*at, *v)).collect()))
-                .collect(),
-        ),
-        Data::Matrix(all) if all.iter().all(|one| one.values.is_empty()) => {
-            let points = |one: Series| (one.metric, one.histograms.into_iter().map(histogram).collect());
-            Answer::Histograms(all.into_iter().map(points).collect())
-        }
-        Data::Matrix(_) => mixed(),
+        Data::Vector(Bounded::All(all)) => of_vector(all),
+        Data::Matrix(Bounded::All(all)) => of_matrix(all),
         Data::Scalar((at, Number(v))) | Data::String((at, Number(v))) => {
             Answer::Vector(vec![(Labels::new(), at, v)])
         }
     }
+}
+
+fn of_vector(all: Vec<Single>) -> Answer {
+    let (numbers, histograms): (Vec<Single>, Vec<Single>) =
+        all.into_iter().partition(|one| one.value.is_some());
+    if histograms.is_empty() {
+        let value = |(at, Number(v)): Point| (at, v);
+        return Answer::Vector(
+            numbers
+                .into_iter()
+                .filter_map(|one| one.value.map(value).map(|(at, value)| (one.metric, at, value)))
+                .collect(),
+        );
+    }
+    if !numbers.is_empty() {
+        return mixed();
+    }
+    let points = |one: Single| (one.metric, one.histogram.into_iter().map(histogram).collect());
+    Answer::Histograms(histograms.into_iter().map(points).collect())
+}
+
+fn of_matrix(all: Vec<Series>) -> Answer {
+    if all.iter().all(|one| one.histograms.is_empty()) {
+        let points = |one: Series| (one.metric, one.values.iter().map(|(at, Number(v))| (*at, *v)).collect());
+        return Answer::Matrix(all.into_iter().map(points).collect());
+    }
+    if all.iter().all(|one| one.values.is_empty()) {
+        let points = |one: Series| (one.metric, one.histograms.into_iter().map(histogram).collect());
+        return Answer::Histograms(all.into_iter().map(points).collect());
+    }
+    mixed()
 }
 
 fn mixed() -> Answer {
@@ -339,7 +446,7 @@ mod tests {
     use super::*;
 
     fn read(data: &str) -> Answer {
-        answer(serde_json::from_str(data).unwrap())
+        answer::<5>(serde_json::from_str(data).unwrap())
     }
 
     #[test]
@@ -366,39 +473,112 @@ mod tests {
         assert_eq!(read(&range), expected);
     }
 
-    /// A server that writes so many MiB, or as much of it as is read.
-    async fn serve(mebibytes: usize) -> Prometheus {
+    /// A server that writes a part again and again within the list of an answer, or as much of it as is read.
+    async fn serve(kind: &str, part: String, times: usize) -> (Prometheus, Arc<Rooms>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let begin = format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\
+             {{\"status\": \"success\", \"data\": {{\"resultType\": \"{kind}\", \"result\": ["
+        );
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut head = vec![0; 4096];
-            let _ = stream.read(&mut head).await.unwrap();
-            // Without a length: it ends with the connection.
-            let begin = "HTTP/1.1 200 OK\r\n\r\n{\"status\": \"success\", \"data\": {\"resultType\": \"vector\", \"result\": [";
-            stream.write_all(begin.as_bytes()).await.unwrap();
-            let spaces = vec![b' '; 1 << 20];
-            for _ in 0..mebibytes {
-                if stream.write_all(&spaces).await.is_err() {
-                    return;
-                }
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (begin, part) = (begin.clone(), part.clone());
+                tokio::spawn(async move {
+                    let mut head = vec![0; 4096];
+                    let _ = stream.read(&mut head).await.unwrap();
+                    // Without a length: it ends with the connection.
+                    stream.write_all(begin.as_bytes()).await.unwrap();
+                    for n in 0..times {
+                        let comma = if n == 0 || part.starts_with(' ') { "" } else { "," };
+                        let sent = async {
+                            stream.write_all(comma.as_bytes()).await?;
+                            stream.write_all(part.as_bytes()).await
+                        };
+                        if sent.await.is_err() {
+                            return;
+                        }
+                    }
+                    let _ = stream.write_all(b"]}}").await;
+                });
             }
-            let _ = stream.write_all(b"]}}").await;
         });
         let endpoint = serde_json::json!({"queryURL": format!("http://{address}"), "remoteWriteURL": ""});
-        Prometheus::new(&serde_json::from_value(endpoint).unwrap()).unwrap()
+        let rooms = Arc::new(Rooms::default());
+        (Prometheus::new(&serde_json::from_value(endpoint).unwrap(), rooms.clone()).unwrap(), rooms)
+    }
+
+    fn request(kind: RequestKind) -> Request {
+        Request { id: 0, query: "{__name__=~\".+\"}".to_owned(), kind }
+    }
+
+    const INSTANT: RequestKind = RequestKind::Instant { at: jiff::Timestamp::UNIX_EPOCH };
+
+    fn range() -> Request {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        request(RequestKind::Range { from: at, to: at, step: Duration::from_secs(1) })
+    }
+
+    const SPACES: usize = 64 << 10;
+
+    async fn refused(prometheus: &Prometheus, purpose: Purpose) -> String {
+        let error = prometheus.answer(&request(INSTANT), purpose).await.unwrap_err();
+        let QueryError::Refused(why) = error else { panic!("{error}") };
+        why
     }
 
     #[tokio::test]
     async fn an_answer_that_is_too_large_is_refused_with_advice() {
-        let error = serve(200).await.query("{__name__=~\".+\"}").await.unwrap_err();
-        let QueryError::Refused(why) = error else { panic!("{error}") };
-        assert!(why.contains("larger than 16 MiB: aggregate the query"), "{why}");
+        let (prometheus, _rooms) = serve("vector", " ".repeat(SPACES), 3200).await;
+        let why = refused(&prometheus, Purpose::Figure).await;
+        assert!(
+            why.starts_with("its answer is larger than 12288 KiB: aggregate the query, as in sum("),
+            "{why}"
+        );
+        let why = refused(&prometheus, Purpose::Look).await;
+        assert!(why.starts_with("its answer is larger than 256 KiB: "), "{why}");
     }
 
     #[tokio::test]
-    async fn a_large_answer_is_read() {
-        assert_eq!(serve(3).await.query("up").await.unwrap(), Answer::Vector(Vec::new()));
+    async fn a_large_answer_is_read_and_what_is_short_does_not_wait_for_it() {
+        let (large, rooms) = serve("vector", " ".repeat(SPACES), 48).await;
+        let (short, _rooms) = serve("vector", " ".to_owned(), 1).await;
+        let reading = rooms.large().await;
+        let asked = request(INSTANT);
+        let mut waits = std::pin::pin!(large.answer(&asked, Purpose::Figure));
+        tokio::select! {
+            answer = &mut waits => panic!("two at once: {answer:?}"),
+            answer = short.answer(&asked, Purpose::Figure) => {
+                assert_eq!(answer.unwrap(), Answer::Vector(Vec::new()));
+            }
+        }
+        drop(reading);
+        assert_eq!(waits.await.unwrap(), Answer::Vector(Vec::new()));
+    }
+
+    /// Some bytes of text become many in memory: what counts is those.
+    #[tokio::test]
+    async fn an_answer_of_many_series_takes_no_more_memory_than_one_may() {
+        let one = r#"{"metric": {"a": "1"}, "value": [1, "1"]}"#.to_owned();
+        let (prometheus, _rooms) = serve("vector", one, 100_000).await;
+        let Answer::Failed(why) = prometheus.answer(&request(INSTANT), Purpose::Figure).await.unwrap() else {
+            panic!("it was kept")
+        };
+        assert!(why.starts_with("its answer, with 100000 series, takes more than 8 MiB: "), "{why}");
+    }
+
+    #[tokio::test]
+    async fn points_of_many_series_are_no_figure() {
+        let one = r#"{"metric": {"a": "1"}, "values": [[1, "1"]]}"#.to_owned();
+        let (prometheus, _rooms) = serve("matrix", one, 201).await;
+        let Answer::Failed(why) = prometheus.answer(&range(), Purpose::Figure).await.unwrap() else {
+            panic!("it was kept")
+        };
+        assert!(why.starts_with("it gives more than 200 series: wrap it in sum(), max() or min()"), "{why}");
+        let Answer::Matrix(all) = prometheus.answer(&range(), Purpose::Cells).await.unwrap() else {
+            panic!("all series of k6 are wanted")
+        };
+        assert_eq!(all.len(), 201);
     }
 
     #[test]

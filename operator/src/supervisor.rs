@@ -24,6 +24,10 @@ use crate::{
     run::{self, observe::Pods},
 };
 
+/// So many are listed at a time: a finished LoadTest may take 200 kB, and most are finished.
+const PAGE_OF_TESTS: u32 = 20;
+const PAGE_OF_PODS: u32 = 100;
+
 /// What a task hears from its supervisor.
 struct Handle {
     object: watch::Sender<LoadTest>,
@@ -111,7 +115,7 @@ fn is_active(test: &LoadTest) -> bool {
 
 fn watch_tests(context: &Context, namespace: &str) -> futures::stream::BoxStream<'static, Seen> {
     let api: Api<LoadTest> = Api::namespaced(context.own.client.clone(), namespace);
-    watcher::watcher(api, watcher::Config::default())
+    watcher::watcher(api, watcher::Config::default().page_size(PAGE_OF_TESTS))
         .default_backoff()
         .filter_map(|event| async move {
             match event {
@@ -129,7 +133,8 @@ fn watch_tests(context: &Context, namespace: &str) -> futures::stream::BoxStream
 
 fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::BoxStream<'static, Seen>) {
     let api: Api<Pod> = Api::namespaced(context.own.client.clone(), namespace);
-    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"));
+    let ours =
+        watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}")).page_size(PAGE_OF_PODS);
     let (store, writer) = reflector::store();
     let changes = watcher::watcher(api, ours)
         .default_backoff()

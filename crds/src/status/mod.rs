@@ -119,6 +119,12 @@ pub struct LoadTestStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
 
+    /// The processes of the operator that began to judge the run. All but the last have ended meanwhile; where two have,
+    /// the run is not judged again, and is an Error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub judged_by: Vec<String>,
+
     /// Complete (the run is over), Passed, RunnersReady, FaultsReverted, Evaluated; Ready, Reconciling and
     /// Stalled for tools that follow the kstatus convention.
     #[serde(skip_serializing_if = "Vec::is_empty")]

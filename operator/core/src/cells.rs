@@ -22,6 +22,7 @@ use crate::{
     plan::objective::K6Samples,
     probe::seconds,
     promql::{self, K6Metrics},
+    room,
     windows::{self, Interval},
 };
 
@@ -33,14 +34,18 @@ pub use names::{Counted, MOST_NAMES, OTHER_NAMES, too_many, wanted};
 const MOST_CELLS: u64 = 3600;
 /// All series together have no more.
 const MOST_TOGETHER: u64 = 40_000;
-/// So many points are asked for at a time, of one series and of all together: a point may be some kilobytes, and an
-/// answer of more than 16 MiB is refused.
+/// So many points are asked for at a time, of one series and of all together: a point may be some kilobytes.
 const AT_A_TIME: u64 = 300;
-const AT_A_TIME_TOGETHER: u64 = 3000;
+const AT_A_TIME_TOGETHER: u64 = 1000;
 /// Prometheus puts each of them together from all series of its name: so many histograms it looks at for one answer and
 /// for all of them, whatever its own limit (50 million samples, and a histogram counts for dozens).
 const LOOKED_AT_AT_A_TIME: u64 = 60_000;
 const MOST_LOOKED_AT: u64 = 3_000_000;
+/// They take no more memory than this, or there are none.
+pub const MOST_BYTES: usize = 4 << 20;
+/// What a cell takes, and what each eight buckets of it do.
+const CELL_BYTES: usize = 64;
+const EIGHT_BUCKETS: usize = 200;
 /// Longer cells tell nothing that the windows do not.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -108,6 +113,8 @@ struct Parts {
     places: BTreeMap<[u64; 2], usize>,
     series: BTreeMap<Labels, Course>,
     cells: Cells,
+    /// How much memory both take.
+    bytes: usize,
 }
 
 /// One series on its way.
@@ -126,6 +133,15 @@ impl Reader {
         let reach = i64::try_from(load.length().as_secs()).unwrap_or(i64::MAX / 2) + 60;
         let metrics = K6Metrics::new(&settings.run_id, reach);
         Some(Self { load, metrics, wanted, stage: Stage::Count })
+    }
+
+    /// How much memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Parts(parts) => parts.bytes,
+            _ => 0,
+        }
     }
 
     /// The next question; `None` when all is known.
@@ -209,6 +225,7 @@ impl Parts {
             places: BTreeMap::new(),
             series: BTreeMap::new(),
             cells,
+            bytes: 0,
         }
     }
 
@@ -234,7 +251,11 @@ impl Parts {
             _ => return Err(OTHER_KIND.to_owned()),
         };
         for (labels, points) in series {
+            if !self.series.contains_key(&labels) {
+                self.bytes += 2 * room::bytes_of_series(&labels, 0);
+            }
             let course = self.series.entry(labels).or_default();
+            let before = course.last.buckets.len();
             for (at, histogram) in points {
                 let ends = ((at - seconds(self.cells.from)) / self.step.as_secs_f64()).round();
                 // What was there before the load, as the requests of setup(), belongs to no cell.
@@ -242,10 +263,16 @@ impl Parts {
                     let added = histogram.since(&course.last);
                     let cell = cell(&added, &mut self.places, &mut self.cells.buckets);
                     if !cell.is_empty() {
+                        self.bytes += CELL_BYTES + cell.len().div_ceil(8) * EIGHT_BUCKETS;
                         course.cells.insert(ends as u64 - 1, cell);
                     }
                 }
                 course.last = histogram;
+            }
+            self.bytes += room::bytes_of_buckets(course.last.buckets.len());
+            self.bytes = self.bytes.saturating_sub(room::bytes_of_buckets(before));
+            if self.bytes > MOST_BYTES {
+                return Err(format!("they take more than {} MiB of memory", MOST_BYTES >> 20));
             }
         }
         self.next += self.at_a_time;

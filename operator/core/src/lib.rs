@@ -37,6 +37,7 @@ pub mod promql;
 pub mod record;
 pub mod recovery;
 pub mod replay;
+pub mod room;
 pub mod series;
 pub mod serving;
 pub mod settle;

@@ -1,6 +1,12 @@
 //! Figures: asked of Prometheus in the order that the core says, once they have settled.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -12,6 +18,7 @@ use loadtest_core::{
     plan::objective::K6Samples,
     promql::{self, K6Metrics, OUTCOME, Split},
     record::{self, Evidence},
+    room::Room,
     settle::{Settled, Settling},
 };
 use loadtest_crds::LoadTestStatus;
@@ -20,7 +27,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::Shared;
 use crate::{
     apart::apart,
-    prometheus::{Prometheus, QueryError},
+    failpoint,
+    prometheus::{Prometheus, Purpose, QueryError},
 };
 
 /// How long the figures may take to arrive.
@@ -36,42 +44,69 @@ const PARALLEL: usize = 8;
 /// How often the figures so far are published while the load runs.
 const LIVE: Duration = Duration::from_secs(5);
 
-/// Waits until the figures have settled, then judges them. What does not settle is judged all the same, so
-/// that there is something to see, but the verdict knows.
+/// Waits until the figures have settled, and until there is room to keep them. What does not settle is judged all the
+/// same, so that there is something to see, but the verdict knows.
+pub async fn settle(s: Arc<Shared>, status: LoadTestStatus, again: bool) {
+    let settled = match source(&s) {
+        Some((prometheus, settings)) => until_settled(&s, &prometheus, &status, &settings).await,
+        None => Ok(()),
+    };
+    let held = s.context.rooms.for_run(again).await;
+    s.change_room(|room| *room = Some(held));
+    s.tell(move |facts| facts.settled = Some(settled));
+}
+
+/// Judges the figures.
 pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
+    failpoint::hit("judging");
     let Some((prometheus, settings)) = source(&s) else {
         let message =
             format!("Prometheus {} is no longer in the operator's configuration", s.plan.prometheus);
-        let judgement =
-            answer_all(&s, &status, &Settings { run_id: s.plan.names.uid.clone(), push: LIVE }, |_| {
-                let message = message.clone();
-                async move { Answer::Failed(message) }
-            })
-            .await;
-        return tell(&s, judgement, None);
+        let settings = Settings { run_id: s.plan.names.uid.clone(), push: LIVE };
+        let fails = |_, _| std::future::ready(Answer::Failed(message.clone()));
+        if let Some(judged) = answer_all(&s, &status, &settings, Room::whole(), fails).await {
+            tell(&s, judged);
+        }
+        return;
     };
-    let not_settled = settle(&s, &prometheus, &status, &settings).await;
-    let judgement = answer_all(&s, &status, &settings, |request| {
-        let prometheus = prometheus.clone();
-        async move { insist(&prometheus, &request).await }
-    })
-    .await;
-    tell(&s, judgement, not_settled);
+    let gave_up = AtomicBool::new(false);
+    let ask = |request: Request, purpose| {
+        let (prometheus, gave_up) = (prometheus.clone(), &gave_up);
+        async move { insist(&prometheus, &request, purpose, gave_up).await }
+    };
+    let judged = match answer_all(&s, &status, &settings, Room::little(), ask).await {
+        Some(judged) => Some(judged),
+        None => {
+            let held = s.change_room(Option::take);
+            if let Some(held) = held {
+                let held = held.grow(&s.context.rooms).await;
+                s.change_room(|room| *room = Some(held));
+            }
+            answer_all(&s, &status, &settings, Room::whole(), ask).await
+        }
+    };
+    if let Some(judged) = judged {
+        tell(&s, judged);
+    }
 }
 
-fn tell(s: &Shared, (judgement, evidence): (Judgement, Evidence), not_settled: Option<String>) {
+fn tell(s: &Shared, (judgement, evidence): (Judgement, Evidence)) {
     s.tell(move |facts| {
-        facts.judgement = Some((judgement, not_settled));
+        facts.judgement = Some(judgement);
         facts.evidence = Some(Arc::new(evidence));
     });
 }
 
+/// `None` where there is too little room, and more would help.
 async fn answer_all<F: Future<Output = Answer>>(
     s: &Shared,
     status: &LoadTestStatus,
     settings: &Settings,
-    ask: impl Fn(Request) -> F,
-) -> (Judgement, Evidence) {
+    room: Room,
+    ask: impl Fn(Request, Purpose) -> F,
+) -> Option<(Judgement, Evidence)> {
+    let room = Mutex::new(room);
+    let room = || room.lock().unwrap_or_else(PoisonError::into_inner);
     // As a reader of the record will see it.
     let status = record::as_written(status);
     let wanted = cells::wanted(&s.plan, &status);
@@ -86,47 +121,62 @@ async fn answer_all<F: Future<Output = Answer>>(
         .await;
         match step {
             Step::Done(judgement) => {
-                let cells = read_cells(&status, settings, wanted, &ask).await;
+                let (cells, bytes) = match read_cells(&status, settings, wanted, &ask).await {
+                    Ok((cells, bytes)) => (Ok(cells), bytes),
+                    Err(why) => (Err(why), 0),
+                };
+                let bytes = room().taken() + bytes;
+                s.change_room(|held| held.iter_mut().for_each(|held| held.shrink(bytes)));
                 let evidence = Evidence { settings: settings.clone(), asked: evaluation.into_asked(), cells };
-                return (*judgement, evidence);
+                return Some((*judgement, evidence));
             }
             Step::Ask(requests) => {
                 answers = stream::iter(requests)
                     .map(|request| {
-                        let id = request.id;
-                        let answer = ask(request);
-                        async move { (id, answer.await) }
+                        let (id, kind, ask, room) = (request.id, request.kind, &ask, &room);
+                        async move {
+                            if room().is_too_little() {
+                                return (id, Answer::Failed(String::new()));
+                            }
+                            let answer = ask(request, Purpose::Figure).await;
+                            // Kept or dropped at once: those that wait to be taken would need room too.
+                            (id, room().keep(kind, answer))
+                        }
                     })
                     .buffer_unordered(PARALLEL)
                     .collect()
                     .await;
+                if room().is_too_little() {
+                    return None;
+                }
             }
         }
     }
 }
 
-/// The requests second by second, for the record.
+/// The requests second by second, for the record, and how much memory they take.
 async fn read_cells<F: Future<Output = Answer>>(
     status: &LoadTestStatus,
     settings: &Settings,
     wanted: Vec<String>,
-    ask: &impl Fn(Request) -> F,
-) -> Result<Cells, String> {
+    ask: &impl Fn(Request, Purpose) -> F,
+) -> Result<(Cells, usize), String> {
     let mut reader = Reader::new(status, settings, wanted).ok_or("there was no load")?;
     while let Some(request) = reader.next() {
-        let answer = ask(request).await;
+        let answer = ask(request, Purpose::Cells).await;
         reader = apart(move || reader.take(answer).map(|()| reader)).await?;
     }
-    reader.finish().ok_or_else(|| "not all of them were read".to_owned())
+    let bytes = reader.bytes();
+    Ok((reader.finish().ok_or("not all of them were read")?, bytes))
 }
 
-/// `None` when settled; else why not.
-async fn settle(
+/// When settled, or else why not.
+async fn until_settled(
     s: &Shared,
     prometheus: &Prometheus,
     status: &LoadTestStatus,
     settings: &Settings,
-) -> Option<String> {
+) -> Result<(), String> {
     let begun = Instant::now();
     let mut poll = tokio::time::interval(SETTLE_POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,29 +185,46 @@ async fn settle(
         let settling = Settling::new(&s.plan.judged(status), status, settings, Timestamp::now());
         let answers = stream::iter(settling.requests())
             .map(|request| async move {
-                let answer = prometheus.answer(&request).await;
+                let answer = prometheus.answer(&request, Purpose::Look).await;
                 (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
             })
             .buffer_unordered(PARALLEL)
             .collect()
             .await;
         match settling.judge(answers) {
-            Settled::Yes => return None,
-            Settled::Nearly(_) if begun.elapsed() > NEARLY_LIMIT => return None,
-            Settled::NotYet(why) if begun.elapsed() > SETTLE_LIMIT => return Some(why),
+            Settled::Yes => return Ok(()),
+            Settled::Nearly(_) if begun.elapsed() > NEARLY_LIMIT => return Ok(()),
+            Settled::NotYet(why) if begun.elapsed() > SETTLE_LIMIT => return Err(why),
             Settled::Nearly(_) | Settled::NotYet(_) => {}
         }
     }
 }
 
-/// Asks until Prometheus says something, be it no.
-async fn insist(prometheus: &Prometheus, request: &Request) -> Answer {
-    let begun = Instant::now();
+/// Asks until Prometheus says something, be it no. Where that was in vain for one question, it is so for all: other runs
+/// wait for the room that this one has.
+async fn insist(
+    prometheus: &Prometheus,
+    request: &Request,
+    purpose: Purpose,
+    gave_up: &AtomicBool,
+) -> Answer {
+    let mut begun = Instant::now();
     loop {
-        match prometheus.answer(request).await {
+        if gave_up.load(Ordering::Relaxed) {
+            let limit = ANSWER_LIMIT.as_secs();
+            return Answer::Failed(format!(
+                "Prometheus gave no answer to a question for {limit} s, so it was asked no more"
+            ));
+        }
+        match prometheus.answer(request, purpose).await {
             Ok(answer) => return answer,
+            // That is no silence of Prometheus.
+            Err(QueryError::Busy) => begun = Instant::now(),
             Err(error @ QueryError::Refused(_)) => return Answer::Failed(error.to_string()),
-            Err(error) if begun.elapsed() > ANSWER_LIMIT => return Answer::Failed(error.to_string()),
+            Err(error) if begun.elapsed() > ANSWER_LIMIT => {
+                gave_up.store(true, Ordering::Relaxed);
+                return Answer::Failed(error.to_string());
+            }
             Err(error) => {
                 tracing::warn!(%error, "a query was not answered, asking again");
                 tokio::time::sleep(Duration::from_secs(1)).await;

@@ -20,7 +20,7 @@ use loadtest_core::{
 use loadtest_crds::{LoadTestStatus, TargetStatus};
 
 use super::{Shared, evaluate};
-use crate::{clients::EffectClient, error::said, failpoint};
+use crate::{clients::EffectClient, error::said, failpoint, prometheus::Purpose};
 
 /// How long one deletion, one look at a target or one list of them may take before it counts as unanswered.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -145,7 +145,7 @@ pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus)
     let answers = join_all(steady.requests().into_iter().map(|request| {
         let prometheus = &prometheus;
         async move {
-            let answer = prometheus.answer(&request).await;
+            let answer = prometheus.answer(&request, Purpose::Look).await;
             (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
         }
     }))

@@ -99,7 +99,7 @@ pub async fn check(s: &Shared, prometheus: &Prometheus) -> Vec<Problem> {
             Ok(_) => "the query gives no number: write one that gives one series".to_owned(),
             Err(QueryError::Refused(why)) => format!("Prometheus refuses the query: {why}"),
             // That Prometheus does not answer is told once.
-            Err(QueryError::Unreachable(_)) => return None,
+            Err(QueryError::Unreachable(_) | QueryError::Busy) => return None,
         };
         let message = format!("guardrail {}: {why}", guardrail.name);
         Some(Problem { reason: "GuardrailInvalid", message })

@@ -12,15 +12,14 @@ use loadtest_crds::{LoadTest, LoadTestStatus};
 use super::{Shared, persist};
 use crate::error::of_refusal;
 
-/// LoadTests are large, and only a few of them matter.
-const PAGE: u32 = 50;
+/// LoadTests are large, some of them 200 kB, and only a few of them matter.
+const PAGE: u32 = 10;
 
 /// Looks up what the run is compared with.
 pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
-    let passing = s.plan.baseline.as_ref().map_or(0, |baseline| baseline.runs);
-    let history = match earlier(&s).await {
-        Ok(all) => {
-            let mut history = History::of(all, status.fingerprint.as_deref(), passing);
+    let _turn = s.context.rooms.list().await;
+    let history = match earlier(&s, status.fingerprint.as_deref()).await {
+        Ok(mut history) => {
             if let Some(last) = history.runs.first_mut() {
                 last.matched = matched(&s, last).await;
             }
@@ -31,10 +30,11 @@ pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
     s.tell(move |facts| facts.history = Some(history));
 }
 
-async fn earlier(s: &Shared) -> Result<Vec<Earlier>, String> {
+async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, String> {
+    let passing = s.plan.baseline.as_ref().map_or(0, |baseline| baseline.runs);
     let api: Api<LoadTest> = Api::namespaced(s.context.own.client.clone(), &s.plan.names.namespace);
     persist("look up earlier runs", || async {
-        let mut all = Vec::new();
+        let mut history = History::default();
         let mut params = ListParams::default().limit(PAGE);
         loop {
             let page = match api.list(&params).await {
@@ -43,10 +43,13 @@ async fn earlier(s: &Shared) -> Result<Vec<Earlier>, String> {
                 }
                 page => page?,
             };
+            let mut all = history.runs;
             all.extend(page.items.iter().filter_map(|t| Earlier::of(t, &s.plan.series, &s.plan.names.uid)));
+            // What matters of all of them matters of each part of them.
+            history = History::of(all, fingerprint, passing);
             match page.metadata.continue_ {
                 Some(next) if !next.is_empty() => params = params.continue_token(&next),
-                _ => return Ok(Ok(all)),
+                _ => return Ok(Ok(history)),
             }
         }
     })

@@ -14,7 +14,11 @@ mod report;
 mod runners;
 mod system;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -29,7 +33,7 @@ use loadtest_crds::{LoadTest, LoadTestStatus};
 use tokio::{sync::mpsc, task::AbortHandle};
 use tracing::Instrument;
 
-use crate::{context::Context, run::observe};
+use crate::{context::Context, room::Held, run::observe};
 
 /// What came of an effect.
 pub type Update = Box<dyn FnOnce(&mut Facts) + Send>;
@@ -48,6 +52,8 @@ pub struct Shared {
     pub test: LoadTest,
     pub store: Store<Pod>,
     updates: mpsc::UnboundedSender<Update>,
+    /// For what the run keeps of Prometheus's answers, from when it may ask for them.
+    room: std::sync::Mutex<Option<Held>>,
 }
 
 impl Effects {
@@ -58,7 +64,8 @@ impl Effects {
         store: Store<Pod>,
         updates: mpsc::UnboundedSender<Update>,
     ) -> Self {
-        let shared = Arc::new(Shared { context, plan, test, store, updates });
+        let room = std::sync::Mutex::default();
+        let shared = Arc::new(Shared { context, plan, test, store, updates, room });
         Self { shared, tasks: std::sync::Mutex::default() }
     }
 
@@ -115,6 +122,7 @@ impl Effects {
                 let started = status.load.as_ref().is_some_and(|load| load.started_at.is_some());
                 self.spawn(logs::keep(s, started));
             }
+            Effect::Settle { again } => self.spawn(evaluate::settle(s, status.clone(), again)),
             Effect::Evaluate => self.spawn(evaluate::evaluate(s, status.clone())),
             Effect::FetchHistory => self.spawn(history::fetch(s, status.clone())),
             Effect::KeepRecord(draft) => self.spawn(report::keep(s, draft)),
@@ -125,6 +133,11 @@ impl Effects {
             // Done by the run itself, with its record.
             Effect::RemoveFinalizer => {}
         }
+    }
+
+    /// The answers that the run kept are dropped, and others may have their room.
+    pub fn give_up_room(&self) {
+        self.shared.change_room(|room| *room = None);
     }
 
     fn spawn(&self, effect: impl Future<Output = ()> + Send + 'static) {
@@ -158,6 +171,10 @@ impl Shared {
     pub fn tell(&self, update: impl FnOnce(&mut Facts) + Send + 'static) {
         // A run that has ended needs no more facts.
         let _ = self.updates.send(Box::new(update));
+    }
+
+    pub fn change_room<T>(&self, change: impl FnOnce(&mut Option<Held>) -> T) -> T {
+        change(&mut self.room.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn pods(&self) -> Api<Pod> {

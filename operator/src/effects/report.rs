@@ -33,7 +33,14 @@ async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
     persist("keep the record of the run", || async {
-        if whose(&api, &name, &s.plan.names.uid).await? == Whose::Others {
+        let whose = match whose(&api, &name, &s.plan.names.uid).await {
+            // Asked again it is refused again; meanwhile the answers would be kept, and others wait for their room.
+            Err(kube::Error::Api(refusal)) if (400..500).contains(&refusal.code) && refusal.code != 429 => {
+                return Ok(Err(refusal.to_string()));
+            }
+            whose => whose?,
+        };
+        if whose == Whose::Others {
             return Ok(Err(format!("a ConfigMap named {name} exists and is not of this run")));
         }
         match api.patch(&name, &params, &Patch::Apply(&map)).await {

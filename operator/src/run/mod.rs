@@ -119,6 +119,7 @@ impl Run {
         let effects =
             Effects::new(self.context.clone(), plan.clone(), test, self.pods.store.clone(), updates);
         let mut facts = Facts::default();
+        let context = self.context.clone();
         loop {
             let started = Instant::now();
             while let Ok(update) = arrived.try_recv() {
@@ -130,7 +131,7 @@ impl Run {
             // 1 observe, 2 validate (the plan, once, above)
             let pods = observe::pods(&self.pods.store, &plan);
             machine::note_pods(&pods, &mut facts);
-            let world = self.world(&record, &pods, &facts);
+            let world = self.world(&record, &context.process, &pods, &facts);
             let told = (world.stop, world.deleting);
 
             // 3 decide
@@ -167,6 +168,11 @@ impl Run {
                     Err(RecordError::Refused(_) | RecordError::Unwritten) => to_apply = last.effects,
                     Err(error) => return error.into(),
                 }
+            }
+
+            if record.status().phase == Phase::Finished {
+                facts.forget_figures();
+                effects.give_up_room();
             }
 
             // 5 apply
@@ -206,6 +212,7 @@ impl Run {
     fn world<'a>(
         &mut self,
         record: &Record,
+        process: &'a str,
         pods: &'a BTreeMap<String, PodView>,
         facts: &'a Facts,
     ) -> World<'a> {
@@ -217,6 +224,7 @@ impl Run {
                 || record.object.metadata.deletion_timestamp.is_some(),
             generation: object.metadata.generation,
             seed: seed(&self.uid),
+            process,
             pods,
             facts,
         }

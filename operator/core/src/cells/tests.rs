@@ -148,7 +148,7 @@ fn coarser_cells_hold_the_same_requests() {
 #[test]
 fn many_series_are_asked_for_in_smaller_parts() {
     let RequestKind::Range { from, to, step } = parts(600, 100).next().unwrap().kind else { panic!() };
-    assert_eq!((from, to, step), (at(0), at(58), Duration::from_secs(2)));
+    assert_eq!((from, to, step), (at(0), at(18), Duration::from_secs(2)));
 }
 
 /// As Prometheus answers which names are the most frequent.
@@ -209,17 +209,17 @@ fn names_are_part_of_a_query_and_so_only_as_many_as_it_has_room_for() {
 
 /// There may be a name for each request.
 #[test]
-fn forty_thousand_series_take_forty_thousand_steps() {
+fn thousands_of_series_take_as_many_steps() {
     let series = |n: usize| {
         let labels = [(promql::NAME.to_owned(), format!("http://chat/{n}"))].into();
         let points = (1..=2).map(|second| (seconds(at(second)), histogram(&[(0.1, second as f64)])));
         (labels, points.collect())
     };
-    let mut parts = parts(2, 40_000);
+    let mut parts = parts(2, 3000);
     parts.step = Duration::from_secs(1);
-    parts.take(Answer::Histograms((0..40_000).map(series).collect())).unwrap();
+    parts.take(Answer::Histograms((0..3000).map(series).collect())).unwrap();
     let cells = parts.finish();
-    assert_eq!(cells.series.len(), 40_000);
+    assert_eq!(cells.series.len(), 3000);
     assert!(cells.series.iter().all(|series| series.cells.len() == 2));
 }
 
@@ -229,4 +229,23 @@ fn forty_thousand_series_take_forty_thousand_steps() {
 fn so_many_names_are_told(#[case] names: i64, #[case] told: bool) {
     let text = too_many(names);
     assert_eq!(text.is_some(), told, "{text:?}");
+}
+
+/// Forty thousand cells with a dozen buckets each would be some 20 MiB.
+#[test]
+fn cells_that_take_too_much_memory_are_none() {
+    let mut parts = parts(3600, 10);
+    let buckets = |n: i64| -> Vec<(f64, f64)> { (1..13).map(|b| (f64::from(b), n as f64)).collect() };
+    let mut result = Ok(());
+    while let Some(request) = parts.next().filter(|_| result.is_ok()) {
+        let RequestKind::Range { from, to, .. } = request.kind else { panic!("{request:?}") };
+        let first = from.as_second() - START;
+        let points: Vec<_> =
+            (first..=to.as_second() - START).map(|n| (seconds(at(n)), histogram(&buckets(n)))).collect();
+        let series =
+            ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|name| (labels(name), points.clone()));
+        result = parts.take(Answer::Histograms(series.into()));
+        assert!(parts.bytes <= MOST_BYTES + (300 << 10), "{}", parts.bytes);
+    }
+    assert_eq!(result, Err("they take more than 4 MiB of memory".to_owned()));
 }

@@ -22,6 +22,9 @@ const MOST_UNREAD: usize = 10;
 /// a node that is lost.
 const RELEASED: Duration = Duration::from_secs(120);
 
+/// After so many processes that ended while they judged a run, none judges it any more.
+const MOST_JUDGING: usize = 2;
+
 /// A pod that is there so long after its grace period is not waited for.
 const LEFT_BEHIND: Duration = Duration::from_secs(120);
 
@@ -223,13 +226,35 @@ fn unread(logs: &LogSummary, status: &LoadTestStatus) -> Vec<String> {
     all
 }
 
-/// True when the verdict is decided.
-fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
-    let (Some((judgement, not_settled)), Some(history)) = (&world.facts.judgement, &world.facts.history)
-    else {
-        pass.status.message = Some("waiting for the figures to settle".to_owned());
+/// Has the figures judged, unless that has ended the operator too often: it would for ever. Who judges them is recorded
+/// before.
+fn get_figures(pass: &mut Pass, world: &World) {
+    let own = |process: &String| process == world.process;
+    let begun = pass.status.judged_by.len();
+    if !pass.status.judged_by.iter().any(own) {
+        if begun >= MOST_JUDGING {
+            let message = format!(
+                "the operator ended {begun} times while it judged this run, so it is not judged: see whether its container was \
+                 OOMKilled; aggregate the objectives' queries, as in sum(…), or give the operator more memory"
+            );
+            return pass.fail("NotJudged", message, world.now);
+        }
+        if world.facts.settled.is_some() {
+            pass.status.judged_by.push(world.process.to_owned());
+        }
+    }
+    pass.status.message = Some("waiting for the figures to settle".to_owned());
+    pass.effect(Effect::Settle { again: begun > 0 });
+    if world.facts.settled.is_some() {
         pass.effect(Effect::Evaluate);
         pass.effect(Effect::FetchHistory);
+    }
+}
+
+/// True when the verdict is decided.
+fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
+    let (Some(judgement), Some(history)) = (&world.facts.judgement, &world.facts.history) else {
+        get_figures(pass, world);
         return false;
     };
     // As a reader of the record will see it.
@@ -242,7 +267,7 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         failed_runners: usize::try_from(runners.failed).unwrap_or(0),
         marked_failed: logs.and_then(|l| l.marked_failed.clone()),
         push_errors: logs.map_or(0, |l| l.push_errors),
-        not_settled: not_settled.clone(),
+        not_settled: world.facts.settled.clone().and_then(Result::err),
         matched: world
             .facts
             .evidence

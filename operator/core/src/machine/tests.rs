@@ -27,6 +27,7 @@ mod begins;
 mod deaths;
 mod ends;
 mod faults;
+mod judging;
 mod unrecorded;
 
 const NOTHING: &str = r#"{
@@ -73,6 +74,8 @@ struct Cluster {
     finalizer_gone: bool,
     stopped_at: Option<Timestamp>,
     record: Option<Arc<Draft>>,
+    /// How often the figures were judged.
+    judgements: usize,
 }
 
 impl Cluster {
@@ -133,6 +136,8 @@ struct Sim {
     unread_inspection: bool,
     /// What comes of a teardown().
     teardown: Result<(), String>,
+    /// The name of the operator's process.
+    process: String,
 }
 
 impl Sim {
@@ -157,6 +162,7 @@ impl Sim {
             logs: LogSummary::default(),
             unread_inspection: false,
             teardown: Ok(()),
+            process: "operator-1".to_owned(),
         }
     }
 
@@ -181,6 +187,7 @@ impl Sim {
             }
         }
         self.facts = Facts::default();
+        self.process.push_str("-next");
     }
 
     /// Goes on until an effect is handed out, and leaves it to be carried out.
@@ -227,6 +234,7 @@ impl Sim {
             deleting: self.deleting,
             generation: Some(1),
             seed: 7,
+            process: &self.process,
             pods: &self.cluster.pods,
             facts: &self.facts,
         }
@@ -399,9 +407,11 @@ impl Sim {
                 }
             }
             Effect::KeepLogs => facts.logs = Some(self.logs.clone()),
+            Effect::Settle { .. } => facts.settled = Some(Ok(())),
             Effect::Evaluate => {
+                self.cluster.judgements += 1;
                 let settings = Settings { run_id: "uid-1".to_owned(), push: Duration::from_secs(1) };
-                facts.judgement = Some((Judgement::default(), None));
+                facts.judgement = Some(Judgement::default());
                 facts.evidence =
                     Some(Arc::new(Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) }));
             }

@@ -31,6 +31,8 @@ pub struct World<'a> {
     pub generation: Option<i64>,
     /// A seed for a run that has none yet.
     pub seed: i64,
+    /// The name of this process of the operator; no other has it.
+    pub process: &'a str,
     /// The run's own pods, by name.
     pub pods: &'a BTreeMap<String, PodView>,
     pub facts: &'a Facts,
@@ -106,8 +108,10 @@ pub struct Facts {
     /// The sum of the runners' own request counts; `Some(None)` where k6 could not tell.
     pub k6_requests: Option<Option<i64>>,
     pub logs: Option<LogSummary>,
-    /// The figures, and why they never settled, if they did not.
-    pub judgement: Option<(Judgement, Option<String>)>,
+    /// The figures have settled, or why they never did; and there is room for them.
+    pub settled: Option<Result<(), String>>,
+    /// The figures.
+    pub judgement: Option<Judgement>,
     /// What the figures were read from.
     pub evidence: Option<Arc<Evidence>>,
     /// Earlier runs of the series.
@@ -260,7 +264,10 @@ pub enum Effect {
     Release { runners: Vec<RunnerId> },
     /// Read the logs of the runners and keep them.
     KeepLogs,
-    /// Wait until the figures have settled, and judge them.
+    /// Wait until the figures have settled, and until there is room for them. Where an earlier process has begun to judge
+    /// them, also until no other such run is being judged.
+    Settle { again: bool },
+    /// Ask for the figures and judge them.
     Evaluate,
     /// Look earlier runs of the series up.
     FetchHistory,
@@ -302,6 +309,7 @@ impl Effect {
             Self::CountRequests { .. } => "count-requests".to_owned(),
             Self::Release { .. } => "release".to_owned(),
             Self::KeepLogs => "keep-logs".to_owned(),
+            Self::Settle { .. } => "settle".to_owned(),
             Self::Evaluate => "evaluate".to_owned(),
             Self::FetchHistory => "fetch-history".to_owned(),
             Self::KeepRecord(_) => Self::KEEP_RECORD.to_owned(),
@@ -312,6 +320,11 @@ impl Effect {
 }
 
 impl Facts {
+    /// Drops what nobody needs any more once the verdict is recorded.
+    pub fn forget_figures(&mut self) {
+        (self.judgement, self.evidence, self.history) = (None, None, None);
+    }
+
     #[must_use]
     pub fn has_dispatched(&self, effect: &Effect) -> bool {
         self.dispatched.contains(&effect.key())

@@ -32,6 +32,7 @@ fn a_runner_that_ends_early_waits_for_the_inspection() {
             deleting: false,
             generation: Some(1),
             seed: 7,
+            process: "operator-1",
             pods: &sim.cluster.pods,
             facts,
         };
