@@ -17,6 +17,7 @@
 //! - `outage`: what a fault did, against the clock and the ledger
 //! - `watched`: what happens to the system under test in mid-run
 //! - `heavy`: runs that are heavy to evaluate, and innocent ones beside them
+//! - `unaggregated`: objectives whose queries give thousands of series, and an operator that dies of judging
 //! - `failover`: the example, shortened
 
 mod ended;
@@ -36,4 +37,5 @@ mod sets;
 mod spec;
 mod together;
 mod trust;
+mod unaggregated;
 mod watched;

@@ -95,6 +95,7 @@ pub async fn operator(stage: &Stage, failpoint: Option<&'static str>, one_cpu: b
         config: write("config.yaml", &config),
         failpoint,
         one_cpu,
+        each: false,
         folder,
     }
 }

@@ -30,6 +30,8 @@ pub struct Launch {
     pub failpoint: Option<&'static str>,
     /// One worker thread, as with a limit of one CPU.
     pub one_cpu: bool,
+    /// Each operator dies at its failpoint, and not the first one alone.
+    pub each: bool,
 }
 
 /// A running operator, or one that has run. Dropped, it is killed.
@@ -71,7 +73,9 @@ impl Operator {
         }
         if let Some(failpoint) = launch.failpoint {
             command.env("LOADTEST_FAILPOINT", failpoint);
-            command.env("LOADTEST_FAILPOINT_ONCE", launch.folder.join("failpoint-was-hit"));
+            if !launch.each {
+                command.env("LOADTEST_FAILPOINT_ONCE", launch.folder.join("failpoint-was-hit"));
+            }
         }
         let child = command.spawn().unwrap_or_else(|e| panic!("failed to start {}: {e}", binary.display()));
         Self { child, killed: false, log, http }
@@ -83,6 +87,21 @@ impl Operator {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// What it holds of memory, in MiB, without the pages of its program.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn memory(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("failed to read {path}: {e}"));
+        let held = text.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+        let kib: f64 = held
+            .and_then(|kib| kib.parse().ok())
+            .unwrap_or_else(|| panic!("{path} says nothing of memory: {text}"));
+        kib / 1024.0
     }
 
     pub fn is_running(&mut self) -> bool {

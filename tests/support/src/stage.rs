@@ -59,6 +59,7 @@ pub struct Setup {
     name: &'static str,
     room: u32,
     failpoint: Option<&'static str>,
+    each: bool,
     operator: bool,
     door: bool,
     one_cpu: bool,
@@ -83,7 +84,16 @@ impl Setup {
     /// A stage with the given name, which becomes part of the names of its namespaces.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
-        Self { name, room: 1, failpoint: None, operator: true, door: false, one_cpu: false, limit: LIMIT }
+        Self {
+            name,
+            room: 1,
+            failpoint: None,
+            each: false,
+            operator: true,
+            door: false,
+            one_cpu: false,
+            limit: LIMIT,
+        }
     }
 
     /// How much of the room it takes: 1 for a run that never gets to its load, up to 6 to be alone.
@@ -97,6 +107,13 @@ impl Setup {
     #[must_use]
     pub fn failpoint(mut self, name: &'static str) -> Self {
         self.failpoint = Some(name);
+        self
+    }
+
+    /// Every operator kills itself there, whenever it gets there.
+    #[must_use]
+    pub fn failpoint_of_each(mut self, name: &'static str) -> Self {
+        (self.failpoint, self.each) = (Some(name), true);
         self
     }
 
@@ -180,6 +197,7 @@ impl Stage {
     async fn equip(&self) {
         install::assert_ready(&self.client).await;
         let launch = install::operator(self, self.setup.failpoint, self.setup.one_cpu).await;
+        let launch = Launch { each: self.setup.each, ..launch };
         *self.launch.borrow_mut() = Some(launch);
         if self.setup.operator {
             self.start_operator();
@@ -210,6 +228,16 @@ impl Stage {
         let launch = launch.as_ref().unwrap_or_else(|| panic!("the stage is not equipped"));
         let mut operators = self.operators.borrow_mut();
         operators.push(Operator::start(launch));
+    }
+
+    /// What the operator that was started last holds of memory, in MiB.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn operator_memory(&self) -> f64 {
+        let operators = self.operators.borrow();
+        operators.last().unwrap_or_else(|| panic!("no operator was started")).memory()
     }
 
     /// SIGKILL for every operator that still runs.

@@ -1,0 +1,148 @@
+//! Objectives whose queries nobody aggregated: each gives a series for every pod, path and code there is. What they
+//! bring back does not fit into the operator, and other runs must not notice.
+
+use std::{convert::Infallible, time::Duration};
+
+use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Outcome, Phase, Verdict};
+use serde_json::{Value, json};
+use test_support::{
+    audit, eventually,
+    runs::{expect, fault, objective},
+    stage::{BREAKER, Setup, Stage},
+};
+
+use crate::spec::{few_failures, load, load_with_fault, with};
+
+const SERIES: usize = 2064;
+/// What the chart gives the operator, in MiB.
+const LIMIT: f64 = 128.0;
+/// So near to what it was at rest it is again afterwards.
+const GIVEN_BACK: f64 = 10.0;
+
+/// Users who measure something with a tag that has thousands of values.
+fn crowd() -> String {
+    format!(
+        "import http from 'k6/http';
+         import exec from 'k6/execution';
+         import {{ sleep }} from 'k6';
+         import {{ Gauge }} from 'k6/metrics';
+         const crowd = new Gauge('crowd');
+         export default function () {{
+           if (exec.scenario.iterationInTest === 0) {{
+             for (let n = 0; n < {SERIES}; n++) crowd.add(1, {{ member: `member-${{n}}-of-{SERIES}` }});
+           }}
+           http.get('http://prometheus.monitoring:9090/-/ready', {{ tags: {{ name: 'Ready' }} }});
+           sleep(0.2);
+         }}"
+    )
+}
+
+/// One objective that is aggregated, and 63 that are not: points over the load, and values at its end.
+fn objectives() -> Value {
+    let number = |n: usize| match n % 2 {
+        0 => format!("k6_crowd >= bool {n}"),
+        _ => format!("k6_crowd{{testid=\"{{{{run}}}}\"}} * {n}"),
+    };
+    let unaggregated =
+        (1..64).map(|n| json!({"name": format!("crowd-{n}"), "query": number(n), "atMost": "1000"}));
+    std::iter::once(few_failures()).chain(unaggregated).collect()
+}
+
+/// The most that the operator holds while something else goes on.
+async fn watch_memory(stage: &Stage, most: &mut f64) -> Infallible {
+    let mut pause = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        pause.tick().await;
+        *most = most.max(stage.operator_memory());
+    }
+}
+
+#[tokio::test]
+async fn sixty_four_unaggregated_objectives_are_no_harm() {
+    Setup::new("unaggregated")
+        .room(4)
+        .play(async |stage| {
+            stage.deploy_victims("victim", 2).await;
+            let rest = stage.operator_memory();
+            let scenarios =
+                json!([{"name": "a", "script": {"inline": crowd()}, "parallelism": 1, "vus": 2, "duration": "10s"}]);
+            let heavy = with(
+                load("", "10s"),
+                json!({"scenarios": scenarios, "objectives": objectives(), "runner": {"limits": {"memory": "512Mi"}}}),
+            );
+            let mut innocent = load_with_fault(stage, "35s", "6s");
+            let mut second = innocent["faults"][0].clone();
+            (second["name"], second["at"]) = (json!("again"), json!("22s"));
+            if let Some(faults) = innocent["faults"].as_array_mut() {
+                faults.push(second);
+            }
+            let mut most = rest;
+            let runs = async {
+                tokio::join!(
+                    async { stage.run("heavy", heavy).await.finished().await },
+                    async { stage.run("innocent", innocent).await.finished().await }
+                )
+            };
+            let (heavy, innocent) = tokio::select! {
+                ended = runs => ended,
+                never = watch_memory(stage, &mut most) => match never {},
+            };
+            assert!(most < LIMIT, "the operator held {most:.0} MiB");
+            assert_no_data(&heavy);
+            assert_undisturbed(stage, &innocent);
+            eventually("the memory to be given back", Duration::from_secs(30), async || {
+                (stage.operator_memory() <= rest + GIVEN_BACK).then_some(())
+            })
+            .await;
+        })
+        .await;
+}
+
+/// Each says what to do, and none of them is a pass; what is small has been judged.
+fn assert_no_data(status: &LoadTestStatus) {
+    expect(status, Verdict::Inconclusive, "NoData", &["series"]);
+    assert_eq!(objective(status, "few-failures").outcome, Outcome::Met);
+    for unaggregated in status.objectives.iter().filter(|objective| objective.name.starts_with("crowd-")) {
+        assert_eq!(unaggregated.outcome, Outcome::NoData, "{unaggregated:#?}");
+        let said = unaggregated.windows[0].message.clone().unwrap_or_default();
+        let known = ["gives more than 200 series", "series and must give one", "has no room any more"];
+        assert!(known.iter().any(|words| said.contains(words)), "{said}");
+    }
+}
+
+fn assert_undisturbed(stage: &Stage, status: &LoadTestStatus) {
+    expect(status, Verdict::Pass, "AllObjectivesMet", &[]);
+    for name in ["kill", "again"] {
+        assert_eq!(fault(status, name).state, FaultState::Injected, "{:#?}", status.faults);
+    }
+    assert_eq!(audit::deletions_by(&stage.targets, &stage.user(BREAKER)).len(), 2);
+}
+
+/// What was done to the system stays told, and nothing is left of the run.
+#[tokio::test]
+async fn a_run_that_takes_the_operator_down_twice_is_not_judged_again() {
+    Setup::new("judging")
+        .room(2)
+        .failpoint_of_each("judging")
+        .play(async |stage| {
+            stage.deploy_victims("victim", 2).await;
+            let run = stage.run("judging", load_with_fault(stage, "10s", "3s")).await;
+            stage.operator_ended().await;
+            stage.start_operator();
+            let twice = |t: &LoadTest| t.status.as_ref().is_some_and(|s| s.judged_by.len() == 2);
+            let status = run.until("judged by two operators", Duration::from_secs(90), twice).await;
+            assert_eq!((status.phase, status.verdict), (Phase::Evaluating, None));
+            stage.operator_ended().await;
+            stage.start_operator();
+            let status = run.finished().await;
+            expect(
+                &status,
+                Verdict::Error,
+                "NotJudged",
+                &["the operator ended 2 times while it judged this run"],
+            );
+            assert_eq!(fault(&status, "kill").state, FaultState::Injected);
+            assert_eq!(status.judged_by.len(), 2);
+        })
+        .await;
+}
