@@ -247,9 +247,9 @@ mod tests {
             ("just text", "document 1 has no kind"),
             (
                 "apiVersion: loadtest.dev/v1\nkind: LoadTest",
-                r#"document 1 has the apiVersion "loadtest.dev/v1""#,
+                "document 1 has the apiVersion `loadtest.dev/v1`",
             ),
-            ("kind: LoadTest", r#"document 1 has the apiVersion """#),
+            ("kind: LoadTest", "document 1 has the apiVersion ``"),
             (
                 "apiVersion: loadtest.dev/v1alpha1\nkind: LoadTest",
                 "document 1 has neither metadata.name nor metadata.generateName",
