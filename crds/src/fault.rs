@@ -78,7 +78,8 @@ pub struct Target {
     #[serde(default)]
     pub pick: Pick,
 
-    /// Allow a fault that leaves no ready pod behind the selector. Default false: such a fault is refused.
+    /// Allow a fault that leaves no ready pod behind the selector. Default false: such a fault is refused. Pods that
+    /// other faults take at the time, also those of other LoadTests, count as gone.
     #[serde(default)]
     pub allow_no_ready: bool,
 }

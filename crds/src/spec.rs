@@ -33,7 +33,7 @@ use crate::{
     printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),
     printcolumn(name = "Load", type_ = "string", json_path = ".status.display.load", description = "Virtual users asked for, and requests a second delivered"),
     printcolumn(name = "Worst", type_ = "string", json_path = ".status.display.worst", description = "The objective closest to or furthest beyond its limit"),
-    printcolumn(name = "Faults", type_ = "string", json_path = ".status.display.faults", description = "Faults injected of those planned"),
+    printcolumn(name = "Faults", type_ = "string", json_path = ".status.display.faults", description = "Faults injected of those planned, and how many of them left pods that were not replaced"),
     printcolumn(name = "Recovery", type_ = "string", json_path = ".status.display.recovery", description = "The slowest recovery"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = "1"),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::runtime::events::{Recorder, Reporter};
 
 use crate::{
+    claims::Claims,
     clients::{EffectClients, OwnClient},
     config::Config,
     k6_api::K6Api,
@@ -26,6 +27,7 @@ pub struct Context {
     pub rooms: Arc<Rooms>,
     /// The name of this process; no other has it.
     pub process: String,
+    pub claims: Claims,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
             recorder: Recorder::new(own.client.clone(), reporter),
             own,
             effects: EffectClients::default(),
+            claims: Claims::new(&config.namespaces),
             config,
             metrics,
             k6: K6Api::new(),

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{Parser, ValueEnum};
 
 mod apart;
+mod claims;
 mod clients;
 mod config;
 mod context;

@@ -37,6 +37,8 @@ struct Handle {
 enum Seen {
     Test(Box<LoadTest>),
     TestGone(String),
+    /// The LoadTests of a namespace were listed, or cannot be.
+    Heard(String),
     /// A pod of this run changed.
     Pod(String),
     /// All pods were read anew. Of those that went while nobody watched there is no event, so this is news for every
@@ -63,11 +65,15 @@ pub async fn supervise(context: Arc<Context>) -> anyhow::Result<()> {
             Some(seen) = seen.next() => match seen {
                 Seen::Test(test) => forward(&context, &stores, &mut handles, &mut tasks, *test),
                 Seen::TestGone(uid) => drop(handles.remove(&uid)),
+                Seen::Heard(namespace) => context.claims.heard(&namespace),
                 Seen::Pod(uid) => handles.get(&uid).iter().for_each(|handle| handle.pods.notify_one()),
                 Seen::AllPods => handles.values().for_each(|handle| handle.pods.notify_one()),
             },
             Some(ended) = tasks.join_next() => match ended {
-                Ok(uid) => drop(handles.remove(&uid)),
+                Ok(uid) => {
+                    context.claims.forget(&uid);
+                    handles.remove(&uid);
+                }
                 // The run is taken up again, from its record, by the process that follows this one.
                 Err(panicked) => anyhow::bail!("a run's task ended abnormally: {panicked}"),
             },
@@ -93,6 +99,7 @@ fn forward(
         return;
     }
     let Some(store) = stores.get(&namespace) else { return };
+    context.claims.learn(&test);
     let pods = Arc::new(Notify::new());
     let (sender, object) = watch::channel(test);
     handles.insert(uid.clone(), Handle { object: sender, pods: pods.clone() });
@@ -115,18 +122,22 @@ fn is_active(test: &LoadTest) -> bool {
 
 fn watch_tests(context: &Context, namespace: &str) -> futures::stream::BoxStream<'static, Seen> {
     let api: Api<LoadTest> = Api::namespaced(context.own.client.clone(), namespace);
+    let namespace = namespace.to_owned();
     watcher::watcher(api, watcher::Config::default().page_size(PAGE_OF_TESTS))
         .default_backoff()
-        .filter_map(|event| async move {
-            match event {
+        .filter_map(move |event| {
+            let seen = match event {
                 Ok(Event::Apply(test) | Event::InitApply(test)) => Some(Seen::Test(Box::new(test))),
                 Ok(Event::Delete(test)) => Some(Seen::TestGone(test.uid().unwrap_or_default())),
-                Ok(Event::Init | Event::InitDone) => None,
+                Ok(Event::Init) => None,
+                Ok(Event::InitDone) => Some(Seen::Heard(namespace.clone())),
                 Err(error) => {
                     tracing::warn!(%error, "failed to watch LoadTests, trying again");
-                    None
+                    // The runs of other namespaces do not wait for it.
+                    Some(Seen::Heard(namespace.clone()))
                 }
-            }
+            };
+            async move { seen }
         })
         .boxed()
 }

@@ -26,7 +26,8 @@ pub struct FaultStatus {
     /// How long after its due time the first effect was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timing_error_milliseconds: Option<i64>,
-    /// Ready pods behind the selector before the fault.
+    /// Ready pods behind the selector before the fault: when they were picked, or when they were deleted, where those
+    /// were more. Pods that come in the place of those of an earlier fault, and were not ready yet, count too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_before: Option<i32>,
     /// The Services that the picked pods served when they were picked, at most 16, by name. Empty where none had a
@@ -34,9 +35,12 @@ pub struct FaultStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServedService>,
     /// When as many pods as before were ready again, and each of the services had as many of them ready in its
-    /// EndpointSlices: the end of the Fault window.
+    /// EndpointSlices: the end of the Fault window, and later than injectedAt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced_at: Option<MicroTime>,
+    /// What was missing when the load ended without that, as in `1 of 2 ready`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
     /// The picked pods.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TargetStatus>,

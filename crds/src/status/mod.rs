@@ -213,7 +213,8 @@ pub struct Display {
     /// The worst objective with its window, value and limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worst: Option<String>,
-    /// Faults injected of those planned.
+    /// Faults injected of those planned, and how many of them left pods that were not replaced, as in
+    /// `2/2, 1 not replaced`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<String>,
     /// The slowest recovery.

@@ -10,6 +10,7 @@
 
 pub mod ask;
 pub mod baseline;
+pub mod behind;
 pub mod bounds;
 pub mod budget;
 pub mod build;

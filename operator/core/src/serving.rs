@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use loadtest_crds::{FaultStatus, ServedService};
+use loadtest_crds::ServedService;
 
 use crate::pick::Candidate;
 
@@ -69,45 +69,6 @@ pub fn services(picked: &[Candidate], all: &[Candidate]) -> Vec<ServedService> {
 
 fn serves(pod: &Candidate, service: &str) -> bool {
     pod.ready && pod.serves.contains(service)
-}
-
-/// What ends a fault: as many ready pods as before it, and as many that serve each of its Services. The pods that the
-/// fault picked do not count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Awaited {
-    picked: BTreeSet<String>,
-    ready: usize,
-    services: Vec<(String, usize)>,
-}
-
-impl Awaited {
-    /// From what was recorded with the intent.
-    #[must_use]
-    pub fn of(fault: &FaultStatus) -> Self {
-        let count = |recorded: i32| usize::try_from(recorded).unwrap_or(0);
-        Self {
-            picked: fault.targets.iter().map(|target| target.uid.clone()).collect(),
-            // Nobody picks from no pods: one at least was ready.
-            ready: fault.ready_before.map_or(1, count).max(1),
-            services: fault.services.iter().map(|s| (s.name.clone(), count(s.ready_before))).collect(),
-        }
-    }
-
-    /// The Services that are waited for.
-    pub fn services(&self) -> impl Iterator<Item = &str> {
-        self.services.iter().map(|(name, _)| name.as_str())
-    }
-
-    /// Whether it is so, with these pods behind the selector.
-    #[must_use]
-    pub fn is_there(&self, pods: &[Candidate]) -> bool {
-        let others: Vec<&Candidate> = pods.iter().filter(|pod| !self.picked.contains(&pod.uid)).collect();
-        let enough = |wanted: usize, counts: &dyn Fn(&Candidate) -> bool| {
-            others.iter().filter(|pod| counts(pod)).count() >= wanted
-        };
-        enough(self.ready, &|pod| pod.ready)
-            && self.services.iter().all(|(name, wanted)| enough(*wanted, &|pod| serves(pod, name)))
-    }
 }
 
 #[cfg(test)]

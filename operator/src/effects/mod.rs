@@ -15,8 +15,9 @@ mod runners;
 mod system;
 
 use std::{
+    collections::HashMap,
     future::Future,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,10 +25,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, runtime::reflector::Store};
 use loadtest_core::{
+    behind::Behind,
     machine::{Effect, Facts, PodState, latest_injection},
     names::RunnerId,
     plan::Plan,
-    serving::Awaited,
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
 use tokio::{sync::mpsc, task::AbortHandle};
@@ -41,7 +42,9 @@ pub type Update = Box<dyn FnOnce(&mut Facts) + Send>;
 /// Carries out the effects of one run. Dropped with its task, it ends those under way.
 pub struct Effects {
     shared: Arc<Shared>,
-    tasks: std::sync::Mutex<Vec<AbortHandle>>,
+    tasks: Mutex<Vec<AbortHandle>>,
+    /// The watches of targets, by fault.
+    watches: Mutex<HashMap<String, AbortHandle>>,
 }
 
 /// What every effect may use.
@@ -64,9 +67,8 @@ impl Effects {
         store: Store<Pod>,
         updates: mpsc::UnboundedSender<Update>,
     ) -> Self {
-        let room = std::sync::Mutex::default();
-        let shared = Arc::new(Shared { context, plan, test, store, updates, room });
-        Self { shared, tasks: std::sync::Mutex::default() }
+        let shared = Arc::new(Shared { context, plan, test, store, updates, room: Mutex::default() });
+        Self { shared, tasks: Mutex::default(), watches: Mutex::default() }
     }
 
     /// Begins an effect. What it needs of the status is taken now.
@@ -108,8 +110,15 @@ impl Effects {
             }
             Effect::AwaitReplacement { fault } => {
                 if let Some(recorded) = status.faults.iter().find(|f| f.name == fault) {
-                    self.spawn(replacement::watch(s, fault, Awaited::of(recorded)));
+                    let watch = self.spawn_watch(replacement::watch(s, fault.clone(), Behind::of(recorded)));
+                    if let Ok(mut watches) = self.watches.lock() {
+                        watches.insert(fault, watch);
+                    }
                 }
+            }
+            Effect::LeaveTargets { fault } => {
+                let watch = self.watches.lock().ok().and_then(|mut watches| watches.remove(&fault));
+                watch.iter().for_each(AbortHandle::abort);
             }
             Effect::Watch { queries } => self.spawn(guardrails::watch(s, queries)),
             Effect::StopLoad { runners } => self.spawn(runners::stop_load(s, runners)),
@@ -141,11 +150,17 @@ impl Effects {
     }
 
     fn spawn(&self, effect: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_watch(effect);
+    }
+
+    /// An effect that may have to end before its run.
+    fn spawn_watch(&self, effect: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let task = tokio::spawn(effect.in_current_span());
         if let Ok(mut tasks) = self.tasks.lock() {
             tasks.retain(|t| !t.is_finished());
             tasks.push(task.abort_handle());
         }
+        task.abort_handle()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The end of a fault: the watch of the target's pods, and of the EndpointSlices of the Services that they served.
+//! What becomes of a fault's pods: the watch of those behind its selector, and of the EndpointSlices of the Services that
+//! its targets served. When the fault is over is decided from that.
 
 use std::{fmt, sync::Arc};
 
@@ -14,8 +15,9 @@ use kube::{
     runtime::{WatchStreamExt, reflector, reflector::Store, watcher},
 };
 use loadtest_core::{
+    behind::Behind,
     pick::Candidate,
-    serving::{Awaited, Endpoints, SERVICE_LABEL},
+    serving::{Endpoints, SERVICE_LABEL},
 };
 use serde::de::DeserializeOwned;
 
@@ -25,42 +27,49 @@ use super::{
 };
 use crate::clients::EffectClient;
 
-/// Watches until as many as before are there again.
-pub async fn watch(s: Arc<Shared>, fault: String, awaited: Awaited) {
+/// Watches, and tells each change.
+pub async fn watch(s: Arc<Shared>, fault: String, behind: Behind) {
     let (Some(plan), Ok(effect)) = (s.plan.fault(&fault), effect_client(&s)) else { return };
-    if let Some(at) = until_there(&effect, &plan.namespace, &plan.selector_text(), &awaited).await {
-        s.tell(move |facts| {
-            facts.replaced.insert(fault, at);
-        });
+    let mut looks = looks(&effect, &plan.namespace, &plan.selector_text(), behind.services());
+    while let Some((at, pods)) = looks.next().await {
+        let (fault, behind) = (fault.clone(), behind.clone());
+        s.tell(move |facts| facts.behind.entry(fault).or_insert(behind).tell(at, &pods));
     }
 }
 
-/// When it is seen that all that is awaited is there. It goes on for as long as it is not.
-async fn until_there(
+/// The pods as they are, each time that something about them has changed.
+fn looks(
     effect: &EffectClient,
     namespace: &str,
     selector: &str,
-    awaited: &Awaited,
-) -> Option<Timestamp> {
+    services: &[String],
+) -> BoxStream<'static, (Timestamp, Vec<Candidate>)> {
     let (pods, pods_changed) = follow::<Pod>(effect, namespace, selector);
-    let services: Vec<&str> = awaited.services().collect();
     let (slices, slices_changed) = if services.is_empty() {
         (reflector::store().0, stream::pending().boxed())
     } else {
         let matching = format!("{SERVICE_LABEL} in ({})", services.join(","));
         follow::<EndpointSlice>(effect, namespace, &matching)
     };
-    let mut changes = stream::select(pods_changed, slices_changed);
-    while let Some(()) = changes.next().await {
+    let mut last = None;
+    let looks = stream::select(pods_changed, slices_changed).filter_map(move |()| {
         let at = Timestamp::now();
         let (pods, slices) = (pods.state(), slices.state());
         let endpoints = Endpoints::of(slices.iter().map(AsRef::as_ref));
-        let now: Vec<Candidate> = pods.iter().map(|pod| candidate(pod, &endpoints)).collect();
-        if awaited.is_there(&now) {
-            return Some(at);
-        }
-    }
-    None
+        let going_on = pods.iter().filter(|pod| !has_ended(pod));
+        let mut now: Vec<Candidate> = going_on.map(|pod| candidate(pod, &endpoints)).collect();
+        now.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
+        let look = (last.as_ref() != Some(&now)).then(|| (at, now.clone()));
+        last = Some(now);
+        async move { look }
+    });
+    looks.boxed()
+}
+
+/// Such a pod is a leftover: it will never be ready.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// The objects that match, and a sign each time that they have changed. There are none until the first list is
@@ -90,6 +99,7 @@ mod tests {
     use std::time::Duration;
 
     use kube::{Client, Config};
+    use loadtest_core::behind::Count;
     use loadtest_crds::{FaultStatus, ServedService, TargetStatus};
     use rstest::rstest;
     use serde_json::{Value, json};
@@ -165,16 +175,24 @@ mod tests {
         let client = Client::try_from(config).unwrap();
         let effect = EffectClient { client, user: "system:serviceaccount:loadtests:breaker".to_owned() };
         let service = ServedService { name: "dbman".to_owned(), ready_before: 2 };
-        let awaited = Awaited::of(&FaultStatus {
+        let fault = FaultStatus {
             ready_before: Some(2),
             targets: vec![TargetStatus { uid: "a".to_owned(), ..TargetStatus::default() }],
             services: if served { vec![service] } else { Vec::new() },
             ..FaultStatus::default()
-        });
+        };
+        let mut behind = Behind::of(&fault);
+        let injected = Timestamp::now();
 
-        let there = until_there(&effect, "shop", "app=dbman", &awaited);
-        let there = tokio::time::timeout(Duration::from_secs(30), there).await.expect("it never ends");
-        assert!(there.is_some());
+        let services = behind.services().to_owned();
+        let there = async {
+            let mut looks = looks(&effect, "shop", "app=dbman", &services);
+            while behind.there(injected, &Count::before(&fault)).is_none() {
+                let (at, pods) = looks.next().await.expect("the watch has ended");
+                behind.tell(at, &pods);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), there).await.expect("it never ends");
 
         let requests = server.received_requests().await.unwrap();
         let of = |path: &str, key: &str| -> Vec<String> {

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use loadtest_core::{
-    machine::{self, Effect, Facts, PodView, World},
+    machine::{self, Claim, Effect, Facts, PodView, World},
     plan::Plan,
 };
 use loadtest_crds::{FaultStatus, LoadTest, LoadTestStatus, Phase};
@@ -105,6 +105,8 @@ impl Run {
         if self.pods.complete.wait_for(|complete| *complete).await.is_err() {
             return End::Gone;
         }
+        // And pods that a fault of another run has taken would look as if they were free.
+        self.context.claims.complete().await;
         // The watch may lag behind an earlier leader's last write.
         let mut record = match Record::take_up(&self.context, namespace, name, &self.uid).await {
             Ok(record) => record,
@@ -119,7 +121,6 @@ impl Run {
         let effects =
             Effects::new(self.context.clone(), plan.clone(), test, self.pods.store.clone(), updates);
         let mut facts = Facts::default();
-        let context = self.context.clone();
         loop {
             let started = Instant::now();
             while let Ok(update) = arrived.try_recv() {
@@ -131,11 +132,18 @@ impl Run {
             // 1 observe, 2 validate (the plan, once, above)
             let pods = observe::pods(&self.pods.store, &plan);
             machine::note_pods(&pods, &mut facts);
-            let world = self.world(&record, &context.process, &pods, &facts);
-            let told = (world.stop, world.deleting);
 
-            // 3 decide
-            let pass = machine::decide(&plan, record.status(), &world);
+            // 3 decide, and again where another run has taken pods meanwhile
+            let claims = &self.context.claims;
+            let (pass, told, others) = loop {
+                let told = self.told(&record);
+                let others = claims.of_others(&self.uid);
+                let world = self.world(told, &record, &pods, &facts, &others.claims);
+                let pass = machine::decide(&plan, record.status(), &world);
+                if claims.hold(&self.uid, machine::claims(&plan, &pass.status), &others) {
+                    break (pass, told, others);
+                }
+            };
             let wake = pass.wake;
 
             // 4 record
@@ -161,6 +169,7 @@ impl Run {
             }
             // For a run that cannot be recorded at all, this is its end.
             if let Some(Refusal { cause: Cause::TooLarge, why, .. }) = &refused
+                && let world = self.world(told, &record, &pods, &facts, &others.claims)
                 && let Some(last) = machine::give_up(&plan, record.status(), why, &world)
             {
                 match self.write(&mut record, last.status, told).await {
@@ -209,24 +218,31 @@ impl Run {
         }
     }
 
+    /// Whether the run is told to stop, and to go. What is asked is heard: a next change wakes it.
+    fn told(&mut self, record: &Record) -> (bool, bool) {
+        let (stop, deleting) = is_to_end(&self.object.borrow_and_update());
+        let recorded = is_to_end(&record.object);
+        (stop || recorded.0, deleting || recorded.1)
+    }
+
     fn world<'a>(
-        &mut self,
+        &'a self,
+        (stop, deleting): (bool, bool),
         record: &Record,
-        process: &'a str,
         pods: &'a BTreeMap<String, PodView>,
         facts: &'a Facts,
+        claimed: &'a [Arc<Claim>],
     ) -> World<'a> {
-        let object = self.object.borrow_and_update();
         World {
             now: Timestamp::now(),
-            stop: object.spec.stop || record.object.spec.stop,
-            deleting: object.metadata.deletion_timestamp.is_some()
-                || record.object.metadata.deletion_timestamp.is_some(),
-            generation: object.metadata.generation,
+            stop,
+            deleting,
+            generation: record.object.metadata.generation,
             seed: seed(&self.uid),
-            process,
+            process: &self.context.process,
             pods,
             facts,
+            claimed,
         }
     }
 

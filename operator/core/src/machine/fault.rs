@@ -1,17 +1,19 @@
 //! One fault: targets picked and recorded a little early, the effect sent at its time, its end awaited.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, TargetStatus};
 
-use super::{Effect, KillResult, Pass, TargetSeen, World, prepare::millis_between};
+use super::{
+    Claim, Effect, KillResult, Pass, TargetSeen, World,
+    claim::{self, Guard, claims},
+    prepare::millis_between,
+    replacement,
+};
 use crate::{
-    pick::{self, Candidate},
+    pick::{self, Candidate, PickError},
     plan::{FaultPlan, Plan},
     serving,
     steady::{self, Health},
@@ -46,11 +48,14 @@ pub fn advance(pass: &mut Pass, index: usize, plan: &Plan, world: &World) {
     let (Some(recorded), Some(own)) = (pass.status.faults.get(index), plan.faults.get(index)) else { return };
     let mut fault = recorded.clone();
     let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { return };
+    let siblings = siblings(plan, &pass.status, &fault.name);
     match fault.state {
-        FaultState::Pending => choose(pass, &mut fault, plan, own, due, world),
-        FaultState::Intended => inject(pass, &mut fault, due, world),
-        FaultState::Injected | FaultState::Unconfirmed => await_replacement(pass, &mut fault, world),
-        FaultState::Failed | FaultState::NotInjected => {}
+        FaultState::Pending => choose(pass, &mut fault, plan, own, due, &siblings, world),
+        FaultState::Intended => inject(pass, &mut fault, own, due, &siblings, world),
+        FaultState::Injected | FaultState::Unconfirmed => {
+            replacement::wait(pass, &mut fault, own, &siblings, world);
+        }
+        FaultState::Failed | FaultState::NotInjected => replacement::leave(pass, &fault, world),
     }
     pass.status.faults[index] = fault;
 }
@@ -61,6 +66,7 @@ fn choose(
     plan: &Plan,
     own: &FaultPlan,
     due: Timestamp,
+    siblings: &[Claim],
     world: &World,
 ) {
     let list = Effect::ListCandidates { fault: own.name.clone() };
@@ -95,12 +101,17 @@ fn choose(
     };
     let ready = candidates.as_ref().ok().map(|all| all.iter().filter(|c| c.ready).count());
     let seed = pass.status.seed.unwrap_or_default();
-    let taken = taken(&pass.status, &own.name);
-    let picked = candidates.and_then(|all| {
-        let picked = pick::pick(own, all, &taken, seed).map_err(|error| error.to_string())?;
-        let services = serving::services(&picked, all);
-        Ok((picked, services))
-    });
+    let picked = match candidates {
+        Err(message) => Err(message),
+        Ok(all) => match pick(own, all, siblings, seed, world) {
+            Picked::These(picked) => {
+                let services = serving::services(&picked, all);
+                Ok((picked, services))
+            }
+            Picked::Contested(why) => return not_injected(fault, &why),
+            Picked::None(error) => Err(error.to_string()),
+        },
+    };
     let health = match &picked {
         Ok(_) if is_asked => health(pass, own, due, world),
         _ => Some(Health::Held),
@@ -129,16 +140,29 @@ fn choose(
     }
 }
 
-/// Pods that other faults of the run are about to delete, or have deleted, by uid. A list may be older than that.
-fn taken(status: &LoadTestStatus, fault: &str) -> BTreeSet<String> {
-    let others = status.faults.iter().filter(|f| f.name != fault);
-    let targets = others.flat_map(|f| f.targets.iter().map(|t| (f.state, t)));
-    let is_taken = |state: FaultState, target: &TargetStatus| match target.state {
-        TargetState::Intended => state == FaultState::Intended,
-        TargetState::Injected | TargetState::Unconfirmed => true,
-        TargetState::Failed => false,
-    };
-    targets.filter(|(state, t)| is_taken(*state, t)).map(|(_, t)| t.uid.clone()).collect()
+/// What the other faults of the run have taken.
+fn siblings(plan: &Plan, status: &LoadTestStatus, fault: &str) -> Vec<Claim> {
+    claims(plan, status).into_iter().filter(|claim| claim.fault != fault).collect()
+}
+
+enum Picked {
+    These(Vec<Candidate>),
+    /// There would be pods, but faults of other runs take them.
+    Contested(String),
+    None(PickError),
+}
+
+/// Pods that faults are about to delete, or have deleted, are none to pick: a list may be older than that.
+fn pick(own: &FaultPlan, all: &[Candidate], siblings: &[Claim], seed: i64, world: &World) -> Picked {
+    let taken = claim::uids(siblings.iter().chain(world.claimed.iter().map(AsRef::as_ref)));
+    match pick::pick(own, all, &taken, seed) {
+        Ok(picked) => Picked::These(picked),
+        // The checks before the load found enough.
+        Err(error) => match claim::rivals(own, &claim::ready(all), world) {
+            Some(who) => Picked::Contested(format!("{who}: {error}")),
+            None => Picked::None(error),
+        },
+    }
 }
 
 /// How the system stands before a fault; `None` while there is time to wait for an answer.
@@ -177,7 +201,14 @@ fn is_over(status: &LoadTestStatus, world: &World) -> bool {
     end.is_some_and(|end| world.now >= end.0)
 }
 
-fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &World) {
+fn inject(
+    pass: &mut Pass,
+    fault: &mut FaultStatus,
+    own: &FaultPlan,
+    due: Timestamp,
+    siblings: &[Claim],
+    world: &World,
+) {
     let name = fault.name.clone();
     let is_over = is_over(&pass.status, world);
     pass.effect(Effect::AwaitReplacement { fault: name.clone() });
@@ -203,24 +234,34 @@ fn inject(pass: &mut Pass, fault: &mut FaultStatus, due: Timestamp, world: &Worl
             let why = format!("it could not be sent within {} s of its time", MAX_LATENESS.as_secs());
             leave(fault, due, &why);
         }
-        None => pass.effect(Effect::Kill { fault: name, uids }),
+        None => match claim::guard(fault, own, siblings, world) {
+            Guard::Clear => pass.effect(Effect::Kill { fault: name, uids }),
+            Guard::NoneLeft(why) => leave(fault, due, &why),
+            // The watch will tell.
+            Guard::Unseen => pass.wake_at(due + MAX_LATENESS + Duration::from_millis(1)),
+        },
     }
 }
 
 /// Takes the faults of a load that has ended to their ends. True when none is open: what was sent has its result, and
 /// what an earlier process may have sent was looked up.
-pub fn close(pass: &mut Pass, world: &World) -> bool {
+pub fn close(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     let ended = pass.status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map_or(world.now, |at| at.0);
+    let all = claims(plan, &pass.status);
     let mut faults = std::mem::take(&mut pass.status.faults);
     let mut closed = true;
-    for fault in &mut faults {
+    for (fault, own) in faults.iter_mut().zip(&plan.faults) {
         // Where the load never started, nothing was ever due.
         let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { continue };
         match fault.state {
             FaultState::Pending if ended <= due => not_injected(fault, ENDED_BEFORE),
             FaultState::Pending => not_injected(fault, "the load ended before its targets were known"),
             FaultState::Intended => closed &= close_intended(pass, fault, due, world),
-            FaultState::Injected | FaultState::Unconfirmed => note_replaced(pass, fault, world),
+            FaultState::Injected | FaultState::Unconfirmed => {
+                let siblings: Vec<Claim> = all.iter().filter(|c| c.fault != fault.name).cloned().collect();
+                replacement::note(pass, fault, own, &siblings, world);
+                replacement::note_missing(pass, fault, world);
+            }
             FaultState::Failed | FaultState::NotInjected => {}
         }
     }
@@ -368,22 +409,4 @@ fn settle(fault: &mut FaultStatus, results: &BTreeMap<String, KillResult>, due: 
             Some(format!("{}: {}", target.name, target.message.as_deref().unwrap_or("no reason given")));
     }
     fault.state = state;
-}
-
-fn await_replacement(pass: &mut Pass, fault: &mut FaultStatus, world: &World) {
-    if fault.replaced_at.is_some() {
-        return;
-    }
-    match world.facts.replaced.get(&fault.name) {
-        Some(at) => fault.replaced_at = Some(MicroTime(*at)),
-        None => pass.effect(Effect::AwaitReplacement { fault: fault.name.clone() }),
-    }
-}
-
-/// What was seen before the load ended belongs to it; nothing is awaited any more.
-fn note_replaced(pass: &Pass, fault: &mut FaultStatus, world: &World) {
-    let ended = pass.status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map_or(world.now, |t| t.0);
-    if let Some(at) = world.facts.replaced.get(&fault.name).filter(|at| **at <= ended) {
-        fault.replaced_at.get_or_insert(MicroTime(*at));
-    }
 }

@@ -33,7 +33,7 @@ const UNKNOWN_TEARDOWN: &str =
 
 /// One look at a run whose load has ended or is being ended.
 pub fn evaluate(pass: &mut Pass, plan: &Plan, world: &World) {
-    let closed = fault::close(pass, world);
+    let closed = fault::close(pass, plan, world);
     if creating(world) {
         return;
     }

@@ -7,17 +7,19 @@
 //!                 └─ problem ───┴─ stop ─────┘  (with the verdict already decided)
 //! ```
 //!
-//! One file per phase: [`prepare`], [`run`] with [`fault`] and [`watch`], [`finish`]; and [`unrecorded`] for what is done
-//! when nothing can be recorded. The rule of all of them: whatever
+//! One file per phase: [`prepare`], [`run`] with [`fault`], [`replacement`] and [`watch`], [`finish`]; and
+//! [`unrecorded`] for what is done when nothing can be recorded. The rule of all of them: whatever
 //! may happen only once is first written into the status as intended; an effect without such a record
 //! can be repeated without harm. What a process has handed out itself is in [`Facts::dispatched`], so that
 //! an intent found without it is known to be that of an earlier process.
 
+mod claim;
 mod conditions;
 mod fault;
 mod finish;
 mod guard;
 mod prepare;
+mod replacement;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, Phase, Verdict};
 
+pub use claim::{Claim, claims};
 pub use conditions::{Reason, set_conditions};
 pub use fault::{NOT_STEADY, latest as latest_injection};
 pub use guard::{read_guardrails, stopper};

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     baseline::History,
+    behind::Behind,
     evaluate::{Judgement, Settings},
     guardrail::{GuardrailPlan, Reading},
     k6::{ExecutionStatus, RunnerStatus},
@@ -24,10 +25,12 @@ use crate::{
 };
 
 mod begins;
+mod claims;
 mod deaths;
 mod ends;
 mod faults;
 mod judging;
+mod replacement;
 mod unrecorded;
 
 const NOTHING: &str = r#"{
@@ -68,6 +71,8 @@ struct Cluster {
     started: BTreeSet<RunnerId>,
     load_from: Option<Timestamp>,
     dbmans: BTreeMap<String, bool>,
+    /// Pods that will be ready, and when.
+    coming: BTreeMap<String, Timestamp>,
     setups: usize,
     teardowns: usize,
     deletes: Vec<String>,
@@ -90,9 +95,32 @@ impl Cluster {
             })
             .collect()
     }
+
+    /// The dbmans as a list or a watch has them; those that are coming are there and not ready.
+    fn candidates(&self) -> Vec<Candidate> {
+        let alive = self.dbmans.iter().filter(|(_, alive)| **alive).map(|(uid, _)| (uid, true));
+        let coming = self.coming.keys().map(|uid| (uid, false));
+        let pod = |(uid, ready): (&String, bool)| Candidate {
+            name: uid.clone(),
+            uid: uid.clone(),
+            node: None,
+            ready,
+            serves: if ready { BTreeSet::from(["dbman".to_owned()]) } else { BTreeSet::new() },
+        };
+        alive.chain(coming).map(pod).collect()
+    }
 }
 
 use crate::names::RunnerId;
+
+/// What happens before the injection ends no fault.
+fn assert_in_order(status: &LoadTestStatus) {
+    for fault in &status.faults {
+        if let (Some(injected), Some(replaced)) = (&fault.injected_at, &fault.replaced_at) {
+            assert!(injected.0 < replaced.0, "{fault:#?}");
+        }
+    }
+}
 
 fn recorded<'a>(status: &'a LoadTestStatus, fault: &str) -> &'a FaultStatus {
     status.faults.iter().find(|f| f.name == fault).unwrap()
@@ -138,6 +166,12 @@ struct Sim {
     teardown: Result<(), String>,
     /// The name of the operator's process.
     process: String,
+    /// So long after a pod is deleted another is ready in its place; `None` where none comes.
+    replaced_after: Option<Duration>,
+    /// What the faults of other runs have taken.
+    claimed: Vec<Arc<Claim>>,
+    /// The watches of targets tell nothing.
+    unseen: bool,
 }
 
 impl Sim {
@@ -163,6 +197,9 @@ impl Sim {
             unread_inspection: false,
             teardown: Ok(()),
             process: "operator-1".to_owned(),
+            replaced_after: Some(Duration::from_secs(1)),
+            claimed: Vec::new(),
+            unseen: false,
         }
     }
 
@@ -211,6 +248,7 @@ impl Sim {
         read_guardrails(&self.plan, &self.status, &mut self.facts);
         note_pods(&self.cluster.pods, &mut self.facts);
         let pass = decide(&self.plan, &self.status, &self.world());
+        assert_in_order(&pass.status);
         assert!(pass.status.phase >= self.status.phase, "a phase never goes back");
         let kills = pass.effects.iter().any(|effect| matches!(effect, Effect::Kill { .. }));
         assert!(!kills || pass.status.phase == Phase::Running, "no fault is sent once the load has ended");
@@ -237,6 +275,7 @@ impl Sim {
             process: &self.process,
             pods: &self.cluster.pods,
             facts: &self.facts,
+            claimed: &self.claimed,
         }
     }
 
@@ -247,6 +286,16 @@ impl Sim {
     }
 
     fn advance_cluster(&mut self) {
+        let now = self.now;
+        let ready = self.cluster.coming.extract_if(.., |_, at| *at <= now).map(|(uid, _)| (uid, true));
+        self.cluster.dbmans.extend(ready.collect::<Vec<_>>());
+        for fault in &self.status.faults {
+            let watch = Effect::AwaitReplacement { fault: fault.name.clone() };
+            if self.facts.has_dispatched(&watch) && !self.unseen {
+                let behind = self.facts.behind.entry(fault.name.clone()).or_insert_with(|| Behind::of(fault));
+                behind.tell(now, &self.cluster.candidates());
+            }
+        }
         let over = self.cluster.stopped_at.is_some()
             || self.cluster.load_from.is_some_and(|from| self.now >= from + Duration::from_secs(60));
         if let (Some(after), Some(from)) = (self.harm_after, self.cluster.load_from)
@@ -326,14 +375,7 @@ impl Sim {
                 self.under_way.push(Effect::ListCandidates { fault });
             }
             Effect::ListCandidates { fault } => {
-                let pods = cluster.dbmans.iter().filter(|(_, alive)| **alive).map(|(uid, _)| Candidate {
-                    name: uid.clone(),
-                    uid: uid.clone(),
-                    node: None,
-                    ready: true,
-                    serves: BTreeSet::from(["dbman".to_owned()]),
-                });
-                facts.candidates.insert(fault, Ok(pods.collect()));
+                facts.candidates.insert(fault, Ok(cluster.candidates()));
             }
             Effect::CheckSteady { fault } => {
                 if let Some(health) = self.health.clone() {
@@ -356,6 +398,9 @@ impl Sim {
                     // The precondition: a pod that is gone cannot be deleted again.
                     let result = if cluster.dbmans.insert(uid.clone(), false) == Some(true) {
                         cluster.deletes.push(uid.clone());
+                        if let Some(after) = self.replaced_after {
+                            cluster.coming.insert(format!("{uid}'"), now + after);
+                        }
                         KillResult::Done { sent: now, acknowledged: now }
                     } else {
                         KillResult::Refused { sent: now, message: "gone".to_owned() }
@@ -363,14 +408,6 @@ impl Sim {
                     (uid, result)
                 });
                 facts.kills.insert(fault, results.collect());
-            }
-            Effect::AwaitReplacement { fault } => {
-                if recorded(&self.status, &fault).injected_at.is_some() {
-                    facts.replaced.insert(fault, now);
-                } else {
-                    // Not yet: the watch goes on.
-                    self.under_way.push(Effect::AwaitReplacement { fault });
-                }
             }
             Effect::Watch { .. } => {}
             Effect::StopLoad { .. } => {
@@ -433,6 +470,8 @@ impl Sim {
                 facts.pods_deleted = true;
             }
             Effect::RemoveFinalizer => cluster.finalizer_gone = true,
+            // Told as the cluster moves.
+            Effect::AwaitReplacement { .. } | Effect::LeaveTargets { .. } => {}
             Effect::FollowInspection { .. } | Effect::LowerDeadline { .. } | Effect::Follow { .. } => {}
         }
     }
@@ -493,9 +532,9 @@ fn an_undisturbed_run_goes_through_all_phases() {
     assert!(sim.status.conditions.iter().any(|c| c.type_ == "Complete" && c.status == "True"));
     let watched = &sim.status.system[0];
     assert_eq!((watched.name.as_str(), watched.pods), ("target of kill", Some(2)));
-    // The fault explains the pod that went.
+    // The fault explains the pod that went, and the one that came.
     assert_eq!((watched.happenings.as_slice(), watched.outcome), (&[][..], Outcome::Met));
-    assert_eq!(watched.ready.iter().map(|s| s.pods).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(watched.ready.iter().map(|s| s.pods).collect::<Vec<_>>(), [2]);
     assert_eq!(watched.until, sim.status.load.as_ref().unwrap().ended_at);
     let draft = sim.cluster.record.unwrap();
     assert_eq!((sim.status.verdict, &sim.status.grounds), (draft.judged.verdict, &draft.judged.grounds));

@@ -8,8 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::Claim;
 use crate::{
     baseline::History,
+    behind::Behind,
     evaluate::Judgement,
     guardrail::Watches,
     k6::RunnerStatus,
@@ -36,6 +38,8 @@ pub struct World<'a> {
     /// The run's own pods, by name.
     pub pods: &'a BTreeMap<String, PodView>,
     pub facts: &'a Facts,
+    /// Pods that the faults of other runs have taken.
+    pub claimed: &'a [Arc<Claim>],
 }
 
 /// One of the run's own pods.
@@ -100,8 +104,8 @@ pub struct Facts {
     pub steady: BTreeMap<String, Health>,
     pub seen: BTreeMap<String, BTreeMap<String, TargetSeen>>,
     pub kills: BTreeMap<String, BTreeMap<String, KillResult>>,
-    /// By fault: when as many pods as before were ready again, and served what was served before.
-    pub replaced: BTreeMap<String, Timestamp>,
+    /// By fault: what is seen of the pods behind its selector, from its intent on.
+    pub behind: BTreeMap<String, Behind>,
     /// What is seen of the system under test, by part.
     pub system: BTreeMap<String, Course>,
     pub teardown: BTreeMap<String, Result<(), String>>,
@@ -246,8 +250,10 @@ pub enum Effect {
     LookAgain { fault: String },
     /// Delete a fault's recorded targets, each with its uid as precondition. Only after its intent.
     Kill { fault: String, uids: Vec<String> },
-    /// Watch until as many pods as before are ready, and serve what was served before.
+    /// Watch the pods behind a fault's selector, and the Services that its targets served.
     AwaitReplacement { fault: String },
+    /// End that watch.
+    LeaveTargets { fault: String },
     /// Ask the guardrails' queries each second.
     Watch { queries: Vec<WatchedQuery> },
     /// End the load now, and leave k6 where it can still be asked.
@@ -301,6 +307,7 @@ impl Effect {
             Self::LookAgain { fault } => format!("look-again/{fault}"),
             Self::Kill { fault, .. } => format!("kill/{fault}"),
             Self::AwaitReplacement { fault } => format!("await-replacement/{fault}"),
+            Self::LeaveTargets { fault } => format!("leave-targets/{fault}"),
             Self::Watch { .. } => "watch".to_owned(),
             Self::StopLoad { .. } => "stop-load".to_owned(),
             Self::WatchSystem => "watch-system".to_owned(),

@@ -1,4 +1,3 @@
-use loadtest_crds::TargetStatus;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -99,51 +98,4 @@ fn no_more_than_16_services_are_recorded() {
     let found = services(&all, &all);
     let names: String = found.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, "abcdefghijklmnop");
-}
-
-/// Pod `a` of two ready ones was picked.
-#[rstest]
-#[case::not_replaced(&[("s", 2)], &[("b", true, "s")], false)]
-#[case::the_picked_one_lives_on(&[("s", 2)], &[("a", true, "s"), ("b", true, "s")], false)]
-#[case::not_ready(&[("s", 2)], &[("b", true, "s"), ("c", false, "s")], false)]
-#[case::ready_and_not_serving(&[("s", 2)], &[("b", true, "s"), ("c", true, "")], false)]
-#[case::ready_and_serving(&[("s", 2)], &[("b", true, "s"), ("c", true, "s")], true)]
-#[case::serving_something_else(&[("s", 2)], &[("b", true, "s"), ("c", true, "t")], false)]
-#[case::one_of_two_services(&[("s", 2), ("t", 2)], &[("b", true, "st"), ("c", true, "s")], false)]
-#[case::both_services(&[("s", 2), ("t", 2)], &[("b", true, "st"), ("c", true, "st")], true)]
-#[case::its_own_service_alone(&[("t", 1)], &[("b", true, "s"), ("c", true, "t")], true)]
-#[case::the_other_has_left_the_service(&[("s", 2)], &[("b", true, ""), ("c", true, "s")], false)]
-#[case::served_less_before(&[("s", 1)], &[("b", true, ""), ("c", true, "s")], true)]
-#[case::no_service(&[], &[("b", true, ""), ("c", true, "")], true)]
-#[case::no_service_and_not_ready(&[], &[("b", true, ""), ("c", false, "")], false)]
-#[case::nothing(&[("s", 2)], &[], false)]
-fn as_many_as_before(
-    #[case] services: &[(&str, i32)],
-    #[case] now: &[(&str, bool, &str)],
-    #[case] expected: bool,
-) {
-    let fault = FaultStatus {
-        ready_before: Some(2),
-        targets: vec![TargetStatus { uid: "a".to_owned(), ..TargetStatus::default() }],
-        services: services
-            .iter()
-            .map(|(name, ready_before)| ServedService {
-                name: (*name).to_owned(),
-                ready_before: *ready_before,
-            })
-            .collect(),
-        ..FaultStatus::default()
-    };
-    assert_eq!(Awaited::of(&fault).is_there(&pods(now)), expected);
-}
-
-/// A record that says nothing of pods or Services, or holds what cannot be, never is there without a pod.
-#[rstest]
-#[case(None)]
-#[case(Some(0))]
-#[case(Some(-1))]
-fn never_with_no_pod(#[case] ready_before: Option<i32>) {
-    let awaited = Awaited::of(&FaultStatus { ready_before, ..FaultStatus::default() });
-    assert!(!awaited.is_there(&[]));
-    assert!(awaited.is_there(&pods(&[("b", true, "")])));
 }

@@ -35,6 +35,7 @@ fn a_runner_that_ends_early_waits_for_the_inspection() {
             process: "operator-1",
             pods: &sim.cluster.pods,
             facts,
+            claimed: &[],
         };
         decide(&plan, &sim.status, &world)
     };

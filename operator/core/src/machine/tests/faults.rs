@@ -45,7 +45,7 @@ fn a_fault_does_not_wait_for_prometheus() {
 }
 
 /// With a second fault of the same pods, at a time of its own.
-fn with_second(at: &str) -> Plan {
+pub fn with_second(at: &str) -> Plan {
     let mut test = serde_json::to_value(plan_spec()).unwrap();
     let mut second = test["spec"]["faults"][0].clone();
     second["name"] = "again".into();
