@@ -166,6 +166,9 @@ fn problems(status: &FaultStatus) -> Vec<String> {
     if let Some(message) = &status.message {
         notes.push(format!("{}: {message}", status.name));
     }
+    if let Some(missing) = &status.missing {
+        notes.push(format!("{}: not replaced when the load ended: {missing}", status.name));
+    }
     let recovery = status.recovery.as_ref().filter(|recovery| recovery.outcome != Outcome::Met);
     if let Some(message) = recovery.and_then(|recovery| recovery.message.as_ref()) {
         notes.push(format!("{}: {message}", status.name));
@@ -201,6 +204,12 @@ mod tests {
             let services = services.map(|name| ServedService { name, ready_before: 2 }).collect();
             assert_eq!(ready_behind(&FaultStatus { services, ..pending("kill") }), words);
         }
+    }
+
+    #[test]
+    fn what_was_not_replaced_is_noted() {
+        let status = FaultStatus { missing: Some("1 of 2 ready".to_owned()), ..pending("kill") };
+        assert_eq!(problems(&status), ["kill: not replaced when the load ended: 1 of 2 ready"]);
     }
 
     /// By the outcomes of the recovery and the budget, where they are asked for.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use loadtest_crds::{
-    Display, FaultEffect, FaultState, LoadTestStatus, ObjectiveStatus, Outcome, WindowKind, WindowResult,
+    Display, FaultEffect, FaultState, FaultStatus, LoadTestStatus, ObjectiveStatus, Outcome, WindowKind,
+    WindowResult,
 };
 
 use crate::{
@@ -113,10 +115,23 @@ fn used(value: f64, bound: &Bound) -> f64 {
     if used.is_nan() { 0.0 } else { used }
 }
 
-/// `2/2`: injected of planned.
+/// `2/2`: injected of planned; `2/2, 1 not replaced` once the load has ended.
 fn faults(status: &LoadTestStatus) -> Option<String> {
     let injected = status.faults.iter().filter(|f| f.state == FaultState::Injected).count();
-    (!status.faults.is_empty()).then(|| format!("{injected}/{}", status.faults.len()))
+    let ended = status.load.as_ref().and_then(|load| load.ended_at.as_ref());
+    let lost = ended.map_or(0, |ended| {
+        status.faults.iter().filter(|f| f.missing.is_some() && not_replaced(f, ended.0).is_some()).count()
+    });
+    let lost = if lost == 0 { String::new() } else { format!(", {lost} not replaced") };
+    (!status.faults.is_empty()).then(|| format!("{injected}/{}{lost}", status.faults.len()))
+}
+
+/// How long a fault that struck a load, which has ended, had waited in vain for as many pods as before.
+#[must_use]
+pub fn not_replaced(fault: &FaultStatus, ended: Timestamp) -> Option<Duration> {
+    let injected = fault.injected_at.as_ref().filter(|_| fault.state == FaultState::Injected)?.0;
+    let open = fault.replaced_at.is_none() && injected < ended;
+    open.then(|| Duration::try_from(ended.duration_since(injected)).unwrap_or_default())
 }
 
 /// The slowest recovery, or how long was waited in vain for one.

@@ -87,6 +87,7 @@ pub enum Reason {
     Unmeasurable,
     TooFew,
     NoObjectives,
+    NotReplaced,
     ScriptErrors,
     Confounded,
     GuardrailWarned,
@@ -133,6 +134,7 @@ impl Reason {
             Self::Unclear => "Unclear",
             Self::Unstable => "Unstable",
             Self::NoObjectives => "NoObjectives",
+            Self::NotReplaced => "NotReplaced",
             Self::ScriptErrors => "ScriptErrors",
             Self::Confounded => "Confounded",
             Self::InWarningBand => "InWarningBand",
@@ -201,6 +203,7 @@ pub fn decide(
     of_figures(status, facts, &mut grounds);
     of_load(status, facts, &mut grounds);
     faults::of_faults(status, &mut grounds);
+    faults::of_replacements(status, &mut grounds);
     // Before the misses that are no evidence because of it.
     load::of_shortfalls(status, figures_whole, &mut grounds);
     change::of_drift(facts, &mut grounds);

@@ -4,7 +4,10 @@
 use loadtest_crds::{FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, Verdict};
 
 use super::{Ground, Reason};
-use crate::machine::NOT_STEADY;
+use crate::{display, duration::human, machine::NOT_STEADY};
+
+/// Pods that are named; the rest are counted.
+const SHOWN_PODS: usize = 5;
 
 pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
     let ended = status.load.as_ref().and_then(|load| load.ended_at.as_ref());
@@ -43,6 +46,43 @@ pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
             ),
         };
         grounds.push(Ground { verdict, reason, text });
+    }
+}
+
+/// A pod that is lost for good is no pass, however fast its neighbours took over.
+pub(super) fn of_replacements(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
+    let Some(ended) = status.load.as_ref().and_then(|load| load.ended_at.as_ref()) else { return };
+    for fault in &status.faults {
+        let Some(waited) = display::not_replaced(fault, ended.0) else { continue };
+        let (name, pods, waited) = (&fault.name, pods(fault), human(waited));
+        let ground = match &fault.missing {
+            Some(missing) => Ground {
+                verdict: Verdict::Warn,
+                reason: Reason::NotReplaced,
+                text: format!(
+                    "fault {name}: {pods} not replaced within {waited}, when the load ended: {missing}"
+                ),
+            },
+            None => Ground {
+                verdict: Verdict::Inconclusive,
+                reason: Reason::NoData,
+                text: format!(
+                    "no data: fault {name}: whether {pods} replaced within {waited}, when the load ended, nobody saw"
+                ),
+            },
+        };
+        grounds.push(ground);
+    }
+}
+
+/// `pod dbman-0 was`, or `pods dbman-0, dbman-1 were`.
+fn pods(fault: &FaultStatus) -> String {
+    let names: Vec<&str> = fault.targets.iter().map(|target| target.name.as_str()).collect();
+    let shown = names.iter().take(SHOWN_PODS).copied().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 | 1 => format!("pod {shown} was"),
+        n if n > SHOWN_PODS => format!("pods {shown} and {} more were", n - SHOWN_PODS),
+        _ => format!("pods {shown} were"),
     }
 }
 

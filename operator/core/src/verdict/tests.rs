@@ -102,6 +102,7 @@ fn fault(state: FaultState, outcome: Outcome) -> FaultStatus {
         name: "kill-dbman".to_owned(),
         state,
         injected_at: at(20),
+        replaced_at: at(22),
         message: (state == FaultState::Failed).then(|| "pods \"dbman-1\" is forbidden".to_owned()),
         recovery: Some(RecoveryStatus {
             outcome,

@@ -113,3 +113,33 @@ fn a_pod_that_was_lost_to_an_earlier_fault_is_not_waited_for() {
     assert_eq!(first.missing.as_deref(), Some("2 of 3 ready"));
     assert_eq!((second.ready_before, until_replaced(second)), (Some(2), Duration::from_secs(2)));
 }
+
+/// Also where operators die on the way; but for one that dies when nothing can be seen any more.
+#[rstest]
+#[case::nobody_dies(None)]
+#[case::after_the_fault(Some(30))]
+fn a_pod_that_does_not_come_again_is_named(#[case] dies_after: Option<u64>) {
+    let mut sim = Sim::new();
+    sim.replaced_after = None;
+    if let Some(after) = dies_after {
+        while sim.cluster.load_from.is_none_or(|from| sim.now < from + Duration::from_secs(after)) {
+            let moved = sim.pass();
+            sim.finish_effects();
+            if !moved {
+                sim.now += Duration::from_millis(250);
+            }
+        }
+        sim.crash(true);
+    }
+    sim.run(&BTreeMap::new());
+    let fault = &sim.status.faults[0];
+    assert_eq!((fault.state, fault.replaced_at.clone()), (FaultState::Injected, None));
+    assert_eq!(fault.missing.as_deref(), Some("1 of 2 ready"));
+    let pod = &fault.targets[0].name;
+    let ground =
+        format!("fault kill: pod {pod} was not replaced within 40s, when the load ended: 1 of 2 ready");
+    assert!(sim.status.grounds.contains(&ground), "{:#?}", sim.status.grounds);
+    assert_ne!(sim.status.verdict, Some(Verdict::Pass));
+    let shown = sim.status.display.and_then(|display| display.faults);
+    assert_eq!(shown.as_deref(), Some("1/1, 1 not replaced"));
+}

@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{BudgetStatus, LoadStatus, RecoveryStatus, RunnersStatus};
+use loadtest_crds::{BudgetStatus, LoadStatus, RecoveryStatus, RunnersStatus, TargetStatus};
 use rstest::rstest;
 
 use super::*;
@@ -43,6 +43,62 @@ fn a_fault_after_the_load_met_nothing(#[case] ended: i64, #[case] expected: usiz
     let inconclusive =
         |g: &&Ground| (g.verdict, g.reason) == (Verdict::Inconclusive, Reason::FaultNotInjected);
     assert_eq!(grounds.iter().filter(inconclusive).count(), expected);
+}
+
+/// A load of 60 s with a fault after 20 s, whose pod came again after so many seconds, or never.
+#[rstest]
+#[case::replaced(FaultState::Injected, Some(5), None, None)]
+#[case::lost(
+    FaultState::Injected,
+    None,
+    Some("1 of 2 ready"),
+    Some((Verdict::Warn, Reason::NotReplaced, "fault kill: pod dbman-0 was not replaced within 40s, when the load ended: 1 of 2 ready"))
+)]
+#[case::nobody_looked(
+    FaultState::Injected,
+    None,
+    None,
+    Some((Verdict::Inconclusive, Reason::NoData, "no data: fault kill: whether pod dbman-0 was replaced within 40s, when the load ended, nobody saw"))
+)]
+#[case::perhaps_not_ours(FaultState::Unconfirmed, None, None, None)]
+#[case::never_sent(FaultState::NotInjected, None, None, None)]
+fn a_pod_that_is_lost_for_good_is_named(
+    #[case] state: FaultState,
+    #[case] replaced: Option<i64>,
+    #[case] missing: Option<&str>,
+    #[case] expected: Option<(Verdict, Reason, &str)>,
+) {
+    let at = |second: i64| Some(MicroTime(Timestamp::from_second(second).unwrap()));
+    let fault = FaultStatus {
+        injected_at: at(20),
+        replaced_at: replaced.and_then(|after| at(20 + after)),
+        missing: missing.map(str::to_owned),
+        targets: vec![TargetStatus { name: "dbman-0".to_owned(), ..TargetStatus::default() }],
+        ..fault(state, None)
+    };
+    let status = LoadTestStatus {
+        faults: vec![fault],
+        load: Some(LoadStatus { ended_at: at(60), ..LoadStatus::default() }),
+        ..LoadTestStatus::default()
+    };
+    let mut grounds = Vec::new();
+    of_replacements(&status, &mut grounds);
+    let found = grounds.first().map(|g| (g.verdict, g.reason, g.text.as_str()));
+    assert_eq!(found, expected);
+    let shown = if missing.is_some() { ", 1 not replaced" } else { "" };
+    let injected = usize::from(state == FaultState::Injected);
+    assert_eq!(display::display(&status, &[]).faults, Some(format!("{injected}/1{shown}")));
+}
+
+#[test]
+fn of_many_pods_some_are_named() {
+    let named = |n: usize| {
+        let target = |i| TargetStatus { name: format!("d-{i}"), ..TargetStatus::default() };
+        pods(&FaultStatus { targets: (0..n).map(target).collect(), ..FaultStatus::default() })
+    };
+    assert_eq!(named(1), "pod d-0 was");
+    assert_eq!(named(2), "pods d-0, d-1 were");
+    assert_eq!(named(7), "pods d-0, d-1, d-2, d-3, d-4 and 2 more were");
 }
 
 fn budget(outcome: Outcome) -> FaultStatus {
