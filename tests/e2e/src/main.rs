@@ -18,6 +18,7 @@
 //! - `watched`: what happens to the system under test in mid-run
 //! - `heavy`: runs that are heavy to evaluate, and innocent ones beside them
 //! - `unaggregated`: objectives whose queries give thousands of series, and an operator that dies of judging
+//! - `lost`: pods that several faults want, and pods that do not come again
 //! - `failover`: the example, shortened
 
 mod ended;
@@ -28,6 +29,7 @@ mod guardrails;
 mod heavy;
 mod judged;
 mod large;
+mod lost;
 mod outage;
 mod power;
 mod refused;
