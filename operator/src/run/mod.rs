@@ -121,6 +121,7 @@ impl Run {
         let effects =
             Effects::new(self.context.clone(), plan.clone(), test, self.pods.store.clone(), updates);
         let mut facts = Facts::default();
+        let context = self.context.clone();
         loop {
             let started = Instant::now();
             while let Ok(update) = arrived.try_recv() {
@@ -134,11 +135,11 @@ impl Run {
             machine::note_pods(&pods, &mut facts);
 
             // 3 decide, and again where another run has taken pods meanwhile
-            let claims = &self.context.claims;
+            let claims = &context.claims;
             let (pass, told, others) = loop {
                 let told = self.told(&record);
                 let others = claims.of_others(&self.uid);
-                let world = self.world(told, &record, &pods, &facts, &others.claims);
+                let world = self.world(told, &pods, &facts, &others.claims);
                 let pass = machine::decide(&plan, record.status(), &world);
                 if claims.hold(&self.uid, machine::claims(&plan, &pass.status), &others) {
                     break (pass, told, others);
@@ -169,7 +170,7 @@ impl Run {
             }
             // For a run that cannot be recorded at all, this is its end.
             if let Some(Refusal { cause: Cause::TooLarge, why, .. }) = &refused
-                && let world = self.world(told, &record, &pods, &facts, &others.claims)
+                && let world = self.world(told, &pods, &facts, &others.claims)
                 && let Some(last) = machine::give_up(&plan, record.status(), why, &world)
             {
                 match self.write(&mut record, last.status, told).await {
@@ -228,7 +229,6 @@ impl Run {
     fn world<'a>(
         &'a self,
         (stop, deleting): (bool, bool),
-        record: &Record,
         pods: &'a BTreeMap<String, PodView>,
         facts: &'a Facts,
         claimed: &'a [Arc<Claim>],
@@ -237,7 +237,7 @@ impl Run {
             now: Timestamp::now(),
             stop,
             deleting,
-            generation: record.object.metadata.generation,
+            generation: self.object.borrow().metadata.generation,
             seed: seed(&self.uid),
             process: &self.context.process,
             pods,
