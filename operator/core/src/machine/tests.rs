@@ -513,30 +513,3 @@ impl Sim {
         panic!("the run never ended: {:#?}", self.status);
     }
 }
-
-#[test]
-fn an_undisturbed_run_goes_through_all_phases() {
-    let mut sim = Sim::new();
-    sim.run(&BTreeMap::new());
-    assert_eq!(sim.status.phase, Phase::Finished);
-    assert_eq!(sim.cluster.setups, 2);
-    assert_eq!(sim.cluster.teardowns, 2);
-    assert_eq!(sim.cluster.deletes.len(), 1);
-    let fault = &sim.status.faults[0];
-    assert_eq!(fault.state, FaultState::Injected);
-    assert_eq!(fault.timing_error_milliseconds, Some(0));
-    assert_eq!(fault.targets[0].uid, sim.cluster.deletes[0]);
-    let services: Vec<_> = fault.services.iter().map(|s| (s.name.as_str(), s.ready_before)).collect();
-    assert_eq!(services, [("dbman", 2)]);
-    assert!(sim.cluster.pods.is_empty());
-    assert!(sim.status.conditions.iter().any(|c| c.type_ == "Complete" && c.status == "True"));
-    let watched = &sim.status.system[0];
-    assert_eq!((watched.name.as_str(), watched.pods), ("target of kill", Some(2)));
-    // The fault explains the pod that went, and the one that came.
-    assert_eq!((watched.happenings.as_slice(), watched.outcome), (&[][..], Outcome::Met));
-    assert_eq!(watched.ready.iter().map(|s| s.pods).collect::<Vec<_>>(), [2]);
-    assert_eq!(watched.until, sim.status.load.as_ref().unwrap().ended_at);
-    let draft = sim.cluster.record.unwrap();
-    assert_eq!((sim.status.verdict, &sim.status.grounds), (draft.judged.verdict, &draft.judged.grounds));
-    assert_eq!(sim.status.report.as_deref(), Some("chat-record"));
-}
