@@ -224,7 +224,8 @@ impl Sim {
             }
         }
         self.facts = Facts::default();
-        self.process.push_str("-next");
+        let number: usize = self.process.trim_start_matches("operator-").parse().unwrap();
+        self.process = format!("operator-{}", number + 1);
     }
 
     /// Goes on until an effect is handed out, and leaves it to be carried out.
