@@ -1,23 +1,22 @@
 //! Objectives whose queries nobody aggregated: each gives a series for every pod, path and code there is. What they
 //! bring back does not fit into the operator, and other runs must not notice.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Outcome, Phase, Verdict};
 use serde_json::{Value, json};
 use test_support::{
-    audit, eventually,
+    audit,
     runs::{expect, fault, objective},
-    stage::{BREAKER, Setup, Stage},
+    stage::{BREAKER, Setup},
 };
 
-use crate::spec::{few_failures, load, load_with_fault, with};
+use crate::{
+    heavy::beside_an_innocent_run,
+    spec::{few_failures, load, load_with_fault, with},
+};
 
 const SERIES: usize = 2064;
-/// What the chart gives the operator, in MiB.
-const LIMIT: f64 = 128.0;
-/// So near to what it was at rest it is again afterwards.
-const GIVEN_BACK: f64 = 10.0;
 
 /// Users who measure something with a tag that has thousands of values.
 fn crowd() -> String {
@@ -48,52 +47,19 @@ fn objectives() -> Value {
     std::iter::once(few_failures()).chain(unaggregated).collect()
 }
 
-/// The most that the operator holds while something else goes on.
-async fn watch_memory(stage: &Stage, most: &mut f64) -> Infallible {
-    let mut pause = tokio::time::interval(Duration::from_millis(100));
-    loop {
-        pause.tick().await;
-        *most = most.max(stage.operator_memory());
-    }
-}
-
 #[tokio::test]
 async fn sixty_four_unaggregated_objectives_are_no_harm() {
     Setup::new("unaggregated")
         .room(4)
         .play(async |stage| {
-            stage.deploy_victims("victim", 2).await;
-            let rest = stage.operator_memory();
             let scenarios =
                 json!([{"name": "a", "script": {"inline": crowd()}, "parallelism": 1, "vus": 2, "duration": "10s"}]);
             let heavy = with(
                 load("", "10s"),
                 json!({"scenarios": scenarios, "objectives": objectives(), "runner": {"limits": {"memory": "512Mi"}}}),
             );
-            let mut innocent = load_with_fault(stage, "35s", "6s");
-            let mut second = innocent["faults"][0].clone();
-            (second["name"], second["at"]) = (json!("again"), json!("22s"));
-            if let Some(faults) = innocent["faults"].as_array_mut() {
-                faults.push(second);
-            }
-            let mut most = rest;
-            let runs = async {
-                tokio::join!(
-                    async { stage.run("heavy", heavy).await.finished().await },
-                    async { stage.run("innocent", innocent).await.finished().await }
-                )
-            };
-            let (heavy, innocent) = tokio::select! {
-                ended = runs => ended,
-                never = watch_memory(stage, &mut most) => match never {},
-            };
-            assert!(most < LIMIT, "the operator held {most:.0} MiB");
-            assert_no_data(&heavy);
-            assert_undisturbed(stage, &innocent);
-            eventually("the memory to be given back", Duration::from_secs(30), async || {
-                (stage.operator_memory() <= rest + GIVEN_BACK).then_some(())
-            })
-            .await;
+            assert_no_data(&beside_an_innocent_run(stage, heavy, 10).await);
+            assert_eq!(audit::deletions_by(&stage.targets, &stage.user(BREAKER)).len(), 2);
         })
         .await;
 }
@@ -108,14 +74,6 @@ fn assert_no_data(status: &LoadTestStatus) {
         let known = ["gives more than 200 series", "series and must give one", "has no room any more"];
         assert!(known.iter().any(|words| said.contains(words)), "{said}");
     }
-}
-
-fn assert_undisturbed(stage: &Stage, status: &LoadTestStatus) {
-    expect(status, Verdict::Pass, "AllObjectivesMet", &[]);
-    for name in ["kill", "again"] {
-        assert_eq!(fault(status, name).state, FaultState::Injected, "{:#?}", status.faults);
-    }
-    assert_eq!(audit::deletions_by(&stage.targets, &stage.user(BREAKER)).len(), 2);
 }
 
 /// What was done to the system stays told, and nothing is left of the run.
