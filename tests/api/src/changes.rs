@@ -144,7 +144,7 @@ async fn the_largest_spec_can_be_made_and_stopped() {
 
 fn largest() -> Value {
     let name = |i: usize| format!("objective-{i}-{}", "x".repeat(40));
-    let script = |i: usize| json!({"inline": i.to_string().repeat(if i < 5 { 200_000 } else { 1 })});
+    let script = |i: usize| json!({"inline": i.to_string().repeat(if i < 2 { 199_990 } else { 1 })});
     let env: Vec<_> =
         (0..64).map(|i| json!({"name": format!("NAME_{i}"), "value": "v".repeat(20)})).collect();
     let arguments = vec!["x".repeat(512); 4];
