@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use loadtest_core::replay::OtherLimit;
+use loadtest_core::record::replay::OtherLimit;
 
 const EXIT_CODES: &str = "\
 Exit codes of run --wait, rerun --wait, watch, status and judge, by verdict:

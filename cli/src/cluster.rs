@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use http::Uri;
-use kube::api::{ApiResource, DynamicObject, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{NamespaceResourceScope, Request, Status};
-use kube::{Api, Client, Config, Resource};
-use loadtest_core::syntax::is_object_name;
+use kube::{
+    Api, Client, Config, Resource,
+    api::{ApiResource, DynamicObject, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::{NamespaceResourceScope, Request, Status},
+};
+use loadtest_core::plan::syntax::is_object_name;
 use loadtest_crds::LoadTest;
 
-use crate::args::Connection;
-use crate::error::Error;
+use crate::{args::Connection, error::Error};
 
 const FIELD_MANAGER: &str = "kubectl-loadtest";
 

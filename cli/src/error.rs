@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use loadtest_core::{record::RecordError, replay::ReplayError};
+use loadtest_core::record::{RecordError, replay::ReplayError};
 use thiserror::Error;
 
-use crate::exit;
-use crate::manifest::ManifestError;
+use crate::{exit, manifest::ManifestError};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 

@@ -2,14 +2,15 @@
 
 use std::fmt::Debug;
 
-use kube::api::{DynamicObject, ListParams};
-use kube::{Api, ResourceExt};
-use loadtest_core::syntax::is_object_name;
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams},
+};
+use loadtest_core::plan::syntax::is_object_name;
 use loadtest_crds::LoadTest;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::Cluster;
-use crate::error::Error;
+use crate::{cluster::Cluster, error::Error};
 
 /// Names at least this alike are suggested (1 is equal, by Jaro and Winkler).
 const ALIKE: f64 = 0.8;

@@ -11,7 +11,7 @@ use std::{
 
 use kube::ResourceExt;
 use loadtest_core::{
-    machine::{self, Claim},
+    machine::claim::{self, Claim},
     plan::Plan,
 };
 use loadtest_crds::LoadTest;
@@ -65,7 +65,7 @@ impl Claims {
     /// What the record of a run says, before the run itself does.
     pub fn learn(&self, test: &LoadTest) {
         let (Some(uid), Ok(plan)) = (test.uid(), Plan::of(test)) else { return };
-        let claims = machine::claims(&plan, &test.status.clone().unwrap_or_default());
+        let claims = claim::claims(&plan, &test.status.clone().unwrap_or_default());
         let mut held = self.lock();
         if !held.runs.contains_key(&uid) {
             held.set(&uid, claims);

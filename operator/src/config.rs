@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use loadtest_core::duration;
+use loadtest_core::numbers::duration;
 use serde::Deserialize;
 
 /// What the administrator allows.

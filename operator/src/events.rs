@@ -5,7 +5,7 @@ use kube::{
     Resource,
     runtime::events::{Event, EventType},
 };
-use loadtest_core::{cells, machine::stopper};
+use loadtest_core::{evaluate::names, machine::guard::stopper};
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
 use crate::{context::Context, run::refused::Refusal};
@@ -88,7 +88,7 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
         }
     }
     let too_many = |status: &LoadTestStatus| {
-        status.load.as_ref().and_then(|load| load.request_names).and_then(cells::too_many)
+        status.load.as_ref().and_then(|load| load.request_names).and_then(names::too_many)
     };
     if let Some(why) = too_many(after).filter(|_| too_many(before).is_none()) {
         push(EventType::Warning, "ManyRequestNames", "Run", why);

@@ -19,9 +19,9 @@ use hyper_util::{
 };
 use jiff::Timestamp;
 use loadtest_core::{
-    build::K6_API_PORT,
-    duration::human,
     k6::{ExecutionStatus, RunnerStatus},
+    numbers::duration::human,
+    objects::pod::K6_API_PORT,
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};

@@ -6,7 +6,7 @@
 use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use loadtest_core::{
+use loadtest_core::prometheus::{
     ask::{AlertRule, Answer, Labels, Request, RequestKind},
     histogram::{Bucket, Histogram},
     room,

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use loadtest_core::{cells, room};
+use loadtest_core::{prometheus::room, record::cells};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// What all runs together keep, in KiB: one that takes as much as a run may, or four that take little.

@@ -12,7 +12,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use loadtest_core::names::{MANAGED_BY_LABEL, MANAGER, owner_of};
+use loadtest_core::plan::names::{MANAGED_BY_LABEL, MANAGER, owner_of};
 use loadtest_crds::{FINALIZER, LoadTest, Phase};
 use tokio::{
     sync::{Notify, watch},

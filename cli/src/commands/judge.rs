@@ -6,18 +6,22 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use loadtest_core::{
-    names::owner_of,
-    record::{self, Record},
-    replay::{self, Replayed},
+    plan::names::owner_of,
+    record::{
+        self, Record,
+        replay::{self, Replayed},
+    },
 };
 use loadtest_crds::Phase;
 
-use crate::args::{Connection, JudgeArgs, StatusOutput};
-use crate::cluster::Cluster;
-use crate::error::Error;
-use crate::render::{phase_of, verdict_of};
-use crate::screen::{self, Screen};
-use crate::{exit, find, render};
+use crate::{
+    args::{Connection, JudgeArgs, StatusOutput},
+    cluster::Cluster,
+    error::Error,
+    exit, find,
+    render::{self, phase_of, verdict_of},
+    screen::{self, Screen},
+};
 
 pub async fn execute(connection: &Connection, args: &JudgeArgs) -> Result<u8, Error> {
     let path = Path::new(&args.record);

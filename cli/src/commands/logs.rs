@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{ListParams, LogParams};
-use kube::{Api, ResourceExt};
-use loadtest_core::names::owner_of;
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, LogParams},
+};
+use loadtest_core::plan::names::owner_of;
 
-use crate::args::LogsArgs;
-use crate::cluster::Cluster;
-use crate::error::Error;
-use crate::{find, screen};
+use crate::{args::LogsArgs, cluster::Cluster, error::Error, find, screen};
 
 const RUN_LABEL: &str = "loadtest.dev/run";
 

@@ -1,12 +1,16 @@
 //! A run judged again: its page, and what came out otherwise than before.
 
 use jiff::Timestamp;
-use loadtest_core::{record::Record, replay::Replayed};
+use loadtest_core::record::{Record, replay::Replayed};
 use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, WindowResult};
 
-use super::paint::Tone;
-use super::table::{self, Column, Field, plain};
-use super::{Page, outcome_word, status, text, verdict_word, window_name};
+use super::{
+    Page, outcome_word,
+    paint::Tone,
+    status,
+    table::{self, Column, Field, plain},
+    text, verdict_word, window_name,
+};
 
 const COLUMNS: [Column; 4] =
     [table::breaking("WHAT"), table::breaking("WINDOW"), table::breaking("BEFORE"), table::breaking("AFTER")];
@@ -113,15 +117,16 @@ fn words(objective: &ObjectiveStatus, window: &WindowResult) -> String {
 mod tests {
     use insta::assert_snapshot;
     use loadtest_core::{
-        cells::Cells,
         evaluate::Settings,
-        record::{Draft, Evidence},
+        record::{Draft, Evidence, cells::Cells},
         verdict::Facts,
     };
     use loadtest_crds::{LoadTest, Verdict};
 
-    use super::super::fixtures::{self, PAGE, at};
-    use super::*;
+    use super::{
+        super::fixtures::{self, PAGE, at},
+        *,
+    };
 
     fn recorded(test: &LoadTest) -> Record {
         let settings = Settings { run_id: "1".to_owned(), push: std::time::Duration::from_secs(1) };

@@ -1,16 +1,15 @@
 //! `judge`: a run again from its record.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::ByteString;
-use loadtest_core::ask::{Answer, Request, RequestKind};
-use loadtest_core::cells::Cells;
-use loadtest_core::evaluate::{Evaluation, Settings, Step};
-use loadtest_core::plan::Plan;
-use loadtest_core::record::{Draft, Evidence, KEY, MOST_BYTES, Record};
-use loadtest_core::verdict::{Facts, conclude};
+use loadtest_core::{
+    evaluate::{Evaluation, Settings, Step},
+    plan::Plan,
+    prometheus::ask::{Answer, Request, RequestKind},
+    record::{Draft, Evidence, KEY, MOST_BYTES, Record, cells::Cells},
+    verdict::{Facts, conclude},
+};
 use loadtest_crds::LoadTest;
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;

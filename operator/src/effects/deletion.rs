@@ -13,7 +13,7 @@ use kube::{
     api::{DeleteParams, ListParams, Preconditions},
     runtime::{conditions::is_deleted, wait::await_condition},
 };
-use loadtest_core::names::{MANAGED_BY_LABEL, MANAGER, UID_LABEL, owner_of};
+use loadtest_core::plan::names::{MANAGED_BY_LABEL, MANAGER, UID_LABEL, owner_of};
 use tokio::time::timeout;
 
 use super::{Shared, persist};

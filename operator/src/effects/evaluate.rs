@@ -11,15 +11,22 @@ use std::{
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use loadtest_core::{
-    ask::{Answer, Labels, Request},
-    cells::{self, Cells, Counted, Reader},
-    evaluate::{Evaluation, Judgement, Settings, Step},
-    machine::Live,
+    evaluate::{
+        Evaluation, Judgement, Settings, Step,
+        names::{self, Counted},
+        settle::{Settled, Settling},
+    },
+    machine::world::Live,
     plan::objective::K6Samples,
-    promql::{self, K6Metrics, OUTCOME, Split},
-    record::{self, Evidence},
-    room::Room,
-    settle::{Settled, Settling},
+    prometheus::{
+        ask::{Answer, Labels, Request},
+        promql::{self, K6Metrics, OUTCOME, Split},
+        room::Room,
+    },
+    record::{
+        self, Evidence,
+        cells::{Cells, Reader},
+    },
 };
 use loadtest_crds::LoadTestStatus;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -109,7 +116,7 @@ async fn answer_all<F: Future<Output = Answer>>(
     let room = || room.lock().unwrap_or_else(PoisonError::into_inner);
     // As a reader of the record will see it.
     let status = record::as_written(status);
-    let wanted = cells::wanted(&s.plan, &status);
+    let wanted = names::wanted(&s.plan, &status);
     let mut evaluation = Evaluation::of(&s.plan, &status, settings.clone());
     let mut answers = Vec::new();
     loop {

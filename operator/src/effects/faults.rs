@@ -10,12 +10,14 @@ use kube::{
     api::{DeleteParams, ListParams, Preconditions},
 };
 use loadtest_core::{
-    ask::Answer,
-    machine::{KillResult, Problem, TargetSeen},
-    pick::Candidate,
-    plan::{Action, FaultPlan},
-    serving::Endpoints,
-    steady::Steady,
+    evaluate::fault::steady::Steady,
+    machine::{
+        pick::Candidate,
+        serving::Endpoints,
+        world::{KillResult, Problem, TargetSeen},
+    },
+    plan::fault::{Action, FaultPlan},
+    prometheus::ask::Answer,
 };
 use loadtest_crds::{LoadTestStatus, TargetStatus};
 

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use loadtest_core::{
-    ask::Answer,
-    guardrail::Reading,
-    machine::{Problem, WatchedQuery},
+    machine::world::{Problem, WatchedQuery},
+    prometheus::ask::Answer,
+    watch::guardrail::Reading,
 };
 use tokio::{
     sync::Semaphore,

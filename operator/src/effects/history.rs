@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{Api, api::ListParams};
-use loadtest_core::{
+use loadtest_core::verdict::{
     baseline::{Earlier, History},
     drift,
 };

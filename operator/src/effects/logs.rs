@@ -14,10 +14,10 @@ use kube::{
     api::{LogParams, Patch, PatchParams},
 };
 use loadtest_core::{
-    build,
-    k6::{self, Log},
-    machine::{LogSummary, PodState},
-    names::RunnerId,
+    k6::{inspect, log::Log},
+    machine::world::{LogSummary, PodState},
+    objects,
+    plan::names::RunnerId,
 };
 use tokio::time::{sleep, timeout};
 
@@ -63,7 +63,7 @@ pub async fn follow_inspection(s: Arc<Shared>, scenario: String) {
     while let Some(Ok(line)) = lines.next().await {
         printed.push_str(&line);
         printed.push('\n');
-        if line == "}" && k6::is_whole_inspection(&printed) {
+        if line == "}" && inspect::is_whole_inspection(&printed) {
             tracing::debug!(scenario, "inspected");
             return s.tell(move |facts| {
                 facts.inspections.entry(scenario).or_insert(Ok(printed));
@@ -153,7 +153,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
         };
         kept.insert(runner.to_string(), end);
     }
-    let map = build::build_logs(&s.plan.names, kept);
+    let map = objects::build_logs(&s.plan.names, kept);
     let name = s.plan.names.logs_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();

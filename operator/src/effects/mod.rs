@@ -25,10 +25,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, runtime::reflector::Store};
 use loadtest_core::{
-    behind::Behind,
-    machine::{Effect, Facts, PodState, latest_injection},
-    names::RunnerId,
-    plan::Plan,
+    machine::{
+        behind::Behind,
+        fault::latest as latest_injection,
+        world::{Effect, Facts, PodState},
+    },
+    plan::{Plan, names::RunnerId},
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
 use tokio::{sync::mpsc, task::AbortHandle};

@@ -9,8 +9,8 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use loadtest_core::{
-    build::{self, RemoteWrite},
-    names::{ROLE_LABEL, Role, RunnerId, owner_of},
+    objects::{self, pod::RemoteWrite},
+    plan::names::{ROLE_LABEL, Role, RunnerId, owner_of},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -37,7 +37,7 @@ async fn try_create(s: &Shared) -> Result<(), String> {
     })?;
     let remote_write =
         RemoteWrite { url: endpoint.remote_write_url.clone(), push_interval: endpoint.push_interval };
-    let objects = build::build_run(&s.plan, &remote_write);
+    let objects = objects::build_run(&s.plan, &remote_write);
 
     let maps = s.config_maps();
     for map in &objects.config_maps {

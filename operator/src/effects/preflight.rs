@@ -13,14 +13,11 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PostParams};
 use loadtest_core::{
-    ask::Answer,
-    fingerprint, fit,
-    machine::Problem,
-    pick,
-    plan::{FaultPlan, ScenarioPlan, WatchPlan},
-    promql,
+    evaluate::fit,
+    machine::{pick, world::Problem},
+    plan::{ScenarioPlan, fault::FaultPlan, fingerprint, system::WatchPlan},
+    prometheus::{ask::Answer, promql},
 };
-
 use loadtest_crds::ScriptConfigMap;
 
 use super::{Shared, faults, guardrails, system};

@@ -12,9 +12,13 @@ use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{
     Api, Resource,
     core::NamespaceResourceScope,
-    runtime::{WatchStreamExt, reflector, reflector::Store, watcher},
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, Store},
+        watcher,
+    },
 };
-use loadtest_core::{
+use loadtest_core::machine::{
     behind::Behind,
     pick::Candidate,
     serving::{Endpoints, SERVICE_LABEL},
@@ -99,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use kube::{Client, Config};
-    use loadtest_core::behind::Count;
+    use loadtest_core::machine::behind::Count;
     use loadtest_crds::{FaultStatus, ServedService, TargetStatus};
     use rstest::rstest;
     use serde_json::{Value, json};

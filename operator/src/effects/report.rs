@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::api::{Patch, PatchParams};
 use loadtest_core::{
-    build,
+    objects,
     record::{Draft, MOST_BYTES, Record},
 };
 
@@ -28,7 +28,7 @@ async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
     let (test, all) = (s.clone(), draft.clone());
     let written = apart(move || Record::new(&test.test, &all).write(MOST_BYTES)).await;
     let bytes = written.map_err(|error| error.to_string())?;
-    let map = build::build_record(&s.plan.names, bytes, &draft.facts.matched);
+    let map = objects::build_record(&s.plan.names, bytes, &draft.facts.matched);
     let name = s.plan.names.record_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();

@@ -6,9 +6,9 @@ use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use hyper::body::Bytes;
 use jiff::Timestamp;
 use loadtest_core::{
-    k6::{self, RunnerStatus},
-    machine::{PodState, Promptness, RunnerStart},
-    names::RunnerId,
+    k6::{self, RunnerStatus, log},
+    machine::world::{PodState, Promptness, RunnerStart},
+    plan::names::RunnerId,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -108,7 +108,7 @@ async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
 /// The log has the error of a setup() or teardown() on one line, with the place.
 async fn thrown(s: &Shared, runner: &RunnerId, error: &K6Error, step: &str) -> String {
     match logs::last_words(s, runner).await {
-        Ok(log) => k6::error_of_step(&log, step).unwrap_or_else(|| error.to_string()),
+        Ok(log) => log::error_of_step(&log, step).unwrap_or_else(|| error.to_string()),
         Err(why) => format!("{error}; its log could not be read: {why}"),
     }
 }

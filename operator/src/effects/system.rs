@@ -11,8 +11,8 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use loadtest_core::{
-    plan::WatchPlan,
-    system::{ContainerEnd, ContainerSeen, Course, Disruption, PodSeen},
+    plan::system::WatchPlan,
+    watch::system::{ContainerEnd, ContainerSeen, Disruption, PodSeen, course::Course},
 };
 use loadtest_crds::{HappeningKind, LoadTestStatus, WatchedStatus};
 

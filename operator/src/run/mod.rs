@@ -11,7 +11,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use loadtest_core::{
-    machine::{self, Claim, Effect, Facts, PodView, World},
+    machine::{
+        self,
+        claim::{self, Claim},
+        guard, unrecorded,
+        world::{Effect, Facts, PodView, World},
+    },
     plan::Plan,
 };
 use loadtest_crds::{FaultStatus, LoadTest, LoadTestStatus, Phase};
@@ -24,6 +29,7 @@ use crate::{
     events, failpoint,
     metrics::{PassOutcome, VerdictLabels},
 };
+
 use observe::Pods;
 use record::{Record, RecordError, is_to_end};
 use refused::{Cause, Pauses, Refusal};
@@ -128,7 +134,7 @@ impl Run {
                 update(&mut facts);
             }
 
-            machine::read_guardrails(&plan, record.status(), &mut facts);
+            guard::read_guardrails(&plan, record.status(), &mut facts);
 
             // 1 observe, 2 validate (the plan, once, above)
             let pods = observe::pods(&self.pods.store, &plan);
@@ -141,7 +147,7 @@ impl Run {
                 let others = claims.of_others(&self.uid);
                 let world = self.world(told, &pods, &facts, &others.claims);
                 let pass = machine::decide(&plan, record.status(), &world);
-                if claims.hold(&self.uid, machine::claims(&plan, &pass.status), &others) {
+                if claims.hold(&self.uid, claim::claims(&plan, &pass.status), &others) {
                     break (pass, told, others);
                 }
             };
@@ -156,11 +162,11 @@ impl Run {
                     Ok(()) => {}
                     Err(RecordError::Refused(refusal)) => {
                         self.context.metrics.pass(PassOutcome::Refused, started.elapsed());
-                        to_apply = machine::unrecorded(record.status(), told.0, to_apply);
+                        to_apply = unrecorded::unrecorded(record.status(), told.0, to_apply);
                         refused = Some(refusal);
                     }
                     Err(RecordError::Unwritten) => {
-                        to_apply = machine::unrecorded(record.status(), told.0, to_apply);
+                        to_apply = unrecorded::unrecorded(record.status(), told.0, to_apply);
                     }
                     Err(error) => {
                         self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
@@ -171,7 +177,7 @@ impl Run {
             // For a run that cannot be recorded at all, this is its end.
             if let Some(Refusal { cause: Cause::TooLarge, why, .. }) = &refused
                 && let world = self.world(told, &pods, &facts, &others.claims)
-                && let Some(last) = machine::give_up(&plan, record.status(), why, &world)
+                && let Some(last) = unrecorded::give_up(&plan, record.status(), why, &world)
             {
                 match self.write(&mut record, last.status, told).await {
                     Ok(()) => continue,

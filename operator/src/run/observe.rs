@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::runtime::reflector::{ObjectRef, Store};
 use loadtest_core::{
-    machine::{PodState, PodView},
-    names::{Role, RunNames, RunnerId, owner_of},
-    plan::Plan,
+    machine::world::{PodState, PodView},
+    plan::{
+        Plan,
+        names::{Role, RunNames, RunnerId, owner_of},
+    },
 };
 use tokio::sync::watch;
 

@@ -11,9 +11,11 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use loadtest_core::{
-    build::{self, RemoteWrite},
-    names::{MANAGED_BY_LABEL, ROLE_LABEL, RUN_LABEL},
-    plan::Plan,
+    objects::{self, pod::RemoteWrite},
+    plan::{
+        Plan,
+        names::{MANAGED_BY_LABEL, ROLE_LABEL, RUN_LABEL},
+    },
 };
 use tokio::time::{Duration, Instant, timeout};
 
@@ -77,7 +79,7 @@ fn build(place: &Place, name: &str, runners: u32) -> anyhow::Result<Vec<Pod>> {
         url: "http://prometheus.monitoring:9090/api/v1/write".to_owned(),
         push_interval: Duration::from_secs(1),
     };
-    let mut pods = build::build_run(&plan, &remote_write).pods;
+    let mut pods = objects::build_run(&plan, &remote_write).pods;
     pods.retain(|pod| pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "runner"));
     for pod in &mut pods {
         pod.metadata.owner_references = None;

@@ -83,7 +83,7 @@ pub async fn measure(place: &Place, witness: &Witness, name: &str, runners: u32)
         }
         sleep(LOOK / 5).await;
     }
-    place.await_no_pods(&format!("{}={name}", loadtest_core::names::RUN_LABEL)).await?;
+    place.await_no_pods(&format!("{}={name}", loadtest_core::plan::names::RUN_LABEL)).await?;
     Ok(Ours {
         last: last.duration_since(created),
         spread_seen: last.duration_since(*first),

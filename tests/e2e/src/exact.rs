@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use loadtest_core::limit::{Limit, read_decimal};
+use loadtest_core::numbers::limit::{Limit, read_decimal};
 use loadtest_crds::{LoadTestStatus, Outcome, Verdict, WindowKind, WindowResult};
 use serde_json::{Value, json};
 use test_support::{

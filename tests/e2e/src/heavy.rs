@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, api::ListParams};
-use loadtest_core::cells::MOST_NAMES;
+use loadtest_core::evaluate::names::MOST_NAMES;
 use loadtest_crds::{FaultState, LoadTestStatus, Outcome, Verdict};
 use serde_json::{Value, json};
 use test_support::{

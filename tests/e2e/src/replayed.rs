@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use loadtest_core::{
-    record::{self, Record},
+use loadtest_core::record::{
+    self, Record,
     replay::{self, OtherLimit},
 };
 use loadtest_crds::{LoadTestStatus, Outcome, Verdict, WindowKind};

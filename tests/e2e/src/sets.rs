@@ -3,7 +3,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use loadtest_core::{guardrail::sets, limit::Limit};
+use loadtest_core::{numbers::limit::Limit, plan::guardrail::sets};
 use loadtest_crds::{Guardrail, GuardrailSet, LoadTestStatus, Outcome, Verdict};
 use serde_json::{Value, json};
 use test_support::{

@@ -10,9 +10,11 @@ use promql_parser::parser::{
 };
 
 use crate::{
-    ask::{AlertRule, Answer, Labels, Request, RequestKind},
-    histogram::{Bucket, Histogram},
-    probe::seconds,
+    evaluate::objective::probe::seconds,
+    prometheus::{
+        ask::{AlertRule, Answer, Labels, Request, RequestKind},
+        histogram::{Bucket, Histogram},
+    },
 };
 
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, FaultStatus, LoadStatus, LoadTestStatus, Plateau, ScenarioStatus};
 
-use super::{
+use crate::evaluate::{
     Evaluation, Judgement, Settings, Step,
     fake::{Event, Fake},
 };

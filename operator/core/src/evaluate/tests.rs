@@ -2,12 +2,14 @@ use loadtest_crds::{FaultState, FaultStatus, K6Figure, Objective, Ratio, TooFewP
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::{
-    fake::{Event, Fake},
-    minute::{GOOD, LENGTH, at, injected, load, over, settings},
-    *,
+use super::*;
+use crate::{
+    evaluate::{
+        fake::{Event, Fake},
+        minute::{GOOD, LENGTH, at, injected, load, over, settings},
+    },
+    plan::fault::{RecoveryPlan, TimeLimit},
 };
-use crate::plan::{RecoveryPlan, TimeLimit};
 
 mod hangs;
 mod k6;

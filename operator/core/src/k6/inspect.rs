@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
 use serde::Deserialize;
 
-use crate::duration;
+use crate::numbers::duration;
 
 mod asked;
 mod shared;

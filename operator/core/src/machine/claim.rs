@@ -6,11 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, TargetStatus};
 
-use super::World;
 use crate::{
-    behind::Count,
-    pick::Candidate,
-    plan::{FaultPlan, Plan},
+    machine::{behind::Count, pick::Candidate, world::World},
+    plan::{Plan, fault::FaultPlan},
 };
 
 /// Other faults that are named in a message.

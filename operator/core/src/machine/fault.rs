@@ -6,17 +6,17 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, TargetStatus};
 
-use super::{
-    Claim, Effect, KillResult, Pass, TargetSeen, World,
-    claim::{self, Guard, claims},
-    prepare::millis_between,
-    replacement,
-};
 use crate::{
-    pick::{self, Candidate, PickError},
-    plan::{FaultPlan, Plan},
-    serving,
-    steady::{self, Health},
+    evaluate::fault::steady::{self, Health},
+    machine::{
+        Pass,
+        claim::{self, Claim, Guard, claims},
+        pick::{self, Candidate, PickError},
+        prepare::millis_between,
+        replacement, serving,
+        world::{Effect, KillResult, TargetSeen, World},
+    },
+    plan::{Plan, fault::FaultPlan},
 };
 
 /// Targets are picked and recorded this long before a fault is due, so that at its time one request is left.

@@ -6,13 +6,20 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, Phase, RunnersStatus, StepState};
 
-use super::{Effect, LogSummary, Pass, PodState, World, fault, guard, prepare::planned, watch};
 use crate::{
-    drift, duration,
-    names::{Role, RunnerId},
-    plan::Plan,
+    machine::{
+        Pass, fault, guard,
+        prepare::planned,
+        watch,
+        world::{Effect, LogSummary, PodState, World},
+    },
+    numbers::duration,
+    plan::{
+        Plan,
+        names::{Role, RunnerId},
+    },
     record::{self, Draft},
-    verdict,
+    verdict::{self, drift},
 };
 
 /// A status must stay small.

@@ -3,8 +3,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{GuardrailStatus, LoadTestStatus, Outcome, Phase};
 
-use super::{Effect, Facts, Pass, WatchedQuery, World};
-use crate::{guardrail, limit::count, plan::Plan};
+use crate::{
+    machine::{
+        Pass,
+        world::{Effect, Facts, WatchedQuery, World},
+    },
+    numbers::limit::count,
+    plan::{Plan, guardrail},
+};
 
 /// Fewer answers say nothing of a runner.
 const FEWEST_ANSWERS: i64 = 10;

@@ -10,22 +10,26 @@
 //! One file per phase: [`prepare`], [`run`] with [`fault`], [`replacement`] and [`watch`], [`finish`]; and
 //! [`unrecorded`] for what is done when nothing can be recorded. The rule of all of them: whatever
 //! may happen only once is first written into the status as intended; an effect without such a record
-//! can be repeated without harm. What a process has handed out itself is in [`Facts::dispatched`], so that
+//! can be repeated without harm. What a process has handed out itself is in [`world::Facts::dispatched`], so that
 //! an intent found without it is known to be that of an earlier process.
 
-mod claim;
+pub mod behind;
+pub mod bounds;
+pub mod claim;
 mod conditions;
-mod fault;
+pub mod fault;
 mod finish;
-mod guard;
+pub mod guard;
+pub mod pick;
 mod prepare;
 mod replacement;
 mod run;
+pub mod serving;
 #[cfg(test)]
 mod tests;
-mod types;
-mod unrecorded;
+pub mod unrecorded;
 mod watch;
+pub mod world;
 
 use std::collections::BTreeMap;
 
@@ -33,17 +37,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, Phase, Verdict};
 
-pub use claim::{Claim, claims};
-pub use conditions::{Reason, set_conditions};
-pub use fault::{NOT_STEADY, latest as latest_injection};
-pub use guard::{read_guardrails, stopper};
-pub use types::{
-    Effect, Facts, KillResult, Live, LogSummary, PodState, PodView, Problem, Promptness, RunnerStart,
-    TargetSeen, WatchedQuery, World,
+use crate::{
+    machine::{
+        conditions::set_conditions,
+        world::{Effect, Facts, PodView, World},
+    },
+    plan::Plan,
+    verdict::display,
 };
-pub use unrecorded::{give_up, unrecorded};
-
-use crate::{bounds, display, plan::Plan};
 
 /// What follows from one look at the world.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,11 +9,15 @@ use loadtest_crds::{
     WatchedStatus,
 };
 
-use super::{Effect, Facts, Pass, PodState, RunnerStart, World, types::PodView};
 use crate::{
-    bounds, duration, fingerprint, fit, k6,
-    names::RunnerId,
-    plan::{Plan, WatchPlan},
+    evaluate::fit,
+    k6::{inspect, log},
+    machine::{
+        Pass, bounds,
+        world::{Effect, Facts, PodState, PodView, RunnerStart, World},
+    },
+    numbers::duration,
+    plan::{Plan, fingerprint, names::RunnerId, system::WatchPlan},
 };
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
@@ -160,13 +164,13 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp) -> 
                     return false;
                 }
                 let cause =
-                    k6::error_in_log(log).unwrap_or_else(|| "k6 inspect failed without a word".to_owned());
+                    log::error_in_log(log).unwrap_or_else(|| "k6 inspect failed without a word".to_owned());
                 let message = format!("scenario {name}: the script cannot be loaded: {cause}");
                 pass.fail("ScriptInvalid", message, world.now);
                 return false;
             }
             Some(Ok(printed)) => {
-                match k6::requirements(name, scenario.spec.parallelism, scenario.load, printed) {
+                match inspect::requirements(name, scenario.spec.parallelism, scenario.load, printed) {
                     Err(error) => {
                         pass.fail("ScriptInvalid", error.to_string(), world.now);
                         return false;
@@ -228,7 +232,7 @@ fn is_inspected(status: &LoadTestStatus, scenario: &str) -> bool {
     status.scenarios.iter().any(|s| s.name == scenario && s.duration_milliseconds.is_some())
 }
 
-fn record(status: &mut LoadTestStatus, name: &str, required: &k6::Requirements) {
+fn record(status: &mut LoadTestStatus, name: &str, required: &inspect::Requirements) {
     let Some(scenario) = status.scenarios.iter_mut().find(|s| s.name == name) else { return };
     scenario.max_vus = Some(required.max_vus);
     scenario.duration_milliseconds = i64::try_from(required.planned.as_millis()).ok();
@@ -366,7 +370,7 @@ fn died(pass: &mut Pass, world: &World, id: &RunnerId, exit_code: Option<i32>, r
         Some(log) => {
             let code = exit_code.map_or_else(|| reason.to_owned(), |c| format!("exit code {c}"));
             let cause = match log {
-                Ok(log) => k6::error_in_log(log).unwrap_or_else(|| "no error in its log".to_owned()),
+                Ok(log) => log::error_in_log(log).unwrap_or_else(|| "no error in its log".to_owned()),
                 Err(why) => format!("its log could not be read: {why}"),
             };
             pass.fail(

@@ -3,10 +3,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, FaultStatus};
 
-use super::{Claim, Effect, Pass, World};
 use crate::{
-    behind::{Count, Seen},
-    plan::FaultPlan,
+    machine::{
+        Pass,
+        behind::{Count, Seen},
+        claim::Claim,
+        world::{Effect, World},
+    },
+    plan::fault::FaultPlan,
 };
 
 /// Waits until as many as before are there. `siblings` are the other faults of the run.

@@ -6,8 +6,17 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::Phase;
 
-use super::{Effect, Pass, PodState, World, fault, guard, prepare::OVERRUN, watch};
-use crate::{duration, k6::ExecutionStatus, names::RunnerId, plan::Plan};
+use crate::{
+    k6::ExecutionStatus,
+    machine::{
+        Pass, fault, guard,
+        prepare::OVERRUN,
+        watch,
+        world::{Effect, PodState, World},
+    },
+    numbers::duration,
+    plan::{Plan, names::RunnerId},
+};
 
 /// The kubelet ends an overrun within seconds. A pod that runs on for so long after that is on a node that is lost.
 const UNHEARD: Duration = Duration::from_secs(60);

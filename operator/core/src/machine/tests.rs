@@ -12,16 +12,25 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    baseline::History,
-    behind::Behind,
-    evaluate::{Judgement, Settings},
-    guardrail::{GuardrailPlan, Reading},
+    evaluate::{Judgement, Settings, fault::steady::Health},
     k6::{ExecutionStatus, RunnerStatus},
-    names::Role,
-    pick::Candidate,
+    machine::{
+        behind::Behind,
+        claim::Claim,
+        guard::read_guardrails,
+        pick::Candidate,
+        world::{KillResult, LogSummary, PodState, RunnerStart, TargetSeen},
+    },
+    plan::{
+        guardrail::GuardrailPlan,
+        names::{Role, RunnerId},
+    },
     record::{Draft, Evidence},
-    steady::Health,
-    system::{Course, PodSeen},
+    verdict::baseline::History,
+    watch::{
+        guardrail::Reading,
+        system::{PodSeen, course::Course},
+    },
 };
 
 mod begins;
@@ -110,8 +119,6 @@ impl Cluster {
         alive.chain(coming).map(pod).collect()
     }
 }
-
-use crate::names::RunnerId;
 
 /// What happens before the injection ends no fault.
 fn assert_in_order(status: &LoadTestStatus) {

@@ -3,8 +3,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultStatus, LoadTestStatus, Phase, Verdict};
 
-use super::{Effect, Pass, World, finish};
-use crate::plan::Plan;
+use crate::{
+    machine::{
+        Pass, finish,
+        world::{Effect, World},
+    },
+    plan::Plan,
+};
 
 /// The effects that may follow though their pass is not recorded. They only end load, and can be repeated without harm.
 #[must_use]

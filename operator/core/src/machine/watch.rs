@@ -7,10 +7,13 @@
 use jiff::SignedDuration;
 use loadtest_crds::{LoadTestStatus, Phase, WatchedStatus};
 
-use super::{Effect, Pass, World};
 use crate::{
+    machine::{
+        Pass,
+        world::{Effect, World},
+    },
     plan::Plan,
-    system::{self, Span},
+    watch::system::record::{self, Span},
 };
 
 /// Changes in the number of ready pods alone are written down at most so often.
@@ -45,11 +48,11 @@ pub fn record(pass: &mut Pass, before: &LoadTestStatus, plan: &Plan, world: &Wor
     let mut parts = pass.status.system.clone();
     for (part, plan) in parts.iter_mut().zip(&plan.watched) {
         let Some(course) = world.facts.system.get(&plan.name) else { continue };
-        if let Some(seen) = system::record(plan, course, &pass.status.faults, span, world.now) {
+        if let Some(seen) = record::record(plan, course, &pass.status.faults, span, world.now) {
             *part = seen;
         }
     }
-    system::drop_repeated(&mut parts, &plan.watched);
+    record::drop_repeated(&mut parts, &plan.watched);
     let written_anyway = pass.status != *before || pass.status.phase == Phase::Evaluating;
     let news = parts.iter().zip(&pass.status.system).any(|(new, old)| is_news(new, old, world));
     if written_anyway || news {

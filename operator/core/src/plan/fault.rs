@@ -6,12 +6,16 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::{Budget, Fault, Pick, RecoveryLimit, text::DurationText};
 
-use super::{
-    ObjectivePlan, PlanError,
-    pods::{self, selector_text},
-    time,
+use crate::{
+    evaluate::fault::recovery,
+    numbers::{duration::human, limit::Limit},
+    plan::{
+        PlanError,
+        objective::ObjectivePlan,
+        pods::{self, selector_text},
+        time,
+    },
 };
-use crate::{duration::human, limit::Limit, recovery};
 
 /// For how long the objectives must hold where only a budget asks when the system was back.
 const HOLD: Duration = Duration::from_secs(10);

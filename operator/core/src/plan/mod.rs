@@ -7,23 +7,32 @@ use loadtest_crds::{
 };
 
 use crate::{
-    baseline::BaselinePlan,
-    bounds, duration, fingerprint,
-    guardrail::{GuardrailError, GuardrailPlan},
-    limit::{Dimension, Limit},
-    names::{self, RunNames, RunnerId},
-    syntax::is_object_name,
-    thresholds,
+    machine::bounds,
+    numbers::{
+        duration,
+        limit::{Dimension, Limit},
+    },
+    plan::{
+        fault::FaultPlan,
+        guardrail::{GuardrailError, GuardrailPlan},
+        names::{RunNames, RunnerId},
+        objective::{ObjectiveError, ObjectivePlan},
+        syntax::is_object_name,
+        system::WatchPlan,
+    },
+    verdict::baseline::BaselinePlan,
 };
 
 pub mod fault;
+pub mod figure;
+pub mod fingerprint;
+pub mod guardrail;
+pub mod names;
 pub mod objective;
 mod pods;
-pub mod watch;
-
-pub use fault::{Action, AlertPlan, BudgetPlan, FaultLimits, FaultPlan, PickPlan, RecoveryPlan, TimeLimit};
-pub use objective::{ObjectiveError, ObjectivePlan};
-pub use watch::{ScalingPlan, WatchPlan};
+pub mod syntax;
+pub mod system;
+pub mod threshold;
 
 /// A run as it will be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,7 +142,7 @@ impl Plan {
             scenarios: spec.scenarios.iter().map(ScenarioPlan::of).collect::<Result<Vec<_>, _>>()?,
             start_timeout: time("runner.startTimeout", &spec.runner.start_timeout)?,
             runner: spec.runner.clone(),
-            watched: watch::parts(&spec.system, &faults, &names.namespace)?,
+            watched: system::parts(&spec.system, &faults, &names.namespace)?,
             faults,
             objectives,
             guardrails: GuardrailPlan::all(&spec.guardrails, &names)?,
@@ -149,7 +158,7 @@ impl Plan {
     #[must_use]
     pub fn judged(&self, status: &LoadTestStatus) -> Vec<ObjectivePlan> {
         let own = self.objectives.iter().cloned();
-        own.chain(thresholds::objectives(status)).collect()
+        own.chain(threshold::objectives(status)).collect()
     }
 
     /// Every runner of the run, in order.

@@ -8,13 +8,14 @@ use loadtest_crds::{
 };
 
 use crate::{
-    duration,
-    limit::{Dimension, Limit},
-    template::{Name, Template, TemplateError},
-    windows::is_of_fault,
+    evaluate::windows::is_of_fault,
+    numbers::{
+        duration,
+        limit::{Dimension, Limit},
+    },
+    plan::figure,
+    prometheus::template::{Name, Template, TemplateError},
 };
-
-mod figure;
 
 /// One objective of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -282,7 +283,7 @@ fn limit(objective: &str, field: &'static str, text: &LimitText) -> Result<Limit
     })
 }
 
-fn share(objective: &str, bound: &Bound) -> Result<(), ObjectiveError> {
+pub(crate) fn share(objective: &str, bound: &Bound) -> Result<(), ObjectiveError> {
     let limit = bound.limit();
     if limit.dimension() == Dimension::Share && (0.0..=1.0).contains(&limit.base()) {
         Ok(())
@@ -344,7 +345,11 @@ fn windows(objective: &Objective) -> Result<Vec<WindowKind>, ObjectiveError> {
     Ok(windows)
 }
 
-fn time(objective: &str, field: &'static str, text: &DurationText) -> Result<Duration, ObjectiveError> {
+pub(crate) fn time(
+    objective: &str,
+    field: &'static str,
+    text: &DurationText,
+) -> Result<Duration, ObjectiveError> {
     duration::parse(text.as_str()).ok_or_else(|| ObjectiveError::Duration {
         objective: objective.to_owned(),
         field,

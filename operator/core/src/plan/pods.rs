@@ -3,8 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::Pods;
 
-use super::{PlanError, name};
-use crate::syntax::{is_label_key, is_label_value};
+use crate::plan::{
+    PlanError, name,
+    syntax::{is_label_key, is_label_value},
+};
 
 /// The namespace and the selector of pods that are named at a place of the spec.
 pub(super) fn checked(place: &str, pods: &Pods, own: &str) -> Result<(String, LabelSelector), PlanError> {

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
-use crate::cells::CellSeries;
+use crate::record::cells::CellSeries;
 
 /// Cells that do not compress well: each second a draw from a generator.
 fn record(seconds: u64) -> Record {

@@ -2,8 +2,10 @@
 
 use loadtest_crds::{LoadTestStatus, Outcome, Verdict};
 
-use super::{Facts, Ground, Reason};
-use crate::{drift, windows::Window};
+use crate::{
+    evaluate::windows::Window,
+    verdict::{Facts, Ground, Reason, drift},
+};
 
 pub(super) fn of_change(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
     for one in status.baseline.iter().filter(|one| one.outcome == Outcome::Warn) {
@@ -53,6 +55,7 @@ pub(super) fn again(before: Option<&str>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use Outcome::{Met, Missed};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
     use loadtest_crds::{
         BaselineStatus, K6Figure, Objective, ObjectiveStatus, Ratio, VerdictPolicy, WindowKind, WindowResult,
@@ -61,9 +64,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        baseline::{Earlier, EarlierFigure, History},
-        plan::ObjectivePlan,
-        verdict::{Ruling, decide},
+        plan::objective::ObjectivePlan,
+        verdict::{
+            Ruling,
+            baseline::{Earlier, EarlierFigure, History},
+            decide,
+        },
     };
 
     fn window(outcome: Outcome) -> WindowResult {
@@ -138,8 +144,6 @@ mod tests {
         };
         vec![plan("save"), plan("list")]
     }
-
-    use Outcome::{Met, Missed};
 
     #[rstest]
     #[case::the_first_run([Missed, Met], false, None, Verdict::Warn, Reason::ObjectiveMissed)]

@@ -3,8 +3,11 @@
 
 use loadtest_crds::{FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, Verdict};
 
-use super::{Ground, Reason};
-use crate::{display, duration::human, machine::NOT_STEADY};
+use crate::{
+    machine::fault::NOT_STEADY,
+    numbers::duration::human,
+    verdict::{Ground, Reason, display},
+};
 
 /// Pods that are named; the rest are counted.
 const SHOWN_PODS: usize = 5;

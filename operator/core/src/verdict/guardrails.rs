@@ -2,10 +2,12 @@
 
 use loadtest_crds::{GuardrailNoData, LoadTestStatus, Outcome, Verdict};
 
-use super::{Ground, Reason};
 use crate::{
-    guardrail::{Check, GuardrailPlan},
-    thresholds,
+    plan::{
+        guardrail::{Check, GuardrailPlan},
+        threshold,
+    },
+    verdict::{Ground, Reason},
 };
 
 /// Each guardrail is a ground: a breach that stopped the load is a Fail. A drop is no evidence where a runner was lost:
@@ -62,7 +64,7 @@ pub(super) fn of_guardrails(plans: &[GuardrailPlan], status: &LoadTestStatus, gr
 
 /// What cannot be judged is named, and no Pass.
 pub(super) fn of_thresholds(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
-    for (name, why) in thresholds::unjudged(status) {
+    for (name, why) in threshold::unjudged(status) {
         let text = format!("not judged: {name}: {why}");
         grounds.push(Ground { verdict: Verdict::Warn, reason: Reason::ThresholdNotJudged, text });
     }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use loadtest_crds::{LoadTestStatus, Spike, Verdict};
 
-use super::{Ground, Reason};
-use crate::{duration::human, limit::count, spikes::unstable};
+use crate::{
+    evaluate::objective::spikes::unstable,
+    numbers::{duration::human, limit::count},
+    verdict::{Ground, Reason},
+};
 
 /// More are not written out.
 const MOST_NAMED: usize = 5;

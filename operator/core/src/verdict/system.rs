@@ -8,8 +8,10 @@
 use jiff::Timestamp;
 use loadtest_crds::{Happening, HappeningKind, LoadTestStatus, Outcome, Verdict, WatchedStatus};
 
-use super::{Ground, Reason};
-use crate::duration::human;
+use crate::{
+    numbers::duration::human,
+    verdict::{Ground, Reason},
+};
 
 pub(super) fn of_system(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
     let started = status.load.as_ref().and_then(|l| l.started_at.as_ref()).map(|t| t.0);

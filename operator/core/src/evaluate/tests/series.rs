@@ -3,7 +3,7 @@
 use loadtest_crds::Slope;
 
 use super::*;
-use crate::limit::Limit;
+use crate::numbers::limit::Limit;
 
 fn ratio_of(good: &str, total: &str, windows: &[WindowKind]) -> ObjectivePlan {
     let ratio = Ratio { good: good.to_owned(), total: total.to_owned() };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
 use serde::Deserialize;
 
-use super::{GRACEFUL_STOP, K6Scenario, length, millis};
+use crate::k6::inspect::{GRACEFUL_STOP, K6Scenario, length, millis};
 
 /// A stretch of constant load must last so long for its virtual users to be seen: k6 reports them each second.
 const SEEN: Duration = Duration::from_secs(5);

@@ -1,7 +1,9 @@
 //! What several runners cannot share: k6 cuts a load into segments, and each runner has tags by which it is told apart.
 
-use super::{Inspection, InspectionError};
-use crate::promql;
+use crate::{
+    k6::inspect::{Inspection, InspectionError},
+    prometheus::promql,
+};
 
 impl Inspection {
     /// Requests, users and samples of all runners together must be what the script asks for.
@@ -29,7 +31,7 @@ impl Inspection {
 mod tests {
     use rstest::rstest;
 
-    use crate::k6::requirements;
+    use crate::k6::inspect::requirements;
 
     // Of k6 inspect --execution-requirements, which names all options, null where the script says nothing.
     #[rstest]

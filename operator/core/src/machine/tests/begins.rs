@@ -3,6 +3,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::machine::world::Problem;
 
 /// A script that cannot be loaded ends the runners too, and they may be seen first.
 #[test]

@@ -3,6 +3,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::machine::claim::claims;
 
 /// Another run's fault of the same pods that has taken this one.
 pub fn claim(sim: &Sim, pod: &str) -> Claim {

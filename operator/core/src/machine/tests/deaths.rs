@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::*;
+use crate::machine::guard::stopper;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]

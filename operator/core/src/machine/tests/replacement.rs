@@ -2,8 +2,11 @@
 
 use rstest::rstest;
 
-use super::{faults::with_second, *};
-use crate::windows::{Extent, windows};
+use super::*;
+use crate::{
+    evaluate::windows::{Extent, windows},
+    machine::tests::faults::with_second,
+};
 
 /// Pods `d-1` to `d-3`, two faults of one of them.
 fn two_faults(second_at: &str) -> Sim {

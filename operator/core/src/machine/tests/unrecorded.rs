@@ -1,7 +1,7 @@
 //! The API server takes no record.
 
 use super::*;
-use crate::bounds;
+use crate::machine::unrecorded::{give_up, unrecorded};
 
 impl Sim {
     fn reached(phase: Phase) -> Self {

@@ -3,7 +3,10 @@
 use loadtest_crds::{Guardrail, GuardrailNoData, GuardrailStatus, ScenarioStatus, ScriptThreshold};
 
 use super::*;
-use crate::{guardrail::Check, limit::Limit, names::RunNames};
+use crate::{
+    numbers::limit::Limit,
+    plan::{guardrail::Check, names::RunNames},
+};
 
 fn guardrail(outcome: Outcome, stopped: bool) -> GuardrailStatus {
     GuardrailStatus {

@@ -3,7 +3,7 @@
 use loadtest_crds::{ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause};
 
 use super::*;
-use crate::thresholds;
+use crate::plan::threshold;
 
 fn lacks(c: &mut Case, cause: ShortfallCause) {
     c.load().shortfalls.push(Shortfall { cause, message: "812 of 1,000 iterations".to_owned() });
@@ -133,7 +133,7 @@ fn a_threshold_over_an_amount_is_one_too() {
             };
             let scenario = ScenarioStatus { thresholds: vec![threshold], ..ScenarioStatus::default() };
             c.status.scenarios = vec![scenario];
-            c.plans.extend(thresholds::objectives(&c.status));
+            c.plans.extend(threshold::objectives(&c.status));
             let of_script = objective(&c.plans[3], vec![window(WindowKind::Run, Missed)]);
             c.status.objectives.push(of_script);
             lost(c);

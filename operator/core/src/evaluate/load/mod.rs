@@ -1,0 +1,346 @@
+//! The load itself: what was asked for against what was delivered, and whose fault the difference is.
+//!
+//! Less than was asked for is a [`Shortfall`] with its cause:
+//! - **Generator**: a runner was short of CPU or was lost, k6 never tried to start the iterations, or the runners
+//!   did not start together. What such runners measure is no evidence, so this is looked at first.
+//! - **Target**: in the cells of time with too little load requests failed (1%, and at least twice the share of
+//!   the other cells), or answers were slower (p95 at least half as long again as in the other cells, and 10 ms); or
+//!   at least half of what was dropped was dropped in cells in which no iteration ended, though they usually end within
+//!   one.
+//! - **Target** too: a load in which answers stop coming for good. k6 counts neither the requests nor the iterations that it
+//!   interrupts as the load ends, so that a hang to the end leaves no trace but silence, and of a load by arrival rate
+//!   the number of iterations that are missing.
+//! - **Unknown**: neither; the script may simply ask for too few virtual users.
+
+mod cells;
+pub mod end;
+mod parts;
+mod silence;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use loadtest_crds::{Expectation, LoadTestStatus, Shortfall, ShortfallCause};
+
+use crate::{
+    evaluate::{
+        load::{
+            cells::{CELL, Cell, CellsProbe, add_vus, users_by_scenario},
+            parts::{Parts, PartsProbe, highest},
+        },
+        windows::{self, Interval, context::Context},
+    },
+    machine::guard::stopper,
+    numbers::{
+        duration::human,
+        limit::{count, percent},
+    },
+    plan::objective::K6Samples,
+    prometheus::{
+        ask::{Answers, Asks, RequestKind},
+        promql::{HTTP_REQS, Split},
+    },
+};
+
+/// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
+/// can tell from none.
+const MISSING: f64 = 0.01;
+/// What ended so much before its plan was ended: that has its own ground.
+const EARLY: SignedDuration = SignedDuration::from_secs(2);
+/// Runners that start further apart than this do not make one load.
+const SPREAD_MILLISECONDS: i64 = 1000;
+/// Failed requests below this share explain no missing load.
+const FAILED: f64 = 0.01;
+/// Answers are slower when their p95 is so many times what it is elsewhere, and by so many seconds.
+const SLOWER: f64 = 1.5;
+const SLOWER_SECONDS: f64 = 0.01;
+/// This share of the dropped iterations tells why they were dropped.
+const HALF: f64 = 0.5;
+/// Points that are asked for.
+const MOST_POINTS: u64 = 2000;
+/// A status must stay small.
+const MOST_SHORTFALLS: usize = 20;
+
+/// What the load was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivered {
+    pub asked_iterations: Option<i64>,
+    pub vus: Option<i64>,
+    pub shortfalls: Vec<Shortfall>,
+}
+
+/// The questions.
+#[derive(Clone, Debug, Default)]
+pub struct LoadProbe {
+    parts: Option<PartsProbe>,
+    vus: Option<usize>,
+    steady: Option<(usize, Duration)>,
+    cells: Option<CellsProbe>,
+    end: Option<(CellsProbe, usize)>,
+}
+
+/// What is not in a status: sums over the whole run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub requests: Option<i64>,
+    pub iterations: Option<i64>,
+    pub dropped: Option<i64>,
+}
+
+impl LoadProbe {
+    /// Asks. `steady` is what of the Steady window is read.
+    #[must_use]
+    pub fn new(status: &LoadTestStatus, context: &Context, steady: &[Interval], asks: &mut Asks) -> Self {
+        let Some(load) = context.load else { return Self::default() };
+        let metrics = &context.metrics;
+        let at = RequestKind::Instant { at: load.to };
+        let length = load.length();
+        // k6 reports them each second; in a very long load a short stretch could be missed between two points.
+        let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS)).max(Duration::from_secs(1));
+        let vus = (step <= CELL).then(|| {
+            let range = RequestKind::Range { from: load.from, to: load.to, step };
+            asks.ask(users_by_scenario(metrics), range)
+        });
+        let requests = metrics.selector(HTTP_REQS, &K6Samples::default());
+        let steady_length: Duration = steady.iter().map(Interval::length).sum();
+        let steady = (!steady.is_empty())
+            .then(|| (asks.ask(metrics.increase(&requests, Split::Whole, steady), at), steady_length));
+        let cells = CellsProbe::new(metrics, load, asks);
+        // Longer cells hide a short silence at the end.
+        let is_coarse = cells.as_ref().is_some_and(|cells| cells.step > CELL);
+        let level = silence::constant_load(status).filter(|_| is_coarse);
+        let end = level.and_then(|(_, level)| CellsProbe::around(level.to, metrics, load, asks));
+        let parts = Some(PartsProbe::new(status, metrics, load, asks));
+        Self { parts, vus, steady, cells, end }
+    }
+
+    /// What the load was, and what it lacked.
+    #[must_use]
+    pub fn assess(
+        &self,
+        status: &LoadTestStatus,
+        expect: Option<&Expectation>,
+        totals: Totals,
+        answers: &Answers,
+    ) -> Delivered {
+        let parts = self.parts.as_ref().map(|probe| probe.parts(answers)).unwrap_or_default();
+        let parts = Parts { vus: highest(self.vus, answers), ..parts };
+        let steady_rate = self.steady.and_then(|(id, length)| {
+            let requests = answers.sum(id).ok().flatten()?;
+            (!length.is_zero()).then(|| requests / length.as_secs_f64())
+        });
+        let step = self.cells.as_ref().map_or(CELL, |cells| cells.step);
+        let mut cells = self.cells.as_ref().map(|probe| probe.cells(answers)).unwrap_or_default();
+        add_vus(&mut cells, step, self.vus, answers);
+        let mut end = self.end.as_ref().map(|(probe, _)| probe.cells(answers)).unwrap_or_default();
+        add_vus(&mut end, CELL, self.end.as_ref().map(|(_, users)| *users), answers);
+        Case { status, expect, totals, parts, steady_rate, cells, step, end }.assess()
+    }
+}
+
+/// Everything that is known of a load.
+struct Case<'a> {
+    status: &'a LoadTestStatus,
+    expect: Option<&'a Expectation>,
+    totals: Totals,
+    parts: Parts,
+    steady_rate: Option<f64>,
+    cells: Vec<Cell>,
+    step: Duration,
+    /// The shortest cells, around the end of constant load; none where all are.
+    end: Vec<Cell>,
+}
+
+impl Case<'_> {
+    fn assess(&self) -> Delivered {
+        let arrivals = || self.status.scenarios.iter().flat_map(|s| &s.arrivals);
+        let asked: i64 = arrivals().map(|part| part.iterations).sum();
+        let mut shortfalls = Vec::new();
+        if let Some(starved) = self.starved() {
+            let advice = "raise spec.runner.limits, or parallelism";
+            shortfalls.push(because(ShortfallCause::Generator, format!("{starved}: {advice}")));
+        }
+        // A guardrail that stopped the load is reason enough for what is missing, as is a script that ended a runner.
+        let interrupted = self.status.runners.as_ref().is_some_and(|runners| runners.interrupted > 0);
+        if stopper(self.status).is_none() {
+            // That all virtual users were busy says more than how many were still so at the end.
+            self.dropped(&mut shortfalls);
+            if !interrupted {
+                self.iterations(&mut shortfalls);
+                self.vus(&mut shortfalls);
+                self.silence(&mut shortfalls);
+            }
+            self.expected(&mut shortfalls);
+        }
+        shortfalls.truncate(MOST_SHORTFALLS);
+        Delivered {
+            asked_iterations: arrivals().next().is_some().then_some(asked),
+            vus: (!self.parts.vus.is_empty()).then(|| self.parts.vus.values().sum::<f64>().round() as i64),
+            shortfalls,
+        }
+    }
+
+    /// True where what was due to end so many milliseconds after the start did so, as far as is known. A load is planned
+    /// for as long as its iterations may take; all of it that goes by time is usually over when it ends before.
+    fn ran_through(&self, due: Option<i64>) -> bool {
+        let Some(load) = &self.status.load else { return true };
+        let due = due.and_then(|due| {
+            let started = load.started_at.as_ref()?.0;
+            started.checked_add(SignedDuration::from_millis(due)).ok()
+        });
+        let due = due.or(load.planned_end_at.as_ref().map(|at| at.0));
+        let ended = load.ended_at.as_ref().map(|at| at.0);
+        due.zip(ended).is_none_or(|(due, ended)| due.duration_since(ended) <= EARLY)
+    }
+
+    fn dropped(&self, shortfalls: &mut Vec<Shortfall>) {
+        // k6 has no series for iterations of which none ended.
+        let (iterations, Some(dropped)) = (self.totals.iterations.unwrap_or(0), self.totals.dropped) else {
+            return;
+        };
+        let share = dropped as f64 / (dropped + iterations).max(1) as f64;
+        if share > MISSING {
+            let text = format!(
+                "{} of {} iterations ({}) were dropped: all virtual users were busy",
+                count(dropped),
+                count(dropped + iterations),
+                percent(share)
+            );
+            let advice = "raise maxVUs of the script if the system under test may take so long";
+            let why = self.of_target(|cell| cell.dropped > 0.0).or_else(|| self.of_silence());
+            shortfalls.push(self.explained(text, why, advice));
+        }
+    }
+
+    fn expected(&self, shortfalls: &mut Vec<Shortfall>) {
+        let Some(expect) = self.expect else { return };
+        let advice = "ask for more load: more virtual users, or a higher rate";
+        if let Some(least) = expect.min_requests {
+            let text = match self.totals.requests {
+                None => Some("the requests could not be counted".to_owned()),
+                Some(sent) if sent < least => Some(format!("{} requests", count(sent))),
+                Some(_) => None,
+            };
+            if let Some(text) = text {
+                let text = format!("{text}, and expect.minRequests is {}", count(least));
+                let fair = least as f64 / self.cells.len().max(1) as f64;
+                let why = self.of_target(|cell| cell.requests < fair);
+                shortfalls.push(self.explained(text, why, advice));
+            }
+        }
+        if let Some(least) = expect.min_rate {
+            let text = match self.steady_rate {
+                None => Some("the rate in steady load could not be measured".to_owned()),
+                Some(rate) if rate < least as f64 => {
+                    Some(format!("{} requests a second in steady load", shown(rate)))
+                }
+                Some(_) => None,
+            };
+            if let Some(text) = text {
+                let text = format!("{text}, and expect.minRate is {}", count(least));
+                let fair = least as f64 * self.step.as_secs_f64();
+                let why = self.of_target(|cell| cell.requests < fair);
+                shortfalls.push(self.explained(text, why, advice));
+            }
+        }
+    }
+
+    /// A shortfall with its cause. That it is the target, the cells of time in which it showed tell against the others.
+    fn explained(&self, text: String, target: Option<String>, advice: &str) -> Shortfall {
+        if let Some(why) = self.of_generator() {
+            return because(ShortfallCause::Generator, format!("{text}; {why}"));
+        }
+        if let Some(why) = target {
+            return because(ShortfallCause::Target, format!("{text}; {why}"));
+        }
+        let advice = if advice.is_empty() { String::new() } else { format!(": {advice}") };
+        let text = format!("{text}; neither the runners nor the system under test show why{advice}");
+        because(ShortfallCause::Unknown, text)
+    }
+
+    fn starved(&self) -> Option<String> {
+        let starved = &self.status.runners.as_ref()?.starved;
+        let first = starved.first()?;
+        let more = match starved.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        Some(format!("runners were short of CPU, so what they measured is no evidence: {first}{more}"))
+    }
+
+    fn of_generator(&self) -> Option<String> {
+        self.of_runners().or_else(|| {
+            let load = self.status.load.as_ref();
+            let spread = load.and_then(|load| load.start_spread_milliseconds).unwrap_or(0);
+            let apart = || Duration::from_millis(spread.unsigned_abs());
+            (spread > SPREAD_MILLISECONDS).then(|| format!("the runners started {} apart", human(apart())))
+        })
+    }
+
+    /// Why runners did less than they were there for.
+    fn of_runners(&self) -> Option<String> {
+        if self.starved().is_some() {
+            return Some("runners were short of CPU".to_owned());
+        }
+        let runners = self.status.runners.as_ref().filter(|runners| runners.lost > 0)?;
+        Some(format!("{} of {} runners were lost", runners.lost, runners.total))
+    }
+
+    /// What faults left behind.
+    fn disturbances(&self) -> Vec<Interval> {
+        let load = windows::load(self.status);
+        let of = |load| self.status.faults.iter().filter_map(move |fault| windows::disturbance(fault, load));
+        load.into_iter().flat_map(of).collect()
+    }
+
+    /// True where a fault was under way between these times, in milliseconds from the start.
+    fn is_disturbed(&self, from: i64, to: i64) -> bool {
+        let Some(started) = self.status.load.as_ref().and_then(|load| load.started_at.as_ref()) else {
+            return false;
+        };
+        let after = |at: Timestamp| at.as_millisecond() - started.0.as_millisecond();
+        self.disturbances().iter().any(|d| after(d.from) < to && after(d.to) > from)
+    }
+
+    fn of_target(&self, lacks: impl Fn(&Cell) -> bool) -> Option<String> {
+        let (low, rest): (Vec<Cell>, Vec<Cell>) = self.cells.iter().partition(|cell| lacks(cell));
+        let failed = |cells: &[Cell]| {
+            let requests: f64 = cells.iter().map(|cell| cell.requests).sum();
+            let failed: f64 = cells.iter().map(|cell| cell.failed).sum();
+            if requests > 0.0 { failed / requests } else { 0.0 }
+        };
+        let (then, else_) = (failed(&low), failed(&rest));
+        if then >= FAILED && then >= 2.0 * else_ {
+            return Some(format!("{} of the requests failed then, {} else", percent(then), percent(else_)));
+        }
+        let (slow, usual) = (median_p95(&low)?, median_p95(&rest)?);
+        (slow >= SLOWER * usual && slow - usual >= SLOWER_SECONDS).then(|| {
+            format!("answers were slower then: p95 {}, else {}", milliseconds(slow), milliseconds(usual))
+        })
+    }
+}
+
+fn because(cause: ShortfallCause, message: String) -> Shortfall {
+    Shortfall { cause, message }
+}
+
+fn median_p95(cells: &[Cell]) -> Option<f64> {
+    median(cells.iter().filter_map(|cell| cell.p95).collect())
+}
+
+fn median(mut all: Vec<f64>) -> Option<f64> {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{} ms", shown(seconds * 1000.0))
+}
+
+/// With one digit behind the point below 100.
+fn shown(number: f64) -> String {
+    if number.abs() < 100.0 { format!("{number:.1}") } else { format!("{number:.0}") }
+}
+
+#[cfg(test)]
+mod tests;

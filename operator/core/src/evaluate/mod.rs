@@ -1,0 +1,445 @@
+//! From a run's status to its figures: which questions to ask, in which order, and what the answers mean.
+//!
+//! [`Evaluation::step`] takes answers and gives either further requests or the [`Judgement`]:
+//! 1. the run's totals, and the cells around each fault: when the system was back;
+//! 2. with that, all windows are known: the counts for each objective in each window, and in cells over the load.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{
+    BucketEnds, BudgetStatus, Expectation, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus,
+    WindowKind, WindowResult,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    evaluate::{
+        fault::{FaultProbe, Findings},
+        load::{Delivered, LoadProbe, end::LoadEnd},
+        names::Counted,
+        objective::{
+            judge::{self, Finding, Outcomes},
+            probe::Probe,
+            pushes::Pushes,
+            rate::RateProbe,
+            spikes::SpikeProbe,
+        },
+        windows::{Extent, Interval, Window, context::Context, windows},
+    },
+    numbers::limit,
+    plan::{
+        Plan,
+        fault::FaultLimits,
+        objective::{K6Samples, ObjectivePlan},
+        threshold,
+    },
+    prometheus::{
+        ask::{Answer, Answers, Asked, Asks, Request, RequestKind},
+        promql::{self, Split},
+    },
+};
+
+pub mod fault;
+pub mod fit;
+pub mod load;
+pub mod names;
+pub mod settle;
+pub mod windows;
+
+/// What the queries need to know besides the plan and the status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// The `loadtest_run` of the run's k6 metrics: the LoadTest's uid.
+    pub run_id: String,
+    /// How often k6 pushes.
+    pub push: Duration,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Ask(Vec<Request>),
+    Done(Box<Judgement>),
+}
+
+/// The figures of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    pub objectives: Vec<ObjectiveStatus>,
+    /// By fault, in the order of the status.
+    pub recoveries: Vec<(String, RecoveryStatus)>,
+    /// By fault, of those that have a budget.
+    pub budgets: Vec<(String, BudgetStatus)>,
+    pub requests: Option<i64>,
+    pub failed_requests: Option<i64>,
+    /// How many names the requests had.
+    pub request_names: Option<i64>,
+    pub iterations: Option<i64>,
+    pub dropped_iterations: Option<i64>,
+    /// What was asked for, and what of it is missing.
+    pub delivered: Delivered,
+    /// When the load ended, where that was seen much later only.
+    pub ended_at: Option<MicroTime>,
+}
+
+impl Judgement {
+    /// Records the figures.
+    pub fn write_into(&self, status: &mut LoadTestStatus) {
+        status.objectives.clone_from(&self.objectives);
+        for (name, recovery) in &self.recoveries {
+            if let Some(fault) = status.faults.iter_mut().find(|f| f.name == *name) {
+                fault.recovery = Some(recovery.clone());
+                fault.budget = self.budgets.iter().find(|(of, _)| of == name).map(|(_, b)| b.clone());
+            }
+        }
+        let load = status.load.get_or_insert_default();
+        load.ended_at = self.ended_at.clone().or(load.ended_at.take());
+        load.requests = self.requests;
+        load.failed_requests = self.failed_requests;
+        load.request_names = self.request_names.or(load.request_names);
+        load.iterations = self.iterations;
+        load.dropped_iterations = self.dropped_iterations;
+        load.asked_iterations = self.delivered.asked_iterations;
+        load.delivered_vus = self.delivered.vus;
+        load.shortfalls.clone_from(&self.delivered.shortfalls);
+    }
+}
+
+/// The evaluation of one run, between its questions.
+#[derive(Debug)]
+pub struct Evaluation {
+    objectives: Vec<ObjectivePlan>,
+    faults: Vec<(String, FaultLimits)>,
+    expect: Option<Expectation>,
+    status: LoadTestStatus,
+    context: Context,
+    /// What is asked about the load itself, and about thresholds over Rates.
+    load: LoadProbe,
+    rates: Vec<RateProbe>,
+    ended_at: Option<MicroTime>,
+    answers: Answers,
+    /// Every question, for the record.
+    asked: Vec<Request>,
+    next_id: usize,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    New,
+    /// When the load ended is asked.
+    End(LoadEnd),
+    /// Cells and totals are asked.
+    Faults {
+        totals: Totals,
+        faults: Vec<(String, FaultProbe)>,
+    },
+    /// The figures are asked.
+    Figures {
+        judgement: Box<Judgement>,
+        rows: Vec<Row>,
+        spikes: Vec<SpikeProbe>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Totals {
+    requests: usize,
+    names: usize,
+    iterations: usize,
+    dropped: usize,
+}
+
+/// One objective in one window.
+#[derive(Debug)]
+struct Row {
+    objective: usize,
+    window: Window,
+    probe: Probe,
+    pushes: Option<Pushes>,
+}
+
+impl Evaluation {
+    /// An evaluation of a planned run.
+    #[must_use]
+    pub fn of(plan: &Plan, status: &LoadTestStatus, settings: Settings) -> Self {
+        let faults = plan.faults.iter().map(|f| (f.name.clone(), f.limits.clone())).collect();
+        let mut evaluation = Self::new(&plan.judged(status), faults, status, settings);
+        evaluation.context.namespace.clone_from(&plan.names.namespace);
+        Self { expect: plan.expect.clone(), ..evaluation }
+    }
+
+    /// An evaluation. Each fault comes with what is asked of the system when it strikes.
+    #[must_use]
+    pub fn new(
+        objectives: &[ObjectivePlan],
+        faults: Vec<(String, FaultLimits)>,
+        status: &LoadTestStatus,
+        settings: Settings,
+    ) -> Self {
+        let context = Context::of(status, &settings);
+        Self {
+            objectives: objectives.to_vec(),
+            faults,
+            expect: None,
+            status: status.clone(),
+            context,
+            load: LoadProbe::default(),
+            rates: threshold::rates(status),
+            ended_at: None,
+            answers: Answers::default(),
+            asked: Vec::new(),
+            next_id: 0,
+            stage: Stage::New,
+        }
+    }
+
+    /// Takes the answers to the last requests, none at first, and says what comes next. A request without an
+    /// answer counts as failed.
+    pub fn step(&mut self, answers: Vec<(usize, Answer)>) -> Step {
+        self.answers.add(answers);
+        loop {
+            let requests = match std::mem::replace(&mut self.stage, Stage::New) {
+                Stage::New => self.ask_for_the_end(),
+                Stage::End(end) => {
+                    self.set_end(&end);
+                    self.ask_about_faults()
+                }
+                Stage::Faults { totals, faults } => self.ask_for_figures(totals, &faults),
+                Stage::Figures { judgement, rows, spikes } => {
+                    return Step::Done(self.judge(judgement, &rows, &spikes));
+                }
+            };
+            if !requests.is_empty() {
+                self.asked.extend(requests.iter().cloned());
+                return Step::Ask(requests);
+            }
+        }
+    }
+
+    /// Everything that was asked, with its answer.
+    #[must_use]
+    pub fn into_asked(mut self) -> Vec<Asked> {
+        let answered = self.asked.into_iter().filter_map(|request| {
+            let answer = self.answers.take(request.id)?;
+            Some(Asked { query: request.query, kind: request.kind, answer })
+        });
+        answered.collect()
+    }
+
+    fn ask_for_the_end(&mut self) -> Vec<Request> {
+        let mut asks = Asks::from(self.next_id);
+        let Some(end) = LoadEnd::ask(&self.status, &self.context, &mut asks) else {
+            return self.ask_about_faults();
+        };
+        self.next_id = asks.next_id();
+        self.stage = Stage::End(end);
+        asks.into_requests()
+    }
+
+    fn set_end(&mut self, end: &LoadEnd) {
+        let Some(ended) = end.read(&self.answers) else { return };
+        self.ended_at = Some(MicroTime(ended));
+        self.status.load.get_or_insert_default().ended_at.clone_from(&self.ended_at);
+        let namespace = std::mem::take(&mut self.context.namespace);
+        self.context = Context { namespace, ..Context::of(&self.status, &self.context.settings) };
+    }
+
+    fn ask_about_faults(&mut self) -> Vec<Request> {
+        let mut asks = Asks::from(self.next_id);
+        let at = self.context.load.map_or(Timestamp::UNIX_EPOCH, |load| load.to);
+        let stretches: Vec<Interval> = self.context.load.into_iter().collect();
+        let all = K6Samples::default();
+        let mut total = |metric: &str, split: Split| {
+            let selector = self.context.metrics.selector(metric, &all);
+            let query = self.context.metrics.increase(&selector, split, &stretches);
+            asks.ask(query, RequestKind::Instant { at })
+        };
+        let totals = Totals {
+            requests: total(promql::HTTP_REQS, Split::Outcome),
+            iterations: total(promql::ITERATIONS, Split::Whole),
+            dropped: total(promql::DROPPED_ITERATIONS, Split::Whole),
+            names: asks.ask(promql::request_names(&self.context.metrics), RequestKind::Instant { at }),
+        };
+        let mut faults = Vec::new();
+        for (name, limits) in &self.faults {
+            let Some(fault) = self.status.faults.iter().find(|f| f.name == *name) else { continue };
+            let probe = fault::probe(fault, limits, &self.objectives, &self.status, &self.context, &mut asks);
+            faults.push((name.clone(), probe));
+        }
+        self.next_id = asks.next_id();
+        self.stage = Stage::Faults { totals, faults };
+        if self.context.load.is_none() { Vec::new() } else { asks.into_requests() }
+    }
+
+    fn ask_for_figures(&mut self, totals: Totals, faults: &[(String, FaultProbe)]) -> Vec<Request> {
+        let found = fault::assess(faults, &mut self.status, &self.context, &self.answers);
+        let budget = |(name, f): &(String, Findings)| Some((name.clone(), f.budget.clone()?));
+        let budgets = found.iter().filter_map(budget).collect();
+        let recoveries = found.into_iter().map(|(name, f)| (name, f.recovery)).collect();
+        let requests = self.answers.vector(totals.requests).ok().and_then(Outcomes::of);
+        let sum = |id| self.answers.sum(id).ok().flatten().map(judge::whole);
+        let iterations = sum(totals.iterations);
+        let dropped = self.answers.sum(totals.dropped);
+        let judgement = Box::new(Judgement {
+            objectives: Vec::new(),
+            recoveries,
+            budgets,
+            requests: requests.map(|o| judge::whole(o.total())),
+            failed_requests: requests.map(|o| judge::whole(o.failed)),
+            request_names: self.answers.vector(totals.names).ok().and_then(Counted::of).map(Counted::names),
+            // k6 has no series for what never happened; a question that failed says nothing.
+            dropped_iterations: dropped.ok().and_then(|sum| sum.map(judge::whole).or(iterations.map(|_| 0))),
+            iterations,
+            delivered: Delivered::default(),
+            ended_at: self.ended_at.clone(),
+        });
+
+        let mut asks = Asks::from(self.next_id);
+        let windows = windows(&self.status);
+        let steady = windows.iter().find(|window| window.kind == WindowKind::Steady);
+        let stretches = steady.map(|window| self.context.reads(window)).unwrap_or_default();
+        self.load = LoadProbe::new(&self.status, &self.context, &stretches, &mut asks);
+        for rate in &mut self.rates {
+            rate.ask(&self.context.metrics, self.context.load, &mut asks);
+        }
+        let mut rows = Vec::new();
+        let mut spikes = Vec::new();
+        for (index, objective) in self.objectives.iter().enumerate() {
+            if let Some(steady) = steady {
+                spikes.extend(SpikeProbe::ask(index, objective, steady, &self.context, &mut asks));
+            }
+            for window in of_objective(objective, &windows, &self.status) {
+                let probe = Probe::new(objective, &window, &self.context, &mut asks);
+                let reads = probe.is_of_k6().then(|| self.context.reads(&window));
+                let pushes = reads.and_then(|reads| Pushes::ask(&reads, objective, &self.context, &mut asks));
+                rows.push(Row { objective: index, window, probe, pushes });
+            }
+        }
+        self.next_id = asks.next_id();
+        self.stage = Stage::Figures { judgement, rows, spikes };
+        asks.into_requests()
+    }
+
+    fn judge(&self, mut judgement: Box<Judgement>, rows: &[Row], spikes: &[SpikeProbe]) -> Box<Judgement> {
+        let holes = self.context.holes(&self.status);
+        judgement.objectives = self
+            .objectives
+            .iter()
+            .enumerate()
+            .map(|(index, objective)| {
+                let windows: Vec<WindowResult> = rows
+                    .iter()
+                    .filter(|row| row.objective == index)
+                    .map(|row| {
+                        let (finding, query) =
+                            row.probe.judge(objective, &self.context, &self.answers, &holes);
+                        let finding = match &row.pushes {
+                            Some(pushes) => pushes.or_else(finding, objective, &self.answers),
+                            None => finding,
+                        };
+                        result(&row.window, finding, query)
+                    })
+                    .collect();
+                let spikes = spikes.iter().find(|spikes| spikes.objective == index);
+                ObjectiveStatus {
+                    spikes: spikes.map(|s| s.find(objective, &self.answers)).unwrap_or_default(),
+                    ..objective_status(objective, windows)
+                }
+            })
+            .collect();
+        judgement.objectives.extend(self.rates.iter().map(|rate| rate.judge(&self.answers)));
+        let totals = load::Totals {
+            requests: judgement.requests,
+            iterations: judgement.iterations,
+            dropped: judgement.dropped_iterations,
+        };
+        judgement.delivered = self.load.assess(&self.status, self.expect.as_ref(), totals, &self.answers);
+        leave_out_queries(&mut judgement.objectives);
+        judgement
+    }
+}
+
+/// The windows in which an objective is judged; where a kind has none, one that says so.
+fn of_objective(objective: &ObjectivePlan, all: &[Window], status: &LoadTestStatus) -> Vec<Window> {
+    if let Some(stretch) = objective.between {
+        return vec![windows::between(status, stretch)];
+    }
+    let mut judged = Vec::new();
+    for kind in &objective.windows {
+        let before = judged.len();
+        judged.extend(all.iter().filter(|w| w.kind == *kind).cloned());
+        if judged.len() == before {
+            let why = "this LoadTest has no faults: judge the objective in Run or Steady".to_owned();
+            judged.push(Window { kind: *kind, fault: None, extent: Extent::Absent(why) });
+        }
+    }
+    judged
+}
+
+pub(crate) fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowResult {
+    let stretches = window.stretches();
+    // Figures of faults are not compared with those of earlier runs.
+    let grain = finding.grain.filter(|_| window.fault.is_none());
+    let bucket = grain.and_then(|grain| grain.bucket).and_then(|(above, up_to)| {
+        Some(BucketEnds { above: limit::short_decimal(above)?, up_to: limit::short_decimal(up_to)? })
+    });
+    WindowResult {
+        window: window.kind,
+        fault: window.fault.clone(),
+        from: stretches.first().map(|s| MicroTime(s.from)),
+        to: stretches.last().map(|s| MicroTime(s.to)),
+        outcome: finding.outcome,
+        value: finding.value,
+        figure: finding.figure.and_then(limit::decimal),
+        bucket,
+        mean: grain.and_then(|grain| limit::short_decimal(grain.mean)),
+        samples: finding.samples,
+        bad: finding.bad,
+        effective_samples: finding.effective,
+        query,
+        message: Some(finding.message),
+    }
+}
+
+/// A status must stay small: queries beyond this many bytes are left out of it, those of figures that met their
+/// limit first, and of these the longest.
+const QUERY_BYTES: usize = 24 * 1024;
+
+fn leave_out_queries(objectives: &mut [ObjectiveStatus]) {
+    let mut results: Vec<&mut WindowResult> = objectives.iter_mut().flat_map(|o| &mut o.windows).collect();
+    let length = |result: &WindowResult| result.query.as_ref().map_or(0, String::len);
+    results.sort_by_key(|result| (result.outcome == Outcome::Met, length(result)));
+    let mut kept = 0;
+    for result in results {
+        kept += length(result);
+        if kept > QUERY_BYTES {
+            result.query = None;
+        }
+    }
+}
+
+fn objective_status(objective: &ObjectivePlan, windows: Vec<WindowResult>) -> ObjectiveStatus {
+    let worst = windows.iter().map(|w| w.outcome).max().unwrap_or(Outcome::NoData);
+    // An objective of which every window was rightly empty was never judged, and that is no pass.
+    let judged = windows.iter().any(|w| w.from.is_some() || w.outcome != Outcome::Met);
+    ObjectiveStatus {
+        name: objective.name.clone(),
+        outcome: if judged { worst } else { Outcome::NoData },
+        key: objective.key,
+        limit: objective.bound.words(),
+        windows,
+        spikes: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+pub(crate) mod minute;
+pub mod objective;
+#[cfg(test)]
+mod tests;

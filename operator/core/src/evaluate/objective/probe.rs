@@ -1,0 +1,407 @@
+//! One objective in one window: what is asked, and how the answers become a finding.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use loadtest_crds::{Outcome, WindowKind};
+
+use crate::{
+    evaluate::{
+        objective::{
+            ending::{Ending, goes_on, needs_all},
+            judge::{self, Finding, Scope},
+            names::Names,
+            points,
+            ratio::RatioProbe,
+            shares::ShareProbe,
+        },
+        settle::selectors_of,
+        windows::{Extent, Interval, Window, context::Context, is_of_fault},
+    },
+    numbers::confidence::{Block, design_effect},
+    plan::objective::{Figure, K6Samples, ObjectivePlan},
+    prometheus::{
+        ask::{Answers, Asks, RequestKind, Series, Value},
+        promql::{self, Split},
+        template::{Template, Values},
+    },
+};
+
+/// More points of an opaque query than this are never asked for.
+const MOST_POINTS: u64 = 500;
+
+/// How an objective is measured in a window.
+#[derive(Debug)]
+pub enum Probe {
+    /// Decided without asking.
+    Known(Finding),
+    Share {
+        share: ShareProbe,
+        scope: Wanted,
+        window: Window,
+    },
+    Counter {
+        query: String,
+        events: usize,
+        seconds: f64,
+    },
+    Ratio(RatioProbe),
+    Query {
+        query: String,
+        stretches: Vec<usize>,
+        scrapes: Scrapes,
+        ending: Ending,
+    },
+    Template {
+        query: String,
+        stretches: Vec<usize>,
+        scrapes: Scrapes,
+        ending: Ending,
+        /// When each of its selectors had its newest sample, one question for each stretch.
+        newest: Vec<Vec<usize>>,
+    },
+    Slope {
+        query: String,
+        per: Duration,
+        per_text: String,
+        stretches: Vec<usize>,
+        scrapes: Scrapes,
+        ending: Ending,
+    },
+}
+
+/// Whether a window is a sample of an ongoing process, or one event and all that there is of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Census,
+    Sample,
+}
+
+/// What a query reads: how many scrapes of each of its selectors the window holds, one question for each stretch, and
+/// whether there is such a name at all.
+#[derive(Debug, Default)]
+pub struct Scrapes {
+    held: Vec<(String, Vec<usize>)>,
+    names: Names,
+}
+
+impl Wanted {
+    #[must_use]
+    pub fn of(kind: WindowKind) -> Self {
+        if is_of_fault(kind) { Self::Census } else { Self::Sample }
+    }
+
+    /// `blocks` says of each stretch of 5 s what was counted in it, and whether it lay in a fault.
+    pub(crate) fn scope(
+        self,
+        blocks: impl FnOnce() -> Result<Vec<(Block, bool)>, String>,
+    ) -> Result<Scope, String> {
+        if self == Self::Census {
+            return Ok(Scope::Census);
+        }
+        let (faults, steady): (Vec<_>, Vec<_>) = blocks()?.into_iter().partition(|(_, in_fault)| *in_fault);
+        let steady: Vec<Block> = steady.into_iter().map(|(block, _)| block).collect();
+        let faults = faults.into_iter().fold(Block::default(), |sum, (block, _)| Block {
+            total: sum.total + block.total,
+            bad: sum.bad + block.bad,
+        });
+        Ok(Scope::Sample { design_effect: design_effect(&steady), faults })
+    }
+}
+
+impl Probe {
+    /// Asks what the objective needs in this window.
+    #[must_use]
+    pub fn new(objective: &ObjectivePlan, window: &Window, context: &Context, asks: &mut Asks) -> Self {
+        match &window.extent {
+            Extent::Nothing(why) => return Self::Known(Finding::nothing_to_judge(why)),
+            Extent::Absent(why) => return Self::Known(Finding::no_data(why.clone())),
+            Extent::Stretches(_) => {}
+        }
+        let reads = context.reads(window);
+        let Some(last) = reads.last() else {
+            let shortest = crate::numbers::duration::human(context.settings.push);
+            return Self::Known(Finding::no_data(format!(
+                "the window is shorter than k6's push interval of {shortest}: lengthen the load"
+            )));
+        };
+        let mut counter = |metric: &str, samples: &K6Samples| {
+            let selector = context.metrics.selector(&format!("k6_{metric}_total"), samples);
+            let query = context.metrics.increase(&selector, Split::Whole, &reads);
+            let events = asks.ask(query.clone(), RequestKind::Instant { at: last.to });
+            let seconds = reads.iter().map(|read| read.length().as_secs_f64()).sum();
+            Self::Counter { query, events, seconds }
+        };
+        match &objective.figure {
+            Figure::K6Count { metric, samples } | Figure::K6Rate { metric, samples } => {
+                counter(metric, samples)
+            }
+            Figure::Ratio { good, total } => Self::Ratio(RatioProbe::ask(good, total, window, context, asks)),
+            Figure::Query(query) => {
+                let scrapes = Scrapes::ask(query, window, asks);
+                let ending = Ending::of(window, goes_on(query));
+                Self::Query { query: query.clone(), stretches: points(query, window, asks), scrapes, ending }
+            }
+            Figure::Slope { query, per, per_text } => {
+                let scrapes = Scrapes::ask(query, window, asks);
+                let stretches = points(query, window, asks);
+                Self::Slope {
+                    query: query.clone(),
+                    per: *per,
+                    per_text: per_text.clone(),
+                    stretches,
+                    scrapes,
+                    ending: Ending::of(window, goes_on(query)),
+                }
+            }
+            Figure::Template(template) => ask_template(template, window, context, asks),
+            figure => {
+                let scope = Wanted::of(window.kind);
+                let cells = context.cells.filter(|_| scope == Wanted::Sample);
+                let limit = objective.bound.limit().base();
+                ShareProbe::ask(figure, limit, &reads, cells, context, asks).map_or_else(
+                    || Self::Known(Finding::no_data("this figure cannot be measured")),
+                    |share| Self::Share { share, scope, window: window.clone() },
+                )
+            }
+        }
+    }
+
+    /// The finding, and the query that shows it. `holes` are the faults with what they left behind.
+    #[must_use]
+    pub fn judge(
+        &self,
+        objective: &ObjectivePlan,
+        context: &Context,
+        answers: &Answers,
+        holes: &[Interval],
+    ) -> (Finding, Option<String>) {
+        let finding = match self {
+            Self::Known(finding) => return (finding.clone(), None),
+            Self::Share { share, scope, window } => share.tally(answers).and_then(|tally| {
+                let scope = scope.scope(|| blocks(share, window, context, answers, holes))?;
+                Ok(judge::share(objective, share.of_requests, scope, &tally))
+            }),
+            Self::Counter { events, seconds, .. } => {
+                answers.sum(*events).map(|events| judge::counter(objective, events, *seconds))
+            }
+            Self::Ratio(ratio) => ratio.judge(objective, answers, holes),
+            Self::Query { stretches, scrapes, ending, .. } => {
+                scrapes.or_else(answers, points::MIN_SCRAPES, || {
+                    let series = all_series(stretches, answers)?;
+                    let finding = points::query(objective, &series);
+                    Ok(ending.of_points(finding, &series, scrapes, answers, holes))
+                })
+            }
+            Self::Slope { stretches, scrapes, per, per_text, ending, .. } => {
+                scrapes.or_else(answers, points::MIN_POINTS, || {
+                    let series = all_series(stretches, answers)?;
+                    let fewest = scrapes.fewest(answers)?;
+                    let finding = points::slope(objective, per.as_secs_f64(), per_text, fewest, &series);
+                    Ok(ending.of_points(finding, &series, scrapes, answers, holes))
+                })
+            }
+            Self::Template { stretches, scrapes, ending, newest, .. } => {
+                scrapes.or_else(answers, points::MIN_SCRAPES, || {
+                    let values: Result<Vec<&[Value]>, String> =
+                        stretches.iter().map(|id| answers.vector(*id)).collect();
+                    let mut finding = points::template(objective, &values?);
+                    for ids in newest {
+                        let times: Vec<Option<f64>> =
+                            ids.iter().map(|id| answers.sum(*id)).collect::<Result<_, _>>()?;
+                        finding = ending.of_newest(finding, &times, scrapes, answers, holes);
+                    }
+                    Ok(finding)
+                })
+            }
+        };
+        (finding.unwrap_or_else(Finding::no_data), self.query(answers))
+    }
+
+    /// True where it reads what k6 pushed.
+    #[must_use]
+    pub fn is_of_k6(&self) -> bool {
+        matches!(self, Self::Share { .. } | Self::Counter { .. })
+    }
+
+    pub(crate) fn query(&self, answers: &Answers) -> Option<String> {
+        match self {
+            Self::Known(_) => None,
+            Self::Share { share, .. } => share.query(answers),
+            Self::Ratio(ratio) => Some(ratio.query.clone()),
+            Self::Counter { query, .. }
+            | Self::Query { query, .. }
+            | Self::Template { query, .. }
+            | Self::Slope { query, .. } => Some(query.clone()),
+        }
+    }
+}
+
+/// The cells of a window, as far as they lie in what is read of it.
+fn blocks(
+    share: &ShareProbe,
+    window: &Window,
+    context: &Context,
+    answers: &Answers,
+    holes: &[Interval],
+) -> Result<Vec<(Block, bool)>, String> {
+    let Some(cells) = context.cells else { return Ok(Vec::new()) };
+    let all = share.cells(cells, answers)?;
+    let reads = context.reads(window);
+    let block = |number: usize| {
+        let cell = Interval { from: cells.start(number), to: cells.start(number + 1) };
+        Some((*all.get(number)?, holes.iter().any(|hole| hole.overlaps(cell))))
+    };
+    Ok(cells.within(&reads).filter_map(block).collect())
+}
+
+fn ask_template(template: &Template, window: &Window, context: &Context, asks: &mut Asks) -> Probe {
+    let fault = window.fault.as_ref().and_then(|name| context.faults.get(name)).cloned();
+    let mut rendered = Vec::new();
+    for stretch in window.stretches() {
+        let values = Values {
+            start: stretch.from,
+            end: stretch.to,
+            run: context.settings.run_id.clone(),
+            namespace: context.namespace.clone(),
+            fault: fault.clone(),
+        };
+        match template.render(&values) {
+            Ok(query) => rendered.push((query, *stretch)),
+            Err(why) => return Probe::Known(Finding::no_data(why.to_string())),
+        }
+    }
+    let names = rendered.last().map(|(query, _)| Names::ask(query, window, asks));
+    let mut scrapes = Scrapes { names: names.unwrap_or_default(), held: Vec::new() };
+    for (query, stretch) in &rendered {
+        scrapes.add(query, *stretch, asks);
+    }
+    let stretches = rendered
+        .iter()
+        .map(|(query, stretch)| asks.ask(query.clone(), RequestKind::Instant { at: stretch.to }))
+        .collect();
+    let ending = Ending::of(window, rendered.iter().all(|(query, _)| needs_all(query)));
+    let newest = if ending.is_watched() { newest(&rendered, asks) } else { Vec::new() };
+    let query = rendered.into_iter().map(|(query, _)| query).collect::<Vec<_>>().join("\n");
+    Probe::Template { query, stretches, scrapes, ending, newest }
+}
+
+/// Asks when each selector of a query had its newest sample in each stretch.
+fn newest(rendered: &[(String, Interval)], asks: &mut Asks) -> Vec<Vec<usize>> {
+    let mut by_selector: Vec<Vec<usize>> = Vec::new();
+    for (query, stretch) in rendered {
+        let kind = RequestKind::Instant { at: stretch.to };
+        for (n, selector) in BTreeSet::from_iter(selectors_of(query)).iter().enumerate() {
+            let id = asks.ask(promql::newest(selector, *stretch, step(stretch.length())), kind);
+            match by_selector.get_mut(n) {
+                Some(ids) => ids.push(id),
+                None => by_selector.push(vec![id]),
+            }
+        }
+    }
+    by_selector
+}
+
+/// Asks for the points of a query in each stretch.
+fn points(query: &str, window: &Window, asks: &mut Asks) -> Vec<usize> {
+    let stretches = window.stretches().iter();
+    stretches
+        .map(|s| {
+            let kind = RequestKind::Range { from: s.from, to: s.to, step: step(s.length()) };
+            asks.ask(query.to_owned(), kind)
+        })
+        .collect()
+}
+
+fn all_series<'a>(ids: &[usize], answers: &'a Answers) -> Result<Vec<&'a [Series]>, String> {
+    ids.iter().map(|id| answers.matrix(*id)).collect()
+}
+
+impl Scrapes {
+    pub(crate) fn ask(query: &str, window: &Window, asks: &mut Asks) -> Self {
+        let mut scrapes = Self { names: Names::ask(query, window, asks), held: Vec::new() };
+        for stretch in window.stretches() {
+            scrapes.add(query, *stretch, asks);
+        }
+        scrapes
+    }
+
+    pub(crate) fn add(&mut self, query: &str, stretch: Interval, asks: &mut Asks) {
+        // A selector that a query has twice is scraped once.
+        for selector in BTreeSet::from_iter(selectors_of(query)) {
+            let id = asks.ask(promql::scrapes(&selector, stretch), RequestKind::Instant { at: stretch.to });
+            match self.held.iter_mut().find(|(known, _)| *known == selector) {
+                Some((_, ids)) => ids.push(id),
+                None => self.held.push((selector, vec![id])),
+            }
+        }
+    }
+
+    fn counted(&self, answers: &Answers) -> Result<Vec<(String, Option<f64>)>, String> {
+        self.held
+            .iter()
+            .map(|(selector, ids)| {
+                let mut all = None;
+                for id in ids {
+                    if let Some(scrapes) = answers.sum(*id)? {
+                        all = Some(all.unwrap_or(0.0) + scrapes);
+                    }
+                }
+                Ok((selector.clone(), all))
+            })
+            .collect()
+    }
+
+    /// Seconds between two scrapes of the selector that is scraped least, where so many seconds of each stretch hold
+    /// all that there are.
+    pub(crate) fn every(&self, held: &[f64], answers: &Answers) -> f64 {
+        let of = |ids: &Vec<usize>| {
+            let one = |(id, held): (&usize, &f64)| Some((*held, answers.sum(*id).ok().flatten()?));
+            let all = ids.iter().zip(held).filter_map(one);
+            let (held, scrapes) = all.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            (scrapes > 0.0).then(|| held / scrapes)
+        };
+        self.held.iter().filter_map(|(_, ids)| of(ids)).fold(0.0, f64::max)
+    }
+
+    fn fewest(&self, answers: &Answers) -> Result<Option<f64>, String> {
+        let counted = self.counted(answers)?;
+        Ok(counted.into_iter().filter_map(|(_, scrapes)| scrapes).min_by(f64::total_cmp))
+    }
+
+    /// The finding, unless the window holds too few scrapes for it, or nothing is called so. What the query itself has
+    /// not, comes first.
+    pub(crate) fn or_else(
+        &self,
+        answers: &Answers,
+        needed: usize,
+        finding: impl FnOnce() -> Result<Finding, String>,
+    ) -> Result<Finding, String> {
+        let finding = finding()?;
+        if finding.outcome == Outcome::NoData {
+            return Ok(finding);
+        }
+        let counted = self.counted(answers)?;
+        let finding = points::scraped(&counted, needed).unwrap_or(finding);
+        Ok(self.names.or_else(noting_what_is_empty(finding, &counted), answers))
+    }
+}
+
+/// A value though nothing matches is the query's own, as after `or vector(0)`.
+fn noting_what_is_empty(finding: Finding, counted: &[(String, Option<f64>)]) -> Finding {
+    let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
+    let Some((selector, _)) = counted.iter().find(|(_, scrapes)| is_good && scrapes.is_none()) else {
+        return finding;
+    };
+    Finding { message: format!("{} (no series matches {selector})", finding.message), ..finding }
+}
+
+/// Seconds since the epoch.
+#[must_use]
+pub fn seconds(at: jiff::Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}
+
+/// The step of a range query: 1 s, and more where that would be too many points.
+pub(crate) fn step(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1))
+}

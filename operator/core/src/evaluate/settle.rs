@@ -1,0 +1,148 @@
+//! Whether all figures of a run have arrived in Prometheus, so that they can be judged.
+//!
+//! Settled means that the requests counted in Prometheus are those that the runners counted themselves, where
+//! they could say, and that every series of the system under test has a sample from after the load.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use loadtest_crds::LoadTestStatus;
+use promql_parser::parser::VectorSelector;
+
+use crate::{
+    evaluate::{Settings, windows},
+    numbers::limit::count,
+    plan::objective::{Figure, K6Samples, ObjectivePlan},
+    prometheus::{
+        ask::{Answer, Answers, Asks, Request, RequestKind},
+        promql::{self, K6Metrics, Split},
+        template::Values,
+    },
+};
+
+/// How far the figures are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    Yes,
+    /// All but so few requests that no objective could tell: at most 1 in 1,000. k6 sends nothing for a series
+    /// whose last requests fall into the millisecond of its last push, so this may be as good as it gets: go on
+    /// waiting, and judge at the time-out.
+    Nearly(String),
+    /// Not yet, and why: at the time-out the run is Inconclusive for it.
+    NotYet(String),
+}
+
+/// The questions, and what their answers are compared with.
+#[derive(Clone, Debug)]
+pub struct Settling {
+    requests: Vec<Request>,
+    counted: usize,
+    scraped: Vec<(usize, String)>,
+    load_end: Option<Timestamp>,
+    k6_requests: Option<i64>,
+}
+
+impl Settling {
+    /// What to ask, at `now`, again and again until it is settled.
+    #[must_use]
+    pub fn new(
+        objectives: &[ObjectivePlan],
+        status: &LoadTestStatus,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Self {
+        let load = windows::load(status);
+        let first = status.accepted_at.as_ref().map(|t| t.0).or(load.map(|l| l.from)).unwrap_or(now);
+        let metrics = K6Metrics::new(&settings.run_id, now.duration_since(first).as_secs() + 60);
+        let selector = metrics.selector(promql::HTTP_REQS, &K6Samples::default());
+        let at = RequestKind::Instant { at: now };
+        let mut asks = Asks::default();
+        let counted = asks.ask(metrics.cumulative(&selector, Split::Whole, None), at);
+        let selectors: BTreeSet<String> = objectives.iter().flat_map(|o| selectors(&o.figure)).collect();
+        let scraped = selectors
+            .into_iter()
+            .map(|selector| (asks.ask(promql::last_written(&selector), at), selector))
+            .collect();
+        Self {
+            requests: asks.into_requests(),
+            counted,
+            scraped,
+            load_end: load.map(|l| l.to),
+            k6_requests: status.load.as_ref().and_then(|l| l.k6_requests),
+        }
+    }
+
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.clone()
+    }
+
+    /// What the answers say.
+    #[must_use]
+    pub fn judge(&self, answers: Vec<(usize, Answer)>) -> Settled {
+        let mut all = Answers::default();
+        all.add(answers);
+        if let Some(end) = self.load_end {
+            for (id, selector) in &self.scraped {
+                match all.sum(*id) {
+                    Err(why) => return Settled::NotYet(format!("{selector}: {why}")),
+                    // A series that was never there will not come: its objective has no data.
+                    Ok(None) => {}
+                    Ok(Some(last)) if last > end.as_millisecond() as f64 / 1000.0 => {}
+                    Ok(Some(_)) => {
+                        return Settled::NotYet(format!("{selector} has no sample from after the load yet"));
+                    }
+                }
+            }
+        }
+        let Some(own) = self.k6_requests else { return Settled::Yes };
+        let counted = match all.sum(self.counted) {
+            Err(why) => return Settled::NotYet(why),
+            Ok(counted) => crate::evaluate::objective::judge::whole(counted.unwrap_or(0.0)),
+        };
+        let missing = own - counted;
+        let message =
+            format!("the runners counted {} requests and Prometheus has {}", count(own), count(counted));
+        if missing <= 0 {
+            Settled::Yes
+        } else if missing.saturating_mul(1000) <= own {
+            Settled::Nearly(message)
+        } else {
+            Settled::NotYet(message)
+        }
+    }
+}
+
+/// The series of the system under test that a figure stands on. Those of k6 end with the load and are settled
+/// by its own count.
+#[must_use]
+pub fn selectors(figure: &Figure) -> Vec<String> {
+    match figure {
+        Figure::K6Failed { .. }
+        | Figure::K6Percentile { .. }
+        | Figure::K6Under { .. }
+        | Figure::K6Count { .. }
+        | Figure::K6Rate { .. } => vec![],
+        // Either may be scraped later than the other: the good ones that are yet to come would be bad.
+        Figure::Ratio { good, total } => {
+            [good, total].into_iter().flat_map(|one| selectors_of(one)).collect()
+        }
+        Figure::Query(query) | Figure::Slope { query, .. } => selectors_of(query),
+        // Those that name a window or a fault are not there before or after it.
+        Figure::Template(template) => {
+            template.render(&Values::example()).map_or_else(|_| vec![], |query| selectors_of(&query))
+        }
+    }
+}
+
+/// The series of the system under test that a query reads, as it stands at the time of the query.
+#[must_use]
+pub fn selectors_of(query: &str) -> Vec<String> {
+    let is_of_k6 = |selector: &VectorSelector| selector.name.as_deref().is_some_and(|n| n.starts_with("k6_"));
+    let is_moved = |selector: &VectorSelector| selector.offset.is_some() || selector.at.is_some();
+    let read = promql::selectors(query).into_iter().filter(|one| !is_moved(one) && !is_of_k6(one));
+    read.map(|selector| selector.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests;

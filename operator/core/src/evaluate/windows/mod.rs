@@ -1,0 +1,258 @@
+//! The parts of a run over which objectives are judged, as intervals of time.
+//!
+//! - **Run**: the whole load.
+//! - **Steady**: the stretches of constant load, without faults and what they left behind.
+//! - **Fault**: from an injection until as many pods as before are ready.
+//! - **Recovery**: from there until the objectives of the recovery hold again.
+//! - **Between**: a stretch that an objective names, from the measured start of the load.
+//!
+//! A window that should be there and is not (a fault that never happened) is [`Extent::Absent`]; one that is
+//! rightly empty (the objectives held again before the pods were replaced) is [`Extent::Nothing`].
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{
+    FaultEffect, FaultState, FaultStatus, LoadTestStatus, Plateau, RecoveryStatus, WindowKind,
+};
+
+use crate::{k6::inspect, plan::objective::BetweenPlan};
+
+pub mod context;
+
+/// A stretch of time, never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    pub from: Timestamp,
+    pub to: Timestamp,
+}
+
+/// A part of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub kind: WindowKind,
+    /// The fault, for Fault and Recovery.
+    pub fault: Option<String>,
+    pub extent: Extent,
+}
+
+/// Where a window lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// In order, apart from each other, at least one; more than one only for Steady.
+    Stretches(Vec<Interval>),
+    /// Rightly empty, and why: there is nothing to judge.
+    Nothing(String),
+    /// Not there, and why: nothing can be judged.
+    Absent(String),
+}
+
+impl Interval {
+    /// The interval between two times, unless it is empty.
+    #[must_use]
+    pub fn new(from: Timestamp, to: Timestamp) -> Option<Self> {
+        (from < to).then_some(Self { from, to })
+    }
+
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        Duration::try_from(self.to.duration_since(self.from)).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn overlaps(&self, other: Self) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+
+    /// What is left of it without `hole`.
+    fn without(self, hole: Self) -> impl Iterator<Item = Self> {
+        let before = Self::new(self.from, self.to.min(hole.from));
+        let after = Self::new(self.from.max(hole.to), self.to);
+        before.into_iter().chain(after)
+    }
+}
+
+impl Window {
+    #[must_use]
+    pub fn stretches(&self) -> &[Interval] {
+        match &self.extent {
+            Extent::Stretches(stretches) => stretches,
+            Extent::Nothing(_) | Extent::Absent(_) => &[],
+        }
+    }
+
+    /// The window in words, as they follow an objective's name: ` in fault kill-dbman`, or nothing for Run.
+    #[must_use]
+    pub fn words(kind: WindowKind, fault: Option<&str>) -> String {
+        match (kind, fault) {
+            (WindowKind::Run, _) => String::new(),
+            (WindowKind::Between, _) => " in its own stretch".to_owned(),
+            (WindowKind::Steady, _) => " in steady load".to_owned(),
+            (WindowKind::Fault, Some(fault)) => format!(" in fault {fault}"),
+            (WindowKind::Fault, None) => " in faults".to_owned(),
+            (WindowKind::Recovery, Some(fault)) => format!(" in the recovery from {fault}"),
+            (WindowKind::Recovery, None) => " in recoveries".to_owned(),
+        }
+    }
+}
+
+/// The whole load, from the first start sent to the last runner seen through.
+///
+/// It starts when the start was recorded as intended, a moment before the first runner was resumed, so that
+/// no request of a runner that was resumed early is left out.
+#[must_use]
+pub fn load(status: &LoadTestStatus) -> Option<Interval> {
+    let load = status.load.as_ref()?;
+    let started = load.started_at.as_ref()?.0;
+    let from = load.start_intended_at.as_ref().map_or(started, |intended| intended.0.min(started));
+    let to = load.ended_at.as_ref().or(load.planned_end_at.as_ref())?.0;
+    Interval::new(from, to)
+}
+
+/// True for the windows of one event, whose requests are all there are: no sample of anything.
+#[must_use]
+pub fn is_of_fault(kind: WindowKind) -> bool {
+    matches!(kind, WindowKind::Fault | WindowKind::Recovery)
+}
+
+/// The stretch between two times after the measured start of the load, up to its end.
+#[must_use]
+pub fn between(status: &LoadTestStatus, stretch: BetweenPlan) -> Window {
+    let extent = match (load(status), status.load.as_ref().and_then(|l| l.started_at.as_ref())) {
+        (Some(load), Some(MicroTime(started))) => {
+            let after = |length: Duration| {
+                SignedDuration::try_from(length).ok().and_then(|l| started.checked_add(l).ok())
+            };
+            let from = after(stretch.from).unwrap_or(load.to);
+            let to = after(stretch.to).unwrap_or(load.to).min(load.to);
+            Interval::new(from, to).map_or_else(
+                || Extent::Absent("the load was over before this stretch".to_owned()),
+                |stretch| Extent::Stretches(vec![stretch]),
+            )
+        }
+        _ => Extent::Absent(NEVER_RAN.to_owned()),
+    };
+    Window { kind: WindowKind::Between, fault: None, extent }
+}
+
+const NEVER_RAN: &str = "the load never ran";
+
+/// All windows of a run: Run, Steady, then a Fault and a Recovery for each fault.
+#[must_use]
+pub fn windows(status: &LoadTestStatus) -> Vec<Window> {
+    let Some(load) = load(status) else {
+        let absent = |kind| Window { kind, fault: None, extent: Extent::Absent(NEVER_RAN.to_owned()) };
+        return [WindowKind::Run, WindowKind::Steady, WindowKind::Fault, WindowKind::Recovery]
+            .map(absent)
+            .into();
+    };
+    let run = Window { kind: WindowKind::Run, fault: None, extent: Extent::Stretches(vec![load]) };
+    let steady = Window { kind: WindowKind::Steady, fault: None, extent: steady(status, load) };
+    let of_faults = status.faults.iter().flat_map(|fault| {
+        let name = Some(fault.name.clone());
+        [
+            Window { kind: WindowKind::Fault, fault: name.clone(), extent: of_fault(fault, load) },
+            Window { kind: WindowKind::Recovery, fault: name, extent: of_recovery(fault, load) },
+        ]
+    });
+    [run, steady].into_iter().chain(of_faults).collect()
+}
+
+fn steady(status: &LoadTestStatus, load: Interval) -> Extent {
+    let started = status.load.as_ref().and_then(|l| l.started_at.as_ref()).map_or(load.from, |t| t.0);
+    let at = |millis: i64| started.saturating_add(SignedDuration::from_millis(millis)).unwrap_or(load.to);
+    let plateaus: Vec<Plateau> = inspect::intersect(status.scenarios.iter().map(|s| s.plateaus.clone()));
+    let flat: Vec<Interval> = plateaus
+        .iter()
+        .filter_map(|p| Interval::new(at(p.from).max(load.from), at(p.to).min(load.to)))
+        .collect();
+    if flat.is_empty() {
+        return Extent::Absent(
+            "the load ramps all the time: add a stretch of constant load to the script".to_owned(),
+        );
+    }
+    let mut holes: Vec<Interval> =
+        status.faults.iter().filter_map(|fault| disturbance(fault, load)).collect();
+    holes.sort_unstable_by_key(|hole| hole.from);
+    let stretches = holes.into_iter().fold(flat, |stretches, hole| {
+        stretches.into_iter().flat_map(|stretch| stretch.without(hole)).collect()
+    });
+    if stretches.is_empty() {
+        Extent::Absent(
+            "faults and their recoveries fill all of the constant load: lengthen the load or move the faults"
+                .to_owned(),
+        )
+    } else {
+        Extent::Stretches(stretches)
+    }
+}
+
+/// From the injection until both the pods are replaced and the objectives hold again; until the end of the
+/// load where that never came.
+#[must_use]
+pub fn disturbance(fault: &FaultStatus, load: Interval) -> Option<Interval> {
+    let from = match fault.state {
+        FaultState::NotInjected | FaultState::Pending => return None,
+        _ => fault.injected_at.as_ref().or(fault.due_at.as_ref())?.0,
+    };
+    let recovery = measured_recovery(fault);
+    let replaced = fault.replaced_at.as_ref().map(|t| t.0);
+    let recovered = recovery.map(|r| r.recovered_at.as_ref().map(|t| t.0));
+    let to = match (replaced, recovered) {
+        (Some(replaced), Some(Some(recovered))) => replaced.max(recovered),
+        (Some(replaced), None) => replaced,
+        _ => load.to,
+    };
+    Interval::new(from.max(load.from), to.min(load.to))
+}
+
+/// The recovery of a fault, where one was asked for or measured for its budget.
+fn measured_recovery(fault: &FaultStatus) -> Option<&RecoveryStatus> {
+    fault.recovery.as_ref().filter(|r| r.within.is_some() || r.effect != FaultEffect::Unmeasured)
+}
+
+fn of_fault(fault: &FaultStatus, load: Interval) -> Extent {
+    let Some(injected) = injected(fault) else { return never(fault) };
+    let to = fault.replaced_at.as_ref().map_or(load.to, |t| t.0).min(load.to);
+    match Interval::new(injected.max(load.from), to) {
+        Some(interval) => Extent::Stretches(vec![interval]),
+        None => Extent::Absent(format!("fault {} did not fall into the load", fault.name)),
+    }
+}
+
+fn of_recovery(fault: &FaultStatus, load: Interval) -> Extent {
+    if injected(fault).is_none() {
+        return never(fault);
+    }
+    let name = &fault.name;
+    let Some(recovery) = measured_recovery(fault) else {
+        return Extent::Nothing(format!("fault {name} has no recovery, which alone says when it is over"));
+    };
+    let Some(MicroTime(replaced)) = fault.replaced_at else {
+        return Extent::Nothing(format!("the pods of fault {name} were not replaced before the load ended"));
+    };
+    let to = recovery.recovered_at.as_ref().map_or(load.to, |t| t.0).min(load.to);
+    match Interval::new(replaced, to) {
+        Some(interval) => Extent::Stretches(vec![interval]),
+        None => Extent::Nothing(format!(
+            "the objectives held again before the pods of fault {name} were replaced"
+        )),
+    }
+}
+
+fn injected(fault: &FaultStatus) -> Option<Timestamp> {
+    fault.injected_at.as_ref().filter(|_| fault.state == FaultState::Injected).map(|t| t.0)
+}
+
+fn never(fault: &FaultStatus) -> Extent {
+    let why = match fault.state {
+        FaultState::Unconfirmed => "may have happened, but not provably by this run",
+        FaultState::Failed => "failed",
+        _ => "was not injected",
+    };
+    Extent::Absent(format!("fault {} {why}", fault.name))
+}
+
+#[cfg(test)]
+mod tests;

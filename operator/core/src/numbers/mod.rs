@@ -1,0 +1,5 @@
+//! Quantities and statistics that know nothing of load tests.
+
+pub mod confidence;
+pub mod duration;
+pub mod limit;

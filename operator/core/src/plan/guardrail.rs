@@ -1,0 +1,257 @@
+//! Guardrails: what must never happen while the load runs.
+//!
+//! [`GuardrailPlan`] is one indicator with its limits, checked; a set gives several ([`sets`]), and a script's
+//! threshold with abortOnFail one ([`crate::plan::threshold`]). What comes of them while the load runs is in
+//! [`crate::watch::guardrail`].
+
+pub mod sets;
+
+use std::time::Duration;
+
+use loadtest_crds::{Guardrail, GuardrailNoData, LoadTestStatus, WindowKind, text::LimitText};
+use promql_parser::parser::{self, Expr, value::ValueType};
+
+use crate::{
+    numbers::{
+        duration,
+        limit::{Dimension, Limit},
+    },
+    plan::{Plan, names::RunNames, objective::Bound, threshold},
+    prometheus::template::{Name, Template, Values},
+};
+
+/// More are not watched: each is a query a second and a part of the status.
+pub const MOST: usize = 64;
+
+/// One guardrail of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardrailPlan {
+    pub name: String,
+    /// Ready to be asked.
+    pub query: String,
+    pub check: Check,
+    /// Beyond this, but within the limit, is a warning.
+    pub warn: Option<Limit>,
+    /// How long a value must be beyond a limit without a break.
+    pub hold: Duration,
+    pub suspend_in_faults: bool,
+    pub suspend_in_recoveries: bool,
+    pub on_no_data: GuardrailNoData,
+    /// How far back one value of the query reaches.
+    pub reach: Duration,
+}
+
+/// What is critical.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    /// A value beyond the bound.
+    Bound(Bound),
+    /// A value that is lower than usual by more than this share.
+    Drop(Limit),
+}
+
+/// A guardrail that cannot be watched as written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuardrailError {
+    #[error("guardrail {0}: write exactly one of query and set, as in set: Postgres")]
+    Source(String),
+    #[error("guardrail {0}: write exactly one of atMost, atLeast or dropAtMost")]
+    Check(String),
+    #[error(
+        "guardrail {guardrail}: {field}: `{text}` is no limit: write a number with a unit, as in 300ms, 50% or 5000"
+    )]
+    Limit { guardrail: String, field: &'static str, text: String },
+    #[error(
+        "guardrail {guardrail}: {field} {warn} would never warn before {limit}: write a stricter value of its unit"
+    )]
+    Warn { guardrail: String, field: &'static str, warn: String, limit: String },
+    #[error("guardrail {0}: a drop is a share: write it from 0% to 100%, as in dropAtMost: 50%")]
+    Share(String),
+    #[error("guardrail {guardrail}: for: `{text}` is no length of time: write it as in 10s or 1m30s")]
+    For { guardrail: String, text: String },
+    #[error("guardrail {guardrail}: the query is not PromQL: {cause}")]
+    Query { guardrail: String, cause: String },
+    #[error(
+        "guardrail {guardrail}: the query gives {gives}, not a number: write one that gives one series, as in max(queue_depth)"
+    )]
+    QueryType { guardrail: String, gives: &'static str },
+    #[error("guardrail {guardrail}: {cause}")]
+    Template { guardrail: String, cause: String },
+    #[error(
+        "guardrail {guardrail}: {{{{{name}}}}} has no value while the load runs: a guardrail may use {{{{run}}}} and \
+         {{{{namespace}}}}; write a range as in [30s]"
+    )]
+    TemplateName { guardrail: String, name: Name },
+    #[error(
+        "guardrail {guardrail}: the selector `{selector}` does not fit its set: write matchers as in namespace=\"chat\" ({cause})"
+    )]
+    Selector { guardrail: String, selector: String, cause: String },
+    #[error("two guardrails are called {0}: rename one of them")]
+    Twice(String),
+    #[error("there are {0} guardrails, with those of sets: watch at most {MOST}")]
+    TooMany(usize),
+}
+
+impl GuardrailPlan {
+    /// Checks the guardrails of a LoadTest. One with the name of a set's indicator takes its place.
+    ///
+    /// # Errors
+    /// [`GuardrailError`] says what to write instead.
+    pub fn all(spec: &[Guardrail], names: &RunNames) -> Result<Vec<Self>, GuardrailError> {
+        let own = |name: &str| spec.iter().any(|g| g.set.is_none() && g.name == name);
+        let mut all: Vec<Self> = Vec::new();
+        for guardrail in spec {
+            match guardrail.set {
+                Some(set) => {
+                    let members = sets::members(set, guardrail);
+                    for member in members.iter().filter(|member| !own(&member.name)) {
+                        all.push(Self::of(member, names).map_err(|error| of_selector(error, guardrail))?);
+                    }
+                }
+                None => all.push(Self::of(guardrail, names)?),
+            }
+        }
+        if let Some((i, _)) = all.iter().enumerate().find(|(i, g)| all[..*i].iter().any(|b| b.name == g.name))
+        {
+            return Err(GuardrailError::Twice(all[i].name.clone()));
+        }
+        if all.len() > MOST { Err(GuardrailError::TooMany(all.len())) } else { Ok(all) }
+    }
+
+    pub(crate) fn of(guardrail: &Guardrail, names: &RunNames) -> Result<Self, GuardrailError> {
+        let name = &guardrail.name;
+        let text = guardrail.query.as_deref().ok_or_else(|| GuardrailError::Source(name.clone()))?;
+        let (check, below) = match (&guardrail.at_most, &guardrail.at_least, &guardrail.drop_at_most) {
+            (Some(text), None, None) => (Check::Bound(Bound::AtMost(limit(name, "atMost", text)?)), false),
+            (None, Some(text), None) => (Check::Bound(Bound::AtLeast(limit(name, "atLeast", text)?)), true),
+            (None, None, Some(text)) => (Check::Drop(limit(name, "dropAtMost", text)?), false),
+            _ => return Err(GuardrailError::Check(name.clone())),
+        };
+        if let Check::Drop(share) = &check
+            && !(share.dimension() == Dimension::Share && (0.0..=1.0).contains(&share.base()))
+        {
+            return Err(GuardrailError::Share(name.clone()));
+        }
+        let (field, warn) =
+            if below { ("warnBelow", &guardrail.warn_below) } else { ("warnAbove", &guardrail.warn_above) };
+        let warn = warn.as_ref().map(|text| limit(name, field, text)).transpose()?;
+        if let Some(warn) = &warn
+            && !is_stricter(warn, &check)
+        {
+            let (warn, limit) = (warn.to_string(), check.limit().to_string());
+            return Err(GuardrailError::Warn { guardrail: name.clone(), field, warn, limit });
+        }
+        let hold = duration::parse(guardrail.for_.as_str()).ok_or_else(|| GuardrailError::For {
+            guardrail: name.clone(),
+            text: guardrail.for_.to_string(),
+        })?;
+        let (query, reach) = query(name, text, names)?;
+        let suspended = |kind| guardrail.suspend_during.contains(&kind);
+        Ok(Self {
+            name: name.clone(),
+            query,
+            check,
+            warn,
+            hold,
+            suspend_in_faults: suspended(WindowKind::Fault),
+            suspend_in_recoveries: suspended(WindowKind::Recovery),
+            on_no_data: guardrail.on_no_data,
+            reach,
+        })
+    }
+
+    /// The limit in words: `at most 50%`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.check {
+            Check::Bound(bound) => bound.words(),
+            Check::Drop(share) => format!("a drop of at most {share}"),
+        }
+    }
+}
+
+impl Check {
+    #[must_use]
+    pub fn limit(&self) -> &Limit {
+        match self {
+            Self::Bound(bound) => bound.limit(),
+            Self::Drop(share) => share,
+        }
+    }
+}
+
+/// All guardrails of a run whose scripts are known: those of the spec, and the script's own thresholds with
+/// abortOnFail.
+#[must_use]
+pub fn of_run(plan: &Plan, status: &LoadTestStatus) -> Vec<GuardrailPlan> {
+    let own = plan.guardrails.iter().cloned();
+    own.chain(threshold::guardrails(status, &plan.names.uid)).take(MOST).collect()
+}
+
+/// A set's own queries are right, so what is wrong with one came with the selector.
+fn of_selector(error: GuardrailError, set: &Guardrail) -> GuardrailError {
+    match (&set.selector, error) {
+        (Some(selector), GuardrailError::Query { cause, .. }) => {
+            GuardrailError::Selector { guardrail: set.name.clone(), selector: selector.clone(), cause }
+        }
+        (_, error) => error,
+    }
+}
+
+fn is_stricter(warn: &Limit, check: &Check) -> bool {
+    let limit = check.limit();
+    let stricter = match check {
+        Check::Bound(Bound::AtLeast(_)) => warn.base() > limit.base(),
+        Check::Bound(Bound::AtMost(_)) | Check::Drop(_) => warn.base() < limit.base(),
+    };
+    stricter && warn.dimension() == limit.dimension()
+}
+
+fn limit(guardrail: &str, field: &'static str, text: &LimitText) -> Result<Limit, GuardrailError> {
+    Limit::parse(text.as_str()).ok_or_else(|| GuardrailError::Limit {
+        guardrail: guardrail.to_owned(),
+        field,
+        text: text.to_string(),
+    })
+}
+
+/// The query with its places filled in, and how far back it reaches.
+fn query(name: &str, text: &str, names: &RunNames) -> Result<(String, Duration), GuardrailError> {
+    let guardrail = || name.to_owned();
+    let refuse = |cause: String| GuardrailError::Template { guardrail: guardrail(), cause };
+    let template = Template::parse(text).map_err(|error| refuse(error.to_string()))?;
+    if let Some(name) = template.names().find(|name| !matches!(name, Name::Run | Name::Namespace)) {
+        return Err(GuardrailError::TemplateName { guardrail: guardrail(), name });
+    }
+    let values = Values { run: names.uid.clone(), namespace: names.namespace.clone(), ..Values::example() };
+    let query = template.render(&values).map_err(|error| refuse(error.to_string()))?.trim().to_owned();
+    let parsed =
+        parser::parse(&query).map_err(|cause| GuardrailError::Query { guardrail: guardrail(), cause })?;
+    let gives = match parsed.value_type() {
+        ValueType::Vector | ValueType::Scalar => return Ok((query, reach(&parsed))),
+        ValueType::Matrix => "a range",
+        ValueType::String => "a string",
+    };
+    Err(GuardrailError::QueryType { guardrail: guardrail(), gives })
+}
+
+/// The longest range of an expression.
+fn reach(expression: &Expr) -> Duration {
+    match expression {
+        Expr::MatrixSelector(selector) => selector.range,
+        Expr::Subquery(subquery) => subquery.range + reach(&subquery.expr),
+        Expr::Aggregate(aggregate) => {
+            reach(&aggregate.expr).max(aggregate.param.as_deref().map(reach).unwrap_or_default())
+        }
+        Expr::Unary(unary) => reach(&unary.expr),
+        Expr::Binary(binary) => reach(&binary.lhs).max(reach(&binary.rhs)),
+        Expr::Paren(paren) => reach(&paren.expr),
+        Expr::Call(call) => call.args.args.iter().map(|arg| reach(arg)).max().unwrap_or_default(),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::VectorSelector(_) | Expr::Extension(_) => {
+            Duration::ZERO
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

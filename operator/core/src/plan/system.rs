@@ -1,0 +1,87 @@
+//! Which parts of the system under test are watched, and what must hold of them.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use loadtest_crds::Watched;
+
+use crate::plan::{
+    PlanError,
+    fault::FaultPlan,
+    pods::{self, selector_text},
+    time,
+};
+
+/// Pods that are watched while the load runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchPlan {
+    pub name: String,
+    pub namespace: String,
+    pub selector: LabelSelector,
+    /// Named in spec.system; otherwise watched because a fault takes from these pods.
+    pub named: bool,
+    pub assert_no_restarts: bool,
+    pub assert_no_oom: bool,
+    pub scaling: Option<ScalingPlan>,
+}
+
+/// So many ready pods, so soon after the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalingPlan {
+    pub reaches: i32,
+    pub within: Duration,
+}
+
+/// The named parts, and the pods of faults that none of them names.
+pub fn parts(system: &[Watched], faults: &[FaultPlan], own: &str) -> Result<Vec<WatchPlan>, PlanError> {
+    let mut parts = system.iter().map(|part| WatchPlan::of(part, own)).collect::<Result<Vec<_>, _>>()?;
+    for fault in faults {
+        let same = |p: &WatchPlan| p.namespace == fault.namespace && p.selector == fault.selector;
+        if !parts.iter().any(same) {
+            parts.push(WatchPlan {
+                name: format!("target of {}", fault.name),
+                namespace: fault.namespace.clone(),
+                selector: fault.selector.clone(),
+                named: false,
+                assert_no_restarts: false,
+                assert_no_oom: false,
+                scaling: None,
+            });
+        }
+    }
+    Ok(parts)
+}
+
+impl WatchPlan {
+    fn of(part: &Watched, own: &str) -> Result<Self, PlanError> {
+        let scaling = match &part.scaling {
+            None => None,
+            Some(scaling) => Some(ScalingPlan {
+                reaches: scaling.reaches,
+                within: time(&format!("system {}: scaling.within", part.name), &scaling.within)?,
+            }),
+        };
+        let (namespace, selector) = pods::checked(&format!("system {}", part.name), &part.pods, own)?;
+        Ok(Self {
+            name: part.name.clone(),
+            namespace,
+            selector,
+            named: true,
+            assert_no_restarts: part.assert_no_restarts,
+            assert_no_oom: part.assert_no_oom,
+            scaling,
+        })
+    }
+
+    /// The selector as kubectl's `-l` takes it.
+    #[must_use]
+    pub fn selector_text(&self) -> String {
+        selector_text(&self.selector)
+    }
+
+    /// Whether anything must hold of it.
+    #[must_use]
+    pub fn asserts(&self) -> bool {
+        self.assert_no_restarts || self.assert_no_oom
+    }
+}

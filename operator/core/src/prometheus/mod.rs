@@ -1,0 +1,9 @@
+//! The language of Prometheus, and its answers.
+
+pub mod ask;
+pub mod histogram;
+pub mod promql;
+pub mod room;
+pub mod series;
+pub mod template;
+pub mod wire;

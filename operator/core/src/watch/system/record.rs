@@ -1,0 +1,305 @@
+//! A part of the system as the status has it: what was there, what happened, and whether what was asked held.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{
+    FaultStatus, Happening, HappeningKind, Outcome, ReadyStep, ScalingStatus, WatchGap, WatchedStatus,
+};
+
+use crate::{
+    numbers::duration::human,
+    plan::system::WatchPlan,
+    watch::system::{
+        course::{Course, MOST_TEMPLATES, members},
+        happenings::unexplained,
+    },
+};
+
+const MOST_HAPPENINGS: usize = 20;
+const MOST_STEPS: usize = 100;
+const MOST_GAPS: usize = 10;
+/// Steps of the replica line that a message names.
+const STEPS_IN_WORDS: usize = 10;
+
+/// When the load ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+}
+
+/// Writes one part down, with what happened until `now`. `None` as long as nothing was seen of it and there is
+/// hope.
+#[must_use]
+pub fn record(
+    plan: &WatchPlan,
+    course: &Course,
+    faults: &[FaultStatus],
+    load: Span,
+    now: Timestamp,
+) -> Option<WatchedStatus> {
+    let before = &course.before;
+    let Some(begun) = &course.begun else {
+        let why = course.closed.as_ref()?.as_ref().err()?;
+        let mut status = before.clone();
+        status.name.clone_from(&plan.name);
+        let message = format!("its pods could not be watched: {why}");
+        status.scaling = plan.scaling.as_ref().map(|_| no_data(message.clone()));
+        if status.outcome != Outcome::Missed {
+            status.outcome = Outcome::NoData;
+            status.message = Some(message);
+        }
+        return Some(status);
+    };
+    let found = unexplained(course, faults, load.ended, now);
+    let (happenings, more) = {
+        let mut all = before.happenings.clone();
+        all.extend(found.happenings);
+        let more = all.len().saturating_sub(MOST_HAPPENINGS);
+        // A rollout decides the verdict: it is never the one that is left out.
+        while all.len() > MOST_HAPPENINGS {
+            let last = all.iter().rposition(|h| h.kind != HappeningKind::Rollout);
+            all.remove(last.unwrap_or(all.len() - 1));
+        }
+        (all, before.more_happenings + i32::try_from(more).unwrap_or(i32::MAX / 2))
+    };
+    let within =
+        |at: &Option<MicroTime>| at.as_ref().is_some_and(|at| load.ended.is_none_or(|end| at.0 <= end));
+    let mut ready = Vec::new();
+    for (index, step) in before.ready.iter().chain(&course.ready).enumerate() {
+        // The first look may come after the end, where the operator was away.
+        if index == 0 || within(&step.at) {
+            push_step(&mut ready, step.clone());
+        }
+    }
+    let gaps: Vec<WatchGap> = before.gaps.iter().chain(&course.gaps).take(MOST_GAPS).cloned().collect();
+    let seen_until = course.trouble.as_ref().map_or(now, |(since, _)| *since);
+    let mut status = WatchedStatus {
+        name: plan.name.clone(),
+        outcome: Outcome::NoData,
+        pods: before.pods.or(Some(begun.pods)),
+        images: course.images.iter().take(MOST_TEMPLATES).cloned().collect(),
+        limits: course.limits.iter().take(MOST_TEMPLATES).cloned().collect(),
+        revisions: course.revisions.iter().take(MOST_TEMPLATES).cloned().collect(),
+        ready,
+        restarts: before.restarts + found.restarts,
+        out_of_memory: before.out_of_memory + found.out_of_memory,
+        happenings,
+        more_happenings: more,
+        scaling: None,
+        until: Some(MicroTime(load.ended.map_or(seen_until, |end| end.min(seen_until)))),
+        members: Some(members(&course.pods)),
+        gaps,
+        message: None,
+    };
+    status.scaling = scaling(plan, course, &status, load, now);
+    (status.outcome, status.message) = asserted(plan, course, &status);
+    Some(status)
+}
+
+/// What is told of one part is not told again of a part that a fault adds.
+pub fn drop_repeated(parts: &mut [WatchedStatus], plans: &[WatchPlan]) {
+    let mut told: BTreeSet<(String, HappeningKind, String)> = BTreeSet::new();
+    for (part, plan) in parts.iter_mut().zip(plans) {
+        let key = |h: &Happening| h.pod.clone().map(|pod| (plan.namespace.clone(), h.kind, pod));
+        if !plan.named {
+            part.happenings.retain(|h| key(h).is_none_or(|key| !told.contains(&key)));
+        }
+        told.extend(part.happenings.iter().filter_map(key));
+    }
+}
+
+/// Whether the asserts held. Without any, whether it was watched to the end.
+fn asserted(plan: &WatchPlan, course: &Course, status: &WatchedStatus) -> (Outcome, Option<String>) {
+    let mut broken = Vec::new();
+    if plan.assert_no_restarts && status.restarts > 0 {
+        broken.push(counted(
+            status.restarts,
+            "restart that no fault explains",
+            "restarts that no fault explains",
+        ));
+    }
+    if plan.assert_no_oom && status.out_of_memory > 0 {
+        let n = status.out_of_memory;
+        broken.push(counted(
+            n,
+            "container killed for lack of memory",
+            "containers killed for lack of memory",
+        ));
+    }
+    if !broken.is_empty() {
+        let first = status.happenings.iter().find(|h| {
+            matches!(h.kind, HappeningKind::OutOfMemory)
+                || h.kind == HappeningKind::Restart && plan.assert_no_restarts
+        });
+        let first = first.map(|h| format!(": {}", h.message)).unwrap_or_default();
+        return (Outcome::Missed, Some(format!("{}, none allowed{first}", broken.join(" and "))));
+    }
+    match &course.closed {
+        None => (Outcome::NoData, None),
+        Some(Err(why)) => {
+            (Outcome::NoData, Some(format!("its pods could not be watched to the end of the load: {why}")))
+        }
+        Some(Ok(())) if !plan.asserts() => (Outcome::Met, None),
+        Some(Ok(())) => match status.gaps.iter().find(|gap| gap.pods_changed) {
+            Some(gap) => {
+                let message = format!(
+                    "pods came or went while nobody watched ({}), so what became of them is not known",
+                    between(gap)
+                );
+                (Outcome::NoData, Some(message))
+            }
+            None => (Outcome::Met, Some(kept(plan, status))),
+        },
+    }
+}
+
+/// `no restart and no container killed for lack of memory in 2 pods`
+fn kept(plan: &WatchPlan, status: &WatchedStatus) -> String {
+    let asked = [
+        (plan.assert_no_restarts, "no restart"),
+        (plan.assert_no_oom, "no container killed for lack of memory"),
+    ];
+    let kept: Vec<&str> = asked.iter().filter(|(asked, _)| *asked).map(|(_, what)| *what).collect();
+    let pods = status.pods.unwrap_or_default();
+    format!("{} in {}, apart from what faults explain", kept.join(" and "), counted(pods, "pod", "pods"))
+}
+
+fn scaling(
+    plan: &WatchPlan,
+    course: &Course,
+    status: &WatchedStatus,
+    load: Span,
+    now: Timestamp,
+) -> Option<ScalingStatus> {
+    let asked = plan.scaling.as_ref()?;
+    let by = load.started.saturating_add(to_signed(asked.within)).unwrap_or(load.started);
+    let limit = format!("at least {} within {}", asked.reaches, human(asked.within));
+    let first = status.ready.first().map_or(0, |step| step.pods);
+    if first >= asked.reaches {
+        return Some(no_data(format!(
+            "{first} pods were ready from the start, so nothing had to be scaled: begin with fewer than {}",
+            asked.reaches
+        )));
+    }
+    let since_start = |at: Timestamp| i64::try_from(at.duration_since(load.started).as_millis()).unwrap_or(0);
+    let recorded = course.before.scaling.as_ref().and_then(|s| s.reached_milliseconds);
+    let inside = |at: Timestamp| load.ended.is_none_or(|end| at <= end);
+    let reached = recorded.or_else(|| {
+        let peak = course.peaks.iter().find(|(at, ready)| *ready >= asked.reaches && inside(*at));
+        peak.map(|(at, _)| since_start(*at).max(0))
+    });
+    // A gap in the time allowed, in which so many pods may have been ready.
+    let unseen = status.gaps.iter().find(|gap| {
+        let from = gap.from.as_ref().map_or(load.started, |t| t.0);
+        let to = gap.to.as_ref().map_or(now, |t| t.0);
+        let may_hide = |ms: i64| ms > limit_ms(asked.within) && since_start(to) >= ms;
+        from < by && reached.map_or(gap.pods_changed, may_hide)
+    });
+    let words = replica_line(&status.ready, load.started);
+    let (outcome, message) = match reached {
+        Some(ms) if ms <= limit_ms(asked.within) => {
+            (Outcome::Met, format!("{} pods were ready after {}, asked for {limit}", asked.reaches, span(ms)))
+        }
+        _ if unseen.is_some() => {
+            let gap = unseen.map(between).unwrap_or_default();
+            (
+                Outcome::NoData,
+                format!("nobody watched from {gap}: how many pods were ready then is not known"),
+            )
+        }
+        Some(ms) => (
+            Outcome::Missed,
+            format!("{} pods were ready only after {}, asked for {limit}", asked.reaches, span(ms)),
+        ),
+        None if load.ended.unwrap_or(now) > by => {
+            let most = status.ready.iter().map(|s| s.pods).max().unwrap_or(0);
+            (
+                Outcome::Missed,
+                format!("no more than {} ready, asked for {limit}", counted(most, "pod", "pods")),
+            )
+        }
+        None => match (&course.closed, load.ended) {
+            (Some(Err(why)), _) => (Outcome::NoData, format!("its pods could not be watched: {why}")),
+            (Some(Ok(())), Some(_)) => {
+                (Outcome::NoData, format!("the load ended before {} were over", human(asked.within)))
+            }
+            _ => return Some(ScalingStatus { outcome: Outcome::NoData, ..ScalingStatus::default() }),
+        },
+    };
+    let message = Some(format!("{message} (ready: {words})"));
+    Some(ScalingStatus { outcome, reached_milliseconds: reached, message })
+}
+
+fn no_data(message: String) -> ScalingStatus {
+    ScalingStatus { outcome: Outcome::NoData, message: Some(message), ..ScalingStatus::default() }
+}
+
+/// `2 at the start, 3 at 31s, 6 at 48s`
+fn replica_line(steps: &[ReadyStep], started: Timestamp) -> String {
+    let mut short = steps.to_vec();
+    thin(&mut short, STEPS_IN_WORDS);
+    let words = short.iter().map(|step| {
+        let at = step.at.as_ref().map_or(started, |t| t.0).max(started);
+        let since = Duration::try_from(at.duration_since(started)).unwrap_or_default();
+        let since = Duration::from_secs(since.as_secs());
+        if since.is_zero() {
+            return format!("{} at the start", step.pods);
+        }
+        format!("{} at {}", step.pods, human(since))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// `12:03:10 to 12:03:14`
+fn between(gap: &WatchGap) -> String {
+    let time = |at: &Option<MicroTime>| {
+        at.as_ref().map_or_else(|| "?".to_owned(), |at| at.0.strftime("%H:%M:%S").to_string())
+    };
+    format!("{} to {}", time(&gap.from), time(&gap.to))
+}
+
+fn counted(n: i32, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn span(milliseconds: i64) -> String {
+    human(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
+}
+
+fn limit_ms(within: Duration) -> i64 {
+    i64::try_from(within.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn to_signed(duration: Duration) -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)
+}
+
+/// Adds a step to the line of ready pods, where it is one.
+pub(super) fn push_step(steps: &mut Vec<ReadyStep>, step: ReadyStep) {
+    if steps.last().is_none_or(|last| last.pods != step.pods) {
+        steps.push(step);
+        thin(steps, MOST_STEPS);
+    }
+}
+
+/// Takes the shortest steps out of a line that is too long; the first, the last and the extremes stay.
+pub(crate) fn thin(steps: &mut Vec<ReadyStep>, most: usize) {
+    while steps.len() > most.max(4) {
+        let time = |i: usize| steps[i].at.as_ref().map(|t| t.0);
+        let least = steps.iter().map(|s| s.pods).min();
+        let peak = steps.iter().map(|s| s.pods).max();
+        let kept = |i: usize| {
+            let extreme = [least, peak].contains(&Some(steps[i].pods));
+            extreme && !steps[..i].iter().any(|s| s.pods == steps[i].pods)
+        };
+        let length = |i: usize| time(i).zip(time(i + 1)).map(|(from, to)| to.duration_since(from));
+        let Some(shortest) = (1..steps.len() - 1).filter(|i| !kept(*i)).min_by_key(|i| length(*i)) else {
+            return;
+        };
+        steps.remove(shortest);
+        steps.dedup_by(|next, step| next.pods == step.pods);
+    }
+}
