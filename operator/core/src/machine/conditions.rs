@@ -12,9 +12,6 @@ enum Is {
     Unknown,
 }
 
-/// A condition's one word, and its sentence.
-pub type Reason = (&'static str, String);
-
 /// Brings the conditions in step with the status. A condition's transition time moves only with its state.
 pub fn set_conditions(status: &mut LoadTestStatus, now: Timestamp) {
     let over = status.phase == Phase::Finished;
