@@ -7,9 +7,10 @@ use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use loadtest_core::prometheus::{
-    ask::{AlertRule, Answer, Labels, Request, RequestKind},
+    ask::{AlertRule, Answer, Request, RequestKind},
     histogram::{Bucket, Histogram},
     room,
+    series::Labels,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{

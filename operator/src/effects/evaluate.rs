@@ -19,9 +19,10 @@ use loadtest_core::{
     machine::world::Live,
     plan::objective::K6Samples,
     prometheus::{
-        ask::{Answer, Labels, Request},
+        ask::{Answer, Request},
         promql::{self, K6Metrics, OUTCOME, Split},
         room::Room,
+        series::Labels,
     },
     record::{
         self, Evidence,

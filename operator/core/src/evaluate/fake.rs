@@ -12,8 +12,9 @@ use promql_parser::parser::{
 use crate::{
     evaluate::objective::probe::seconds,
     prometheus::{
-        ask::{AlertRule, Answer, Labels, Request, RequestKind},
+        ask::{AlertRule, Answer, Request, RequestKind},
         histogram::{Bucket, Histogram},
+        series::Labels,
     },
 };
 

@@ -10,8 +10,8 @@ use crate::{
     numbers::limit::count,
     plan::Plan,
     prometheus::{
-        ask::{Labels, Value},
         promql::NAME,
+        series::{Labels, Value},
     },
 };
 

@@ -5,15 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::prometheus::{histogram::Histogram, series::Point, wire};
-
-pub type Labels = BTreeMap<String, String>;
-
-/// One series with its points, in order of time.
-pub type Series = (Labels, Vec<Point>);
-
-/// One value of an instant query, with its time.
-pub type Value = (Labels, f64, f64);
+use crate::prometheus::{
+    histogram::Histogram,
+    series::{Labels, Series},
+    wire,
+};
 
 /// One series of histograms, in order of time.
 pub type HistogramSeries = (Labels, Vec<(f64, Histogram)>);

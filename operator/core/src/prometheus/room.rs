@@ -4,8 +4,9 @@
 //! what to do about it.
 
 use crate::prometheus::{
-    ask::{Answer, Labels, RequestKind},
+    ask::{Answer, RequestKind},
     histogram::Bucket,
+    series::Labels,
 };
 
 /// All answers of a run together take no more than this in memory. Most runs need much less: they are judged with little

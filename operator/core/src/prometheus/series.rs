@@ -1,5 +1,7 @@
 //! Raw samples of counters, and points of a range query: what they say about a window.
 
+use std::collections::BTreeMap;
+
 /// One sample: seconds since the epoch, and its value.
 pub type Point = (f64, f64);
 
@@ -162,6 +164,14 @@ pub fn theil_sen(points: &[Point]) -> Option<f64> {
 }
 
 const MOST_POINTS: usize = 500;
+
+pub type Labels = BTreeMap<String, String>;
+
+/// One series with its points, in order of time.
+pub type Series = (Labels, Vec<Point>);
+
+/// One value of an instant query, with its time.
+pub type Value = (Labels, f64, f64);
 
 #[cfg(test)]
 mod tests {

@@ -69,7 +69,7 @@ pub mod number {
 pub mod vector {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use crate::prometheus::{ask::Labels, wire::Number};
+    use crate::prometheus::{series::Labels, wire::Number};
 
     type Single = (Labels, f64, f64);
 
@@ -88,7 +88,7 @@ pub mod matrix {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use crate::prometheus::{
-        ask::{Labels, Series},
+        series::{Labels, Series},
         wire::Number,
     };
 

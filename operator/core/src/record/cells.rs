@@ -24,10 +24,11 @@ use crate::{
     numbers::limit::count,
     plan::objective::K6Samples,
     prometheus::{
-        ask::{Answer, Labels, Request, RequestKind},
+        ask::{Answer, Request, RequestKind},
         histogram::{Bucket, Histogram},
         promql::{self, K6Metrics},
         room,
+        series::Labels,
     },
 };
 

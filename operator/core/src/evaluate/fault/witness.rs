@@ -13,9 +13,10 @@ use crate::{
     },
     plan::objective::{Bound, Figure, ObjectivePlan},
     prometheus::{
-        ask::{Answers, Asks, Labels},
+        ask::{Answers, Asks},
         histogram::UpTo,
         promql::{self, Split},
+        series::Labels,
     },
 };
 

@@ -23,9 +23,9 @@ use crate::{
     numbers::{duration::human, limit::count},
     plan::objective::K6Samples,
     prometheus::{
-        ask::{Answers, Asks, Labels, RequestKind},
+        ask::{Answers, Asks, RequestKind},
         promql::{self, K6Metrics},
-        series::Point,
+        series::{Labels, Point},
     },
 };
 

@@ -283,21 +283,21 @@ fn cells_are_what_was_added_in_each() {
         (
             1,
             crate::prometheus::ask::Answer::Matrix(vec![(
-                crate::prometheus::ask::Labels::new(),
+                crate::prometheus::series::Labels::new(),
                 points([0.0, 3.0, 3.0]),
             )]),
         ),
         (
             2,
             crate::prometheus::ask::Answer::Matrix(vec![(
-                crate::prometheus::ask::Labels::new(),
+                crate::prometheus::series::Labels::new(),
                 points([0.1, f64::NAN, 0.2]),
             )]),
         ),
         (
             3,
             crate::prometheus::ask::Answer::Matrix(vec![(
-                crate::prometheus::ask::Labels::new(),
+                crate::prometheus::series::Labels::new(),
                 points([0.3, 0.4, f64::NAN]),
             )]),
         ),
@@ -319,7 +319,7 @@ fn cells_are_what_was_added_in_each() {
 fn virtual_users_of_a_cell_are_the_fewest_of_all_scenarios_together() {
     let points =
         |users: [f64; 4]| (0..4).map(|n| (f64::from(n) + 3.0, users[n as usize])).collect::<Vec<_>>();
-    let series = |users| (crate::prometheus::ask::Labels::new(), points(users));
+    let series = |users| (crate::prometheus::series::Labels::new(), points(users));
     let mut answers = Answers::default();
     let matrix = vec![series([10.0, 10.0, 8.0, 0.0]), series([5.0, 4.0, 5.0, 1.0])];
     answers.add(vec![(0, crate::prometheus::ask::Answer::Matrix(matrix))]);

@@ -16,7 +16,7 @@ use crate::{
         windows::{Interval, Window, is_of_fault},
     },
     numbers::limit::count,
-    prometheus::ask::{Answers, Series},
+    prometheus::{ask::Answers, series::Series},
 };
 
 /// So many seconds at the end of a stretch may always be without data: a pod that is new is found and scraped only

@@ -13,7 +13,7 @@ use crate::{
         limit::{Limit, count, percent},
     },
     plan::objective::{Bound, Figure, ObjectivePlan},
-    prometheus::{ask::Labels, histogram::Grain, promql},
+    prometheus::{histogram::Grain, promql, series::Labels},
 };
 
 pub mod ratio;

@@ -6,10 +6,7 @@ use crate::{
     evaluate::objective::judge::{Finding, limit_words, outcome, warning},
     numbers::limit::count,
     plan::objective::{Bound, ObjectivePlan},
-    prometheus::{
-        ask::{Series, Value},
-        series::{Point, theil_sen},
-    },
+    prometheus::series::{Point, Series, Value, theil_sen},
 };
 
 /// Fewer scrapes, or points of a query, say too little about a window.

@@ -20,8 +20,9 @@ use crate::{
     numbers::confidence::{Block, design_effect},
     plan::objective::{Figure, K6Samples, ObjectivePlan},
     prometheus::{
-        ask::{Answers, Asks, RequestKind, Series, Value},
+        ask::{Answers, Asks, RequestKind},
         promql::{self, Split},
+        series::{Series, Value},
         template::{Template, Values},
     },
 };

@@ -18,9 +18,9 @@ use crate::{
     numbers::confidence::Block,
     plan::objective::ObjectivePlan,
     prometheus::{
-        ask::{Answers, Asks, Labels, RequestKind, Series},
+        ask::{Answers, Asks, RequestKind},
         promql,
-        series::{Coverage, Increase, Known, gained_between, increase_of_all, sampled_every},
+        series::{Coverage, Increase, Known, Labels, Series, gained_between, increase_of_all, sampled_every},
     },
 };
 

@@ -282,7 +282,7 @@ impl ShareProbe {
     }
 }
 
-fn is_failed(labels: &crate::prometheus::ask::Labels) -> bool {
+fn is_failed(labels: &crate::prometheus::series::Labels) -> bool {
     labels.get(promql::OUTCOME).is_some_and(|outcome| outcome == "false")
 }
 

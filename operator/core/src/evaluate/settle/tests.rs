@@ -4,7 +4,7 @@ use loadtest_crds::{K6Figure, LoadStatus, Objective, Ratio, VerdictPolicy};
 use rstest::rstest;
 
 use super::*;
-use crate::prometheus::ask::Labels;
+use crate::prometheus::series::Labels;
 
 const END: i64 = 1_700_000_060;
 

@@ -6,7 +6,10 @@ use super::*;
 use crate::{
     evaluate::windows::Interval,
     plan::objective::Figure,
-    prometheus::ask::{Answer, Answers, Asks, Labels},
+    prometheus::{
+        ask::{Answer, Answers, Asks},
+        series::Labels,
+    },
 };
 
 fn threshold(metric: &str, expression: &str) -> ScriptThreshold {

@@ -15,9 +15,10 @@ use crate::{
     evaluate::objective::probe::seconds,
     numbers::limit::count,
     prometheus::{
-        ask::{Answer, HistogramSeries, Labels, Request, RequestKind, Series},
+        ask::{Answer, HistogramSeries, Request, RequestKind},
         histogram::{Bucket, Histogram},
         promql,
+        series::{Labels, Series},
     },
     record::cells::Cells,
 };

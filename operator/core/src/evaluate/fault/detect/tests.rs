@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 use rstest::rstest;
 
 use super::*;
-use crate::prometheus::ask::{Answer, Labels};
+use crate::prometheus::{ask::Answer, series::Labels};
 
 const INJECTED: f64 = 1_700_000_100.0;
 
