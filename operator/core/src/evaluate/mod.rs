@@ -20,7 +20,7 @@ use crate::{
         load::{Delivered, LoadProbe, end::LoadEnd},
         names::Counted,
         objective::{
-            judge::{self, Finding, Outcomes},
+            judge::{Finding, Outcomes},
             probe::Probe,
             pushes::Pushes,
             rate::RateProbe,
@@ -281,18 +281,18 @@ impl Evaluation {
         let budgets = found.iter().filter_map(budget).collect();
         let recoveries = found.into_iter().map(|(name, f)| (name, f.recovery)).collect();
         let requests = self.answers.vector(totals.requests).ok().and_then(Outcomes::of);
-        let sum = |id| self.answers.sum(id).ok().flatten().map(judge::whole);
+        let sum = |id| self.answers.sum(id).ok().flatten().map(limit::whole);
         let iterations = sum(totals.iterations);
         let dropped = self.answers.sum(totals.dropped);
         let judgement = Box::new(Judgement {
             objectives: Vec::new(),
             recoveries,
             budgets,
-            requests: requests.map(|o| judge::whole(o.total())),
-            failed_requests: requests.map(|o| judge::whole(o.failed)),
+            requests: requests.map(|o| limit::whole(o.total())),
+            failed_requests: requests.map(|o| limit::whole(o.failed)),
             request_names: self.answers.vector(totals.names).ok().and_then(Counted::of).map(Counted::names),
             // k6 has no series for what never happened; a question that failed says nothing.
-            dropped_iterations: dropped.ok().and_then(|sum| sum.map(judge::whole).or(iterations.map(|_| 0))),
+            dropped_iterations: dropped.ok().and_then(|sum| sum.map(limit::whole).or(iterations.map(|_| 0))),
             iterations,
             delivered: Delivered::default(),
             ended_at: self.ended_at.clone(),

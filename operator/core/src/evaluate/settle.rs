@@ -98,7 +98,7 @@ impl Settling {
         let Some(own) = self.k6_requests else { return Settled::Yes };
         let counted = match all.sum(self.counted) {
             Err(why) => return Settled::NotYet(why),
-            Ok(counted) => crate::evaluate::objective::judge::whole(counted.unwrap_or(0.0)),
+            Ok(counted) => crate::numbers::limit::whole(counted.unwrap_or(0.0)),
         };
         let missing = own - counted;
         let message =

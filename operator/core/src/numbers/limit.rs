@@ -229,6 +229,48 @@ fn trimmed(value: f64, decimals: usize) -> String {
     if shown == "-0" { "0".to_owned() } else { shown.to_owned() }
 }
 
+/// A count that interpolation may have left with a fraction.
+#[must_use]
+pub fn whole(n: f64) -> i64 {
+    n.round() as i64
+}
+
+/// The limit and the side on which a figure must stay.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bound {
+    AtMost(Limit),
+    AtLeast(Limit),
+}
+
+impl Bound {
+    #[must_use]
+    pub fn limit(&self) -> &Limit {
+        match self {
+            Self::AtMost(limit) | Self::AtLeast(limit) => limit,
+        }
+    }
+
+    /// True when a value in the base unit keeps the bound. A value that differs by rounding alone keeps it.
+    #[must_use]
+    pub fn holds(&self, value: f64) -> bool {
+        let limit = self.limit().base();
+        let slack = limit.abs() * 1e-9;
+        match self {
+            Self::AtMost(_) => value <= limit + slack,
+            Self::AtLeast(_) => value >= limit - slack,
+        }
+    }
+
+    /// The bound in words: `at most 300ms`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::AtMost(limit) => format!("at most {limit}"),
+            Self::AtLeast(limit) => format!("at least {limit}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

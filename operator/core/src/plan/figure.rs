@@ -5,8 +5,8 @@ use promql_parser::parser::{self, Expr, value::ValueType};
 
 use crate::{
     k6::metrics::{Kind, built_in},
-    numbers::limit::{Dimension, Limit},
-    plan::objective::{Bound, Figure, K6Samples, ObjectiveError, share, time},
+    numbers::limit::{Bound, Dimension, Limit},
+    plan::objective::{Figure, K6Samples, ObjectiveError, share, time},
     prometheus::{
         promql,
         template::{Template, Values},

@@ -14,9 +14,9 @@ use promql_parser::parser::{self, Expr, value::ValueType};
 use crate::{
     numbers::{
         duration,
-        limit::{Dimension, Limit},
+        limit::{Bound, Dimension, Limit},
     },
-    plan::{Plan, names::RunNames, objective::Bound, threshold},
+    plan::{Plan, names::RunNames, threshold},
     prometheus::template::{Name, Template, Values},
 };
 

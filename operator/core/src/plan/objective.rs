@@ -11,7 +11,7 @@ use crate::{
     evaluate::windows::is_of_fault,
     numbers::{
         duration,
-        limit::{Dimension, Limit},
+        limit::{Bound, Dimension, Limit},
     },
     plan::figure,
     prometheus::template::{Name, Template, TemplateError},
@@ -70,13 +70,6 @@ pub enum Figure {
 pub struct K6Samples {
     pub tags: BTreeMap<String, String>,
     pub scenario: Option<String>,
-}
-
-/// The limit and the side on which a figure must stay.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Bound {
-    AtMost(Limit),
-    AtLeast(Limit),
 }
 
 /// An objective that cannot be judged as written.
@@ -242,35 +235,6 @@ impl Figure {
                 metric.starts_with("http_req_")
             }
             _ => false,
-        }
-    }
-}
-
-impl Bound {
-    #[must_use]
-    pub fn limit(&self) -> &Limit {
-        match self {
-            Self::AtMost(limit) | Self::AtLeast(limit) => limit,
-        }
-    }
-
-    /// True when a value in the base unit keeps the bound. A value that differs by rounding alone keeps it.
-    #[must_use]
-    pub fn holds(&self, value: f64) -> bool {
-        let limit = self.limit().base();
-        let slack = limit.abs() * 1e-9;
-        match self {
-            Self::AtMost(_) => value <= limit + slack,
-            Self::AtLeast(_) => value >= limit - slack,
-        }
-    }
-
-    /// The bound in words: `at most 300ms`.
-    #[must_use]
-    pub fn words(&self) -> String {
-        match self {
-            Self::AtMost(limit) => format!("at most {limit}"),
-            Self::AtLeast(limit) => format!("at least {limit}"),
         }
     }
 }

@@ -16,10 +16,13 @@ use loadtest_crds::{
 use crate::{
     evaluate::objective::rate::RateProbe,
     k6::metrics::{Kind, built_in},
-    numbers::{duration, limit::Limit},
+    numbers::{
+        duration,
+        limit::{Bound, Limit},
+    },
     plan::{
         guardrail::{Check, GuardrailPlan},
-        objective::{Bound, K6Samples, ObjectivePlan},
+        objective::{K6Samples, ObjectivePlan},
     },
     prometheus::promql::{self, K6Metrics, Split},
 };

@@ -19,8 +19,8 @@ use loadtest_crds::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    numbers::limit::{Limit, percent, read_decimal},
-    plan::objective::{Bound, ObjectivePlan},
+    numbers::limit::{Bound, Limit, percent, read_decimal},
+    plan::objective::ObjectivePlan,
 };
 
 /// With fewer runs a median and a scatter say little: a change is shown, and not judged.

@@ -11,9 +11,9 @@ use loadtest_crds::{
 use crate::{
     numbers::{
         duration::human,
-        limit::{Dimension, Limit, count},
+        limit::{Bound, Dimension, Limit, count},
     },
-    plan::objective::{Bound, ObjectivePlan},
+    plan::objective::ObjectivePlan,
 };
 
 /// Fills the columns from what is known so far.

@@ -22,12 +22,12 @@ use crate::{
     evaluate::{Judgement, names, windows::Window},
     numbers::{
         duration::human,
-        limit::{count, percent},
+        limit::{Bound, count, percent},
     },
     plan::{
         Plan,
         guardrail::{self, GuardrailPlan},
-        objective::{Bound, Figure, ObjectivePlan},
+        objective::{Figure, ObjectivePlan},
     },
     verdict::baseline::History,
 };

@@ -17,12 +17,11 @@ use loadtest_crds::{GuardrailNoData, GuardrailStatus, LoadTestStatus, Outcome};
 use crate::{
     numbers::{
         duration,
-        limit::{Limit, count},
+        limit::{Bound, Limit, count},
     },
     plan::{
         Plan,
         guardrail::{Check, GuardrailPlan, of_run},
-        objective::Bound,
     },
     watch::moment::Course,
 };

@@ -11,7 +11,8 @@ use crate::{
         objective::{judge::Outcomes, shares},
         windows::context::Context,
     },
-    plan::objective::{Bound, Figure, ObjectivePlan},
+    numbers::limit::Bound,
+    plan::objective::{Figure, ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks},
         histogram::UpTo,

@@ -10,9 +10,9 @@ use crate::{
     evaluate::objective::shares::Tally,
     numbers::{
         confidence::{Block, Count, Sample, Standing},
-        limit::{Limit, count, percent},
+        limit::{Bound, Limit, count, percent, whole},
     },
-    plan::objective::{Bound, Figure, ObjectivePlan},
+    plan::objective::{Figure, ObjectivePlan},
     prometheus::{histogram::Grain, promql, series::Labels},
 };
 
@@ -373,12 +373,6 @@ pub(crate) fn limit_words(bound: &Bound) -> String {
         Bound::AtMost(limit) => format!("limit {limit}"),
         Bound::AtLeast(limit) => format!("limit at least {limit}"),
     }
-}
-
-/// A count that interpolation may have left with a fraction.
-#[must_use]
-pub fn whole(n: f64) -> i64 {
-    n.round() as i64
 }
 
 #[cfg(test)]

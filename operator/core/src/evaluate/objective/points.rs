@@ -4,8 +4,8 @@ use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::objective::judge::{Finding, limit_words, outcome, warning},
-    numbers::limit::count,
-    plan::objective::{Bound, ObjectivePlan},
+    numbers::limit::{Bound, count},
+    plan::objective::ObjectivePlan,
     prometheus::series::{Point, Series, Value, theil_sen},
 };
 

@@ -40,7 +40,7 @@ impl RateProbe {
     #[must_use]
     pub fn judge(&self, answers: &Answers) -> ObjectiveStatus {
         let bound = self.threshold.bound();
-        let limit = bound.as_ref().map(crate::plan::objective::Bound::words).unwrap_or_default();
+        let limit = bound.as_ref().map(crate::numbers::limit::Bound::words).unwrap_or_default();
         let shares: Result<Vec<f64>, String> = match &self.asked {
             None => Err("the load never ran".to_owned()),
             Some((_, id, _)) => answers.vector(*id).map(|all| all.iter().map(|(.., share)| *share).collect()),

@@ -12,14 +12,14 @@ use loadtest_crds::Spike;
 use crate::{
     evaluate::{
         objective::{
-            judge::{Against, whole},
+            judge::Against,
             shares::{Cells, ShareProbe},
         },
         windows::{Window, context::Context, is_of_fault},
     },
     numbers::{
         confidence::{Block, wilson},
-        limit::percent,
+        limit::{percent, whole},
     },
     plan::objective::ObjectivePlan,
     prometheus::ask::{Answers, Asks},

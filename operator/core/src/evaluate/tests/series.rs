@@ -61,7 +61,7 @@ fn what_a_series_had_counted_when_it_appeared(
     fake.add("seen_total", &new("ok"), counting(20, good, 10.0));
     fake.add("seen_total", &new("failed"), counting(20, bad, 10.0));
     let mut seen = ratio_of("seen_total{status=\"ok\"}", "seen_total", &ALL[..1]);
-    seen.bound = crate::plan::objective::Bound::AtLeast(Limit::parse(limit).unwrap());
+    seen.bound = crate::numbers::limit::Bound::AtLeast(Limit::parse(limit).unwrap());
     let judgement = judge(&fake, &[seen], vec![], &[]);
     let seen = result(&judgement, "saved", WindowKind::Run);
     assert_eq!(seen.outcome, expected, "{:?}", seen.message);
@@ -92,7 +92,7 @@ fn a_series_comes_from_zero_where_its_target_was_scraped_without_it(
         fake.add("up", &[("job", "pods"), ("instance", instance)], samples);
     }
     let mut judged = ratio_of("saved_total{status=\"ok\"}", "saved_total", &ALL[..1]);
-    judged.bound = crate::plan::objective::Bound::AtLeast(Limit::parse("98.5%").unwrap());
+    judged.bound = crate::numbers::limit::Bound::AtLeast(Limit::parse("98.5%").unwrap());
     let judgement = judge(&fake, &[judged], vec![], &[]);
     let saved = result(&judgement, "saved", WindowKind::Run);
     assert_eq!((saved.outcome, saved.bad), (expected, Some(bad)), "{:?}", saved.message);

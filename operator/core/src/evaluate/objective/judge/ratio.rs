@@ -4,12 +4,12 @@ use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::objective::{
-        judge::{Finding, Ruled, Scope, limit_words, whole},
+        judge::{Finding, Ruled, Scope, limit_words},
         points::MIN_SCRAPES,
     },
     numbers::{
         confidence::Count,
-        limit::{count, percent},
+        limit::{count, percent, whole},
     },
     plan::objective::ObjectivePlan,
     prometheus::series::Increase,
