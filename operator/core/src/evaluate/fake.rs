@@ -10,7 +10,7 @@ use promql_parser::parser::{
 };
 
 use crate::{
-    evaluate::objective::probe::seconds,
+    numbers::interval::seconds,
     prometheus::{
         ask::{AlertRule, Answer, Request, RequestKind},
         histogram::{Bucket, Histogram},

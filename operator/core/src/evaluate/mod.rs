@@ -26,9 +26,9 @@ use crate::{
             rate::RateProbe,
             spikes::SpikeProbe,
         },
-        windows::{Extent, Interval, Window, context::Context, windows},
+        windows::{Extent, Window, context::Context, windows},
     },
-    numbers::limit,
+    numbers::{interval::Interval, limit},
     plan::{
         Plan,
         fault::FaultLimits,

@@ -2,4 +2,5 @@
 
 pub mod confidence;
 pub mod duration;
+pub mod interval;
 pub mod limit;

@@ -15,7 +15,7 @@ use promql_parser::{
     util::{ExprVisitor, walk_expr},
 };
 
-use crate::{evaluate::windows::Interval, plan::objective::K6Samples};
+use crate::{numbers::interval::Interval, plan::objective::K6Samples};
 
 /// The label with the name of a request: its URL, where the script sets no tag of this name.
 pub const NAME: &str = "name";
@@ -396,7 +396,7 @@ fn label(tag: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::windows::Interval;
+    use crate::numbers::interval::Interval;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_millisecond(second * 1000 + 250).unwrap()

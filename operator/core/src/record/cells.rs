@@ -18,10 +18,12 @@ use crate::{
     evaluate::{
         Settings,
         names::{self, Counted, MOST_NAMES, OTHER_NAMES},
-        objective::probe::seconds,
-        windows::{self, Interval},
+        windows,
     },
-    numbers::limit::count,
+    numbers::{
+        interval::{Interval, seconds},
+        limit::count,
+    },
     plan::objective::K6Samples,
     prometheus::{
         ask::{Answer, Request, RequestKind},

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use loadtest_crds::RecoveryStatus;
 
 use crate::{
-    evaluate::{fault::recovery::millis, objective::probe::seconds},
-    numbers::duration::human,
+    evaluate::fault::recovery::millis,
+    numbers::{duration::human, interval::seconds},
     plan::fault::AlertPlan,
     prometheus::{
         ask::{AlertRule, Answers, Asks, RequestKind},

@@ -6,12 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::{LoadTestStatus, Plateau};
 
 use crate::{
-    evaluate::{
-        fault::recovery::BEFORE,
-        objective::probe::seconds,
-        windows::{Interval, context::Context},
-    },
+    evaluate::{fault::recovery::BEFORE, windows::context::Context},
     k6::inspect,
+    numbers::interval::{Interval, seconds},
     prometheus::ask::RequestKind,
 };
 

@@ -17,8 +17,9 @@ use crate::{
             recovery::Incident,
             witness::TrackProbe,
         },
-        windows::{self, Interval, context::Context},
+        windows::{self, context::Context},
     },
+    numbers::interval::Interval,
     plan::{
         fault::{FaultLimits, RecoveryPlan},
         objective::ObjectivePlan,

@@ -14,9 +14,9 @@ use crate::{
     evaluate::{
         Settings,
         objective::probe::Probe,
-        windows::{Extent, Interval, Window, context::Context},
+        windows::{Extent, Window, context::Context},
     },
-    numbers::duration::human,
+    numbers::{duration::human, interval::Interval},
     plan::{Plan, objective::ObjectivePlan},
     prometheus::ask::{Answer, Answers, Asks, Request},
 };

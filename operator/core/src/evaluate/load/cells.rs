@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    evaluate::windows::Interval,
+    numbers::interval::Interval,
     plan::objective::K6Samples,
     prometheus::{
         ask::{Answers, Asks, RequestKind},

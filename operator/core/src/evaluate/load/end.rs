@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::LoadTestStatus;
 
 use crate::{
-    evaluate::windows::{Interval, context::Context},
+    evaluate::windows::context::Context,
+    numbers::interval::Interval,
     plan::objective::K6Samples,
     prometheus::{
         ask::{Answers, Asks, RequestKind},

@@ -28,11 +28,12 @@ use crate::{
             cells::{CELL, Cell, CellsProbe, add_vus, users_by_scenario},
             parts::{Parts, PartsProbe, highest},
         },
-        windows::{self, Interval, context::Context},
+        windows::{self, context::Context},
     },
     machine::guard::stopper,
     numbers::{
         duration::human,
+        interval::Interval,
         limit::{count, percent},
     },
     plan::objective::K6Samples,

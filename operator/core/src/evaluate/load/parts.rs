@@ -16,11 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::{Arrivals, LoadTestStatus, ScenarioStatus, Shortfall, ShortfallCause};
 
 use crate::{
-    evaluate::{
-        load::{Case, MISSING, because, milliseconds},
-        windows::Interval,
-    },
-    numbers::{duration::human, limit::count},
+    evaluate::load::{Case, MISSING, because, milliseconds},
+    numbers::{duration::human, interval::Interval, limit::count},
     plan::objective::K6Samples,
     prometheus::{
         ask::{Answers, Asks, RequestKind},

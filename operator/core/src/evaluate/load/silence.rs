@@ -6,18 +6,17 @@ use jiff::SignedDuration;
 use loadtest_crds::{LoadTestStatus, Shortfall, ShortfallCause};
 
 use crate::{
-    evaluate::{
-        load::{
-            Case, HALF, because,
-            cells::{CELL, Cell},
-            median, milliseconds,
-            parts::MISSING_VUS,
-        },
-        objective::probe::seconds,
-        windows::Interval,
+    evaluate::load::{
+        Case, HALF, because,
+        cells::{CELL, Cell},
+        median, milliseconds,
+        parts::MISSING_VUS,
     },
     k6::inspect,
-    numbers::duration::human,
+    numbers::{
+        duration::human,
+        interval::{Interval, seconds},
+    },
 };
 
 /// A silence to the end of the load is at least so long, so many cells, and so many times an iteration (the highest p95

@@ -11,11 +11,14 @@ use crate::{
     evaluate::{
         objective::{
             judge::Finding,
-            probe::{Scrapes, seconds, step},
+            probe::{Scrapes, step},
         },
-        windows::{Interval, Window, is_of_fault},
+        windows::{Window, is_of_fault},
     },
-    numbers::limit::count,
+    numbers::{
+        interval::{Interval, seconds},
+        limit::count,
+    },
     prometheus::{ask::Answers, series::Series},
 };
 

@@ -130,7 +130,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        evaluate::windows::{Extent, Interval},
+        evaluate::windows::Extent,
+        numbers::interval::Interval,
         prometheus::ask::{Answer, Request},
     };
 

@@ -15,9 +15,12 @@ use crate::{
             shares::ShareProbe,
         },
         settle::selectors_of,
-        windows::{Extent, Interval, Window, context::Context, is_of_fault},
+        windows::{Extent, Window, context::Context, is_of_fault},
     },
-    numbers::confidence::{Block, design_effect},
+    numbers::{
+        confidence::{Block, design_effect},
+        interval::Interval,
+    },
     plan::objective::{Figure, K6Samples, ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks, RequestKind},
@@ -394,12 +397,6 @@ fn noting_what_is_empty(finding: Finding, counted: &[(String, Option<f64>)]) -> 
         return finding;
     };
     Finding { message: format!("{} (no series matches {selector})", finding.message), ..finding }
-}
-
-/// Seconds since the epoch.
-#[must_use]
-pub fn seconds(at: jiff::Timestamp) -> f64 {
-    at.as_millisecond() as f64 / 1000.0
 }
 
 /// The step of a range query: 1 s, and more where that would be too many points.

@@ -8,13 +8,13 @@ use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::{
-        objective::{
-            judge::{Against, Finding, share_holds},
-            probe::seconds,
-        },
-        windows::{Interval, context::Context},
+        objective::judge::{Against, Finding, share_holds},
+        windows::context::Context,
     },
-    numbers::duration::human,
+    numbers::{
+        duration::human,
+        interval::{Interval, seconds},
+    },
     plan::objective::{Figure, ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks, RequestKind},

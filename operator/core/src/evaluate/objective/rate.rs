@@ -5,8 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{ObjectiveStatus, Outcome, WindowKind, WindowResult};
 
 use crate::{
-    evaluate::windows::Interval,
-    numbers::limit::{count, decimal},
+    numbers::{
+        interval::Interval,
+        limit::{count, decimal},
+    },
     plan::threshold::Parsed,
     prometheus::{
         ask::{Answers, Asks, RequestKind},

@@ -10,12 +10,15 @@ use crate::{
         objective::{
             ending::{Ending, hole},
             judge::{Finding, ratio},
-            probe::{Wanted, seconds},
+            probe::Wanted,
             spikes::CELL_SECONDS,
         },
-        windows::{Interval, Window, context::Context},
+        windows::{Window, context::Context},
     },
-    numbers::confidence::Block,
+    numbers::{
+        confidence::Block,
+        interval::{Interval, seconds},
+    },
     plan::objective::ObjectivePlan,
     prometheus::{
         ask::{Answers, Asks, RequestKind},

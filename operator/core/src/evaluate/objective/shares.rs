@@ -12,13 +12,15 @@ use crate::{
     evaluate::{
         objective::{
             judge::{self, Outcomes},
-            probe::seconds,
             spikes::CELL_SECONDS,
         },
-        windows::{Interval, context::Context},
+        windows::context::Context,
     },
     k6::metrics::{Kind, built_in},
-    numbers::confidence::{Block, Count},
+    numbers::{
+        confidence::{Block, Count},
+        interval::{Interval, seconds},
+    },
     plan::objective::{Figure, K6Samples},
     prometheus::{
         ask::{Answers, Asks, RequestKind},

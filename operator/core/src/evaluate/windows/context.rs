@@ -13,8 +13,9 @@ use crate::{
     evaluate::{
         Settings,
         objective::shares::Cells,
-        windows::{self, Interval, Window},
+        windows::{self, Window},
     },
+    numbers::interval::Interval,
     prometheus::{promql::K6Metrics, template::FaultValues},
 };
 

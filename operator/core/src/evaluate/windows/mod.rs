@@ -17,16 +17,9 @@ use loadtest_crds::{
     FaultEffect, FaultState, FaultStatus, LoadTestStatus, Plateau, RecoveryStatus, WindowKind,
 };
 
-use crate::{k6::inspect, plan::objective::BetweenPlan};
+use crate::{k6::inspect, numbers::interval::Interval, plan::objective::BetweenPlan};
 
 pub mod context;
-
-/// A stretch of time, never empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interval {
-    pub from: Timestamp,
-    pub to: Timestamp,
-}
 
 /// A part of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,31 +39,6 @@ pub enum Extent {
     Nothing(String),
     /// Not there, and why: nothing can be judged.
     Absent(String),
-}
-
-impl Interval {
-    /// The interval between two times, unless it is empty.
-    #[must_use]
-    pub fn new(from: Timestamp, to: Timestamp) -> Option<Self> {
-        (from < to).then_some(Self { from, to })
-    }
-
-    #[must_use]
-    pub fn length(&self) -> Duration {
-        Duration::try_from(self.to.duration_since(self.from)).unwrap_or_default()
-    }
-
-    #[must_use]
-    pub fn overlaps(&self, other: Self) -> bool {
-        self.from < other.to && other.from < self.to
-    }
-
-    /// What is left of it without `hole`.
-    fn without(self, hole: Self) -> impl Iterator<Item = Self> {
-        let before = Self::new(self.from, self.to.min(hole.from));
-        let after = Self::new(self.from.max(hole.to), self.to);
-        before.into_iter().chain(after)
-    }
 }
 
 impl Window {

@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    evaluate::windows::Interval,
+    numbers::interval::Interval,
     plan::objective::Figure,
     prometheus::{
         ask::{Answer, Answers, Asks},

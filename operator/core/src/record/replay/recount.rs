@@ -12,8 +12,7 @@ use promql_parser::{
 };
 
 use crate::{
-    evaluate::objective::probe::seconds,
-    numbers::limit::count,
+    numbers::{interval::seconds, limit::count},
     prometheus::{
         ask::{Answer, HistogramSeries, Request, RequestKind},
         histogram::{Bucket, Histogram},
