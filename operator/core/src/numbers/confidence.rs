@@ -202,6 +202,12 @@ pub fn design_effect(blocks: &[Block]) -> f64 {
     (k / (k - 1.0) * squares / binomial).max(1.0)
 }
 
+/// True when `bad` of `total` is at most the allowed share, up to what interpolation and rounding leave open.
+#[must_use]
+pub fn share_holds(bad: f64, total: f64, allowed: f64) -> bool {
+    bad <= total.mul_add(allowed, total * 1e-9)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! The cells around a fault: how many requests ended in each, and which stretches of them are within the limit.
 
-use crate::{evaluate::objective::judge::share_holds, numbers::limit::Bound};
+use crate::numbers::{confidence::share_holds, limit::Bound};
 
 /// With fewer cells than this before a fault nothing can be called usual.
 pub const USUAL_CELLS: usize = 5;

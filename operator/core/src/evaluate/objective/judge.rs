@@ -337,12 +337,6 @@ impl Against {
     }
 }
 
-/// True when `bad` of `total` is at most the allowed share, up to what interpolation and rounding leave open.
-#[must_use]
-pub fn share_holds(bad: f64, total: f64, allowed: f64) -> bool {
-    bad <= total.mul_add(allowed, total * 1e-9)
-}
-
 pub(crate) fn outcome(plan: &ObjectivePlan, value: f64) -> Outcome {
     if !plan.bound.holds(value) {
         Outcome::Missed

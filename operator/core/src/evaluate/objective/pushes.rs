@@ -8,10 +8,11 @@ use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::{
-        objective::judge::{Against, Finding, share_holds},
+        objective::judge::{Against, Finding},
         windows::context::Context,
     },
     numbers::{
+        confidence::share_holds,
         duration::human,
         interval::{Interval, seconds},
     },
