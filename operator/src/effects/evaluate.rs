@@ -16,11 +16,11 @@ use loadtest_core::{
         names::{self, Counted},
         settle::{Settled, Settling},
     },
+    k6::queries::{self, K6Metrics, K6Samples, OUTCOME, Split},
     machine::world::Live,
-    plan::objective::K6Samples,
     prometheus::{
         ask::{Answer, Request},
-        promql::{self, K6Metrics, OUTCOME, Split},
+        promql,
         room::Room,
         series::Labels,
     },
@@ -262,11 +262,11 @@ pub async fn follow_live(s: Arc<Shared>) {
 /// The figures so far; none where Prometheus does not answer.
 async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
     let all = K6Samples::default();
-    let counted = metrics.cumulative(&metrics.selector(promql::HTTP_REQS, &all), Split::Outcome, None);
-    let durations = promql::answered(&metrics.selector(promql::HTTP_REQ_DURATION, &all));
+    let counted = metrics.cumulative(&metrics.selector(queries::HTTP_REQS, &all), Split::Outcome, None);
+    let durations = queries::answered(&metrics.selector(queries::HTTP_REQ_DURATION, &all));
     let p95 = metrics.cumulative(&durations, Split::Whole, None);
     // Of late: each of them may be a series by itself.
-    let names = promql::request_names(&metrics.lately(promql::LOOKBACK));
+    let names = queries::request_names(&metrics.lately(promql::LOOKBACK));
     let (counted, p95, names) =
         tokio::join!(prometheus.query(&counted), prometheus.query(&p95), prometheus.query(&names));
     let Ok(Answer::Vector(sums)) = counted else { return None };

@@ -28,17 +28,10 @@ use crate::{
         },
         windows::{Extent, Window, context::Context, windows},
     },
+    k6::queries::{self, K6Samples, Split},
     numbers::{interval::Interval, limit},
-    plan::{
-        Plan,
-        fault::FaultLimits,
-        objective::{K6Samples, ObjectivePlan},
-        threshold,
-    },
-    prometheus::{
-        ask::{Answer, Answers, Asked, Asks, Request, RequestKind},
-        promql::{self, Split},
-    },
+    plan::{Plan, fault::FaultLimits, objective::ObjectivePlan, threshold},
+    prometheus::ask::{Answer, Answers, Asked, Asks, Request, RequestKind},
 };
 
 pub mod fault;
@@ -259,10 +252,10 @@ impl Evaluation {
             asks.ask(query, RequestKind::Instant { at })
         };
         let totals = Totals {
-            requests: total(promql::HTTP_REQS, Split::Outcome),
-            iterations: total(promql::ITERATIONS, Split::Whole),
-            dropped: total(promql::DROPPED_ITERATIONS, Split::Whole),
-            names: asks.ask(promql::request_names(&self.context.metrics), RequestKind::Instant { at }),
+            requests: total(queries::HTTP_REQS, Split::Outcome),
+            iterations: total(queries::ITERATIONS, Split::Whole),
+            dropped: total(queries::DROPPED_ITERATIONS, Split::Whole),
+            names: asks.ask(queries::request_names(&self.context.metrics), RequestKind::Instant { at }),
         };
         let mut faults = Vec::new();
         for (name, limits) in &self.faults {

@@ -7,12 +7,10 @@ use std::collections::BTreeSet;
 use loadtest_crds::LoadTestStatus;
 
 use crate::{
+    k6::queries::NAME,
     numbers::limit::count,
     plan::Plan,
-    prometheus::{
-        promql::NAME,
-        series::{Labels, Value},
-    },
+    prometheus::series::{Labels, Value},
 };
 
 /// So many names have series of their own.
@@ -22,7 +20,7 @@ const MOST_BYTES: usize = 16 << 10;
 /// The name that all others go by.
 pub const OTHER_NAMES: &str = "(other names)";
 
-/// What Prometheus has of a run's requests: the answer to [`crate::prometheus::promql::request_names`].
+/// What Prometheus has of a run's requests: the answer to [`crate::k6::queries::request_names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
     pub(crate) names: u64,

@@ -11,11 +11,12 @@ use promql_parser::parser::VectorSelector;
 
 use crate::{
     evaluate::{Settings, windows},
+    k6::queries::{self, K6Metrics, K6Samples, Split},
     numbers::limit::count,
-    plan::objective::{Figure, K6Samples, ObjectivePlan},
+    plan::objective::{Figure, ObjectivePlan},
     prometheus::{
         ask::{Answer, Answers, Asks, Request, RequestKind},
-        promql::{self, K6Metrics, Split},
+        promql,
         template::Values,
     },
 };
@@ -54,7 +55,7 @@ impl Settling {
         let load = windows::load(status);
         let first = status.accepted_at.as_ref().map(|t| t.0).or(load.map(|l| l.from)).unwrap_or(now);
         let metrics = K6Metrics::new(&settings.run_id, now.duration_since(first).as_secs() + 60);
-        let selector = metrics.selector(promql::HTTP_REQS, &K6Samples::default());
+        let selector = metrics.selector(queries::HTTP_REQS, &K6Samples::default());
         let at = RequestKind::Instant { at: now };
         let mut asks = Asks::default();
         let counted = asks.ask(metrics.cumulative(&selector, Split::Whole, None), at);

@@ -12,13 +12,13 @@ use k8s_openapi::{
 };
 
 use crate::{
+    k6::queries,
     numbers::duration,
     objects::{owner, script},
     plan::{
         Plan, ScenarioPlan,
         names::{Role, RunnerId},
     },
-    prometheus::promql,
 };
 
 /// The port of k6's REST API in the runner pods.
@@ -54,11 +54,11 @@ pub fn build_runner(plan: &Plan, scenario: &ScenarioPlan, index: u32, remote_wri
     args.extend(strings(["--quiet", "--no-color", "--out=experimental-prometheus-rw"]));
     args.push(format!("--system-tags={SYSTEM_TAGS}"));
     let own = [
-        (promql::TEST_ID, &plan.names.uid),
-        (promql::RUN, &plan.names.uid),
+        (queries::TEST_ID, &plan.names.uid),
+        (queries::RUN, &plan.names.uid),
         // Without it the series of runners overwrite each other.
-        (promql::RUNNER, &id.to_string()),
-        (promql::SCENARIO, &scenario.spec.name),
+        (queries::RUNNER, &id.to_string()),
+        (queries::SCENARIO, &scenario.spec.name),
     ];
     args.extend(own.map(|(tag, value)| format!("--tag={tag}={value}")));
     args.extend(segment_args(index, scenario.parallelism()));

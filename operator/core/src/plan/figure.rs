@@ -4,9 +4,12 @@ use loadtest_crds::{K6Figure, Objective, text::DurationText};
 use promql_parser::parser::{self, Expr, value::ValueType};
 
 use crate::{
-    k6::metrics::{Kind, built_in},
+    k6::{
+        metrics::{Kind, built_in},
+        queries::{self, K6Samples},
+    },
     numbers::limit::{Bound, Dimension, Limit},
-    plan::objective::{Figure, K6Samples, ObjectiveError, share, time},
+    plan::objective::{Figure, ObjectiveError, share, time},
     prometheus::{
         promql,
         template::{Template, Values},
@@ -49,7 +52,7 @@ pub fn parse(objective: &Objective, bound: &Bound) -> Result<Figure, ObjectiveEr
 }
 
 /// Tags by which the operator tells the runs and the outcomes apart.
-const RESERVED_TAGS: [&str; 4] = [promql::TEST_ID, promql::RUN, promql::SCENARIO, "__name__"];
+const RESERVED_TAGS: [&str; 4] = [queries::TEST_ID, queries::RUN, queries::SCENARIO, "__name__"];
 
 fn of_k6(name: &str, k6: &K6Figure, bound: &Bound) -> Result<Figure, ObjectiveError> {
     if let Some(tag) = k6.tags.keys().find(|tag| RESERVED_TAGS.contains(&tag.as_str())) {

@@ -1,6 +1,6 @@
 //! Objectives, checked: which figure, which limit, in which windows.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use loadtest_crds::{
     NoDataPolicy, Objective, TooFewPolicy, VerdictPolicy, WindowKind,
@@ -9,6 +9,7 @@ use loadtest_crds::{
 
 use crate::{
     evaluate::windows::is_of_fault,
+    k6::queries::K6Samples,
     numbers::{
         duration,
         limit::{Bound, Dimension, Limit},
@@ -63,13 +64,6 @@ pub enum Figure {
     Template(Template),
     /// What a PromQL expression grows by within a time.
     Slope { query: String, per: Duration, per_text: String },
-}
-
-/// Which of the run's k6 samples.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct K6Samples {
-    pub tags: BTreeMap<String, String>,
-    pub scenario: Option<String>,
 }
 
 /// An objective that cannot be judged as written.

@@ -15,16 +15,19 @@ use loadtest_crds::{
 
 use crate::{
     evaluate::objective::rate::RateProbe,
-    k6::metrics::{Kind, built_in},
+    k6::{
+        metrics::{Kind, built_in},
+        queries::{self, K6Metrics, K6Samples, Split},
+    },
     numbers::{
         duration,
         limit::{Bound, Limit},
     },
     plan::{
         guardrail::{Check, GuardrailPlan},
-        objective::{K6Samples, ObjectivePlan},
+        objective::ObjectivePlan,
     },
-    prometheus::promql::{self, K6Metrics, Split},
+    prometheus::promql,
 };
 
 /// For how long a threshold with abortOnFail must be missed where the script does not say.
@@ -281,9 +284,9 @@ impl Parsed {
             }
             Aggregate::Rate if self.metric == "http_req_failed" => {
                 let mut failed = self.samples.clone();
-                failed.tags.insert(promql::OUTCOME.to_owned(), "false".to_owned());
-                let failed = sum(promql::HTTP_REQS, &failed);
-                let all = sum(promql::HTTP_REQS, &self.samples);
+                failed.tags.insert(queries::OUTCOME.to_owned(), "false".to_owned());
+                let failed = sum(queries::HTTP_REQS, &failed);
+                let all = sum(queries::HTTP_REQS, &self.samples);
                 format!("({failed} or 0 * {all}) / {all}")
             }
             Aggregate::Rate if self.is_rate_of_runners() => {

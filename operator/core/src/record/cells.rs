@@ -20,15 +20,14 @@ use crate::{
         names::{self, Counted, MOST_NAMES, OTHER_NAMES},
         windows,
     },
+    k6::queries::{self, K6Metrics, K6Samples},
     numbers::{
         interval::{Interval, seconds},
         limit::count,
     },
-    plan::objective::K6Samples,
     prometheus::{
         ask::{Answer, Request, RequestKind},
         histogram::{Bucket, Histogram},
-        promql::{self, K6Metrics},
         room,
         series::Labels,
     },
@@ -54,7 +53,7 @@ const EIGHT_BUCKETS: usize = 200;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// What cells tell besides the name of a request.
-const TOLD: [&str; 2] = [promql::SCENARIO, promql::OUTCOME];
+const TOLD: [&str; 2] = [queries::SCENARIO, queries::OUTCOME];
 const OTHER_KIND: &str = "Prometheus answered with another kind of value than was asked for";
 
 /// What happened in each cell.
@@ -152,8 +151,8 @@ impl Reader {
     #[must_use]
     pub fn next(&self) -> Option<Request> {
         let query = match &self.stage {
-            Stage::Count => promql::request_names(&self.metrics),
-            Stage::Most(_) => promql::most_requested(&self.metrics, MOST_NAMES),
+            Stage::Count => queries::request_names(&self.metrics),
+            Stage::Most(_) => queries::most_requested(&self.metrics, MOST_NAMES),
             Stage::Series { query, .. } => format!("count({query})"),
             Stage::Parts(parts) => return parts.next(),
         };
@@ -173,12 +172,12 @@ impl Reader {
             Answer::Failed(why) => return Err(why),
             _ => return Err(OTHER_KIND.to_owned()),
         };
-        let selector = self.metrics.selector(promql::HTTP_REQ_DURATION, &K6Samples::default());
+        let selector = self.metrics.selector(queries::HTTP_REQ_DURATION, &K6Samples::default());
         self.stage = match &self.stage {
             Stage::Count => match Counted::of(&values).ok_or("k6 sent no request")? {
                 counted if counted.are_too_many() => Stage::Most(counted),
                 counted => {
-                    let labels = [&[promql::NAME][..], &TOLD].concat();
+                    let labels = [&[queries::NAME][..], &TOLD].concat();
                     Stage::Series { counted, query: self.metrics.cumulative_by(&selector, &labels) }
                 }
             },
@@ -186,7 +185,7 @@ impl Reader {
                 let kept = names::kept(&self.wanted, &values);
                 let kept = kept.iter().map(String::as_str);
                 let query =
-                    promql::cumulative_by_names(&self.metrics, &selector, &TOLD, kept, names::OTHER_NAMES);
+                    queries::cumulative_by_names(&self.metrics, &selector, &TOLD, kept, names::OTHER_NAMES);
                 Stage::Series { counted: *counted, query }
             }
             Stage::Series { counted, query } => {
@@ -327,7 +326,7 @@ impl Cells {
     /// The request names that have series of their own.
     #[must_use]
     pub fn names(&self) -> BTreeSet<&str> {
-        let all = self.series.iter().filter_map(|series| series.labels.get(promql::NAME));
+        let all = self.series.iter().filter_map(|series| series.labels.get(queries::NAME));
         all.map(String::as_str).filter(|name| self.folded.is_none() || *name != OTHER_NAMES).collect()
     }
 

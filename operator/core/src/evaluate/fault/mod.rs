@@ -19,15 +19,13 @@ use crate::{
         },
         windows::{self, context::Context},
     },
+    k6::queries,
     numbers::interval::Interval,
     plan::{
         fault::{FaultLimits, RecoveryPlan},
         objective::ObjectivePlan,
     },
-    prometheus::{
-        ask::{Answers, Asks},
-        promql,
-    },
+    prometheus::ask::{Answers, Asks},
 };
 
 pub mod budget;
@@ -128,7 +126,7 @@ pub fn probe(
         end,
         push,
         tracks,
-        push_age: asks.ask(promql::push_age(&context.metrics), after.range()),
+        push_age: asks.ask(queries::push_age(&context.metrics), after.range()),
         alert: recovery.alert.as_ref().map(|alert| DetectProbe::ask(alert, injected, load_end, asks)),
     }))
 }

@@ -11,12 +11,12 @@ use crate::{
         objective::{judge::Outcomes, shares},
         windows::context::Context,
     },
+    k6::queries::{self, Split},
     numbers::limit::Bound,
     plan::objective::{Figure, ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks},
         histogram::UpTo,
-        promql::{self, Split},
         series::Labels,
     },
 };
@@ -48,7 +48,7 @@ impl TrackProbe {
         let split = if of_requests { Split::Outcome } else { Split::Whole };
         let (allowed, good_up_to, metrics, samples) = match &objective.figure {
             Figure::K6Failed { samples } => {
-                let metrics = vec![(promql::HTTP_REQS.to_owned(), 1.0)];
+                let metrics = vec![(queries::HTTP_REQS.to_owned(), 1.0)];
                 (Allowed::of_share(&objective.bound), None, metrics, samples)
             }
             Figure::K6Percentile { metric, percentile, samples } => {

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    k6::queries::{self, HTTP_REQ_DURATION, HTTP_REQS, K6Metrics, K6Samples, OUTCOME, Split},
     numbers::interval::Interval,
-    plan::objective::K6Samples,
     prometheus::{
         ask::{Answers, Asks, RequestKind},
-        promql::{self, HTTP_REQ_DURATION, HTTP_REQS, K6Metrics, OUTCOME, Split},
+        promql,
         series::Point,
     },
 };
@@ -82,8 +82,8 @@ impl CellsProbe {
     ) -> Self {
         let (all, range) = (K6Samples::default(), RequestKind::Range { from, to, step });
         let requests = metrics.selector(HTTP_REQS, &all);
-        let dropped = metrics.selector(promql::DROPPED_ITERATIONS, &all);
-        let durations = promql::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
+        let dropped = metrics.selector(queries::DROPPED_ITERATIONS, &all);
+        let durations = queries::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
         // Histograms are dear: of those in short cells at the end of a long load only what is new is read.
         let lately = if before.is_some() { metrics.lately(LATELY) } else { metrics.clone() };
         let p95 = |selector: &str| promql::histogram_quantile(0.95, &lately.gained(selector, step));
@@ -93,7 +93,7 @@ impl CellsProbe {
             requests: asks.ask(metrics.cumulative(&requests, Split::Outcome, None), range),
             dropped: asks.ask(metrics.cumulative(&dropped, Split::Whole, None), range),
             p95: asks.ask(p95(&durations), range),
-            iteration_p95: asks.ask(p95(&metrics.selector(promql::ITERATION_DURATION, &all)), range),
+            iteration_p95: asks.ask(p95(&metrics.selector(queries::ITERATION_DURATION, &all)), range),
         }
     }
 
@@ -135,8 +135,8 @@ impl CellsProbe {
 }
 
 pub fn users_by_scenario(metrics: &K6Metrics) -> String {
-    let users = metrics.selector(promql::VUS, &K6Samples::default());
-    format!("sum by ({}) ({users})", promql::SCENARIO)
+    let users = metrics.selector(queries::VUS, &K6Samples::default());
+    format!("sum by ({}) ({users})", queries::SCENARIO)
 }
 
 /// The fewest virtual users in each cell.

@@ -13,8 +13,8 @@ use loadtest_crds::LoadTestStatus;
 
 use crate::{
     evaluate::windows::context::Context,
+    k6::queries::{self, K6Samples},
     numbers::interval::Interval,
-    plan::objective::K6Samples,
     prometheus::{
         ask::{Answers, Asks, RequestKind},
         promql,
@@ -49,8 +49,8 @@ impl LoadEnd {
         let length = stretch.length();
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1));
         let range = RequestKind::Range { from, to: seen, step };
-        let users = asks.ask(promql::virtual_users(&context.metrics), range);
-        let newest = [promql::HTTP_REQS, promql::ITERATIONS].map(|metric| {
+        let users = asks.ask(queries::virtual_users(&context.metrics), range);
+        let newest = [queries::HTTP_REQS, queries::ITERATIONS].map(|metric| {
             let selector = context.metrics.selector(metric, &K6Samples::default());
             asks.ask(promql::newest(&selector, stretch, step), RequestKind::Instant { at: seen })
         });

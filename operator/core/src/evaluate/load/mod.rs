@@ -30,17 +30,14 @@ use crate::{
         },
         windows::{self, context::Context},
     },
+    k6::queries::{HTTP_REQS, K6Samples, Split},
     machine::guard::stopper,
     numbers::{
         duration::human,
         interval::Interval,
         limit::{count, percent},
     },
-    plan::objective::K6Samples,
-    prometheus::{
-        ask::{Answers, Asks, RequestKind},
-        promql::{HTTP_REQS, Split},
-    },
+    prometheus::ask::{Answers, Asks, RequestKind},
 };
 
 /// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)

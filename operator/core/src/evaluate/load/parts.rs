@@ -17,11 +17,11 @@ use loadtest_crds::{Arrivals, LoadTestStatus, ScenarioStatus, Shortfall, Shortfa
 
 use crate::{
     evaluate::load::{Case, MISSING, because, milliseconds},
+    k6::queries::{self, K6Metrics, K6Samples},
     numbers::{duration::human, interval::Interval, limit::count},
-    plan::objective::K6Samples,
     prometheus::{
         ask::{Answers, Asks, RequestKind},
-        promql::{self, K6Metrics},
+        promql,
         series::{Labels, Point},
     },
 };
@@ -69,19 +69,19 @@ impl PartsProbe {
         let at = RequestKind::Instant { at: load.to };
         let by_part = |metric: &str, until: Timestamp| {
             let last = metrics.last_values(metric, &K6Samples::default(), Some(until));
-            format!("sum by ({}, scenario) ({last})", promql::SCENARIO)
+            format!("sum by ({}, scenario) ({last})", queries::SCENARIO)
         };
         let all = status.scenarios.iter().flat_map(|s| s.arrivals.iter().map(move |part| (s, part)));
         let last_moments = all.filter_map(|(s, part)| Some((key(s, part), last_moments(status, s, part)?)));
         Self {
             ended_before: last_moments
                 .take(MOST_PARTS)
-                .map(|(part, moments)| (part, asks.ask(by_part(promql::ITERATIONS, moments.from), at)))
+                .map(|(part, moments)| (part, asks.ask(by_part(queries::ITERATIONS, moments.from), at)))
                 .collect(),
-            iterations: asks.ask(by_part(promql::ITERATIONS, load.to), at),
-            dropped: asks.ask(by_part(promql::DROPPED_ITERATIONS, load.to), at),
+            iterations: asks.ask(by_part(queries::ITERATIONS, load.to), at),
+            dropped: asks.ask(by_part(queries::DROPPED_ITERATIONS, load.to), at),
             p99: asks
-                .ask(promql::histogram_quantile(0.99, &by_part(promql::ITERATION_DURATION, load.to)), at),
+                .ask(promql::histogram_quantile(0.99, &by_part(queries::ITERATION_DURATION, load.to)), at),
         }
     }
 
@@ -214,14 +214,14 @@ fn by_labels(id: usize, answers: &Answers) -> ByPart {
     answered
         .iter()
         .filter(|(.., value)| value.is_finite())
-        .map(|(labels, _, value)| ((label(labels, promql::SCENARIO), label(labels, "scenario")), *value))
+        .map(|(labels, _, value)| ((label(labels, queries::SCENARIO), label(labels, "scenario")), *value))
         .collect()
 }
 
 /// The highest point of each scenario.
 pub fn highest(id: Option<usize>, answers: &Answers) -> ByPart {
     let answered = id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default();
-    let of = |labels: &Labels| labels.get(promql::SCENARIO).cloned().unwrap_or_default();
+    let of = |labels: &Labels| labels.get(queries::SCENARIO).cloned().unwrap_or_default();
     let high = |points: &[Point]| points.iter().map(|(_, users)| *users).fold(0.0, f64::max);
     answered.iter().map(|(labels, points)| ((of(labels), String::new()), high(points))).collect()
 }

@@ -5,7 +5,7 @@ use loadtest_crds::{Arrivals, GuardrailStatus, LoadStatus, RunnersStatus, Scenar
 use rstest::rstest;
 
 use super::*;
-use crate::{evaluate::load::parts::ByPart, prometheus::promql::OUTCOME};
+use crate::{evaluate::load::parts::ByPart, k6::queries::OUTCOME};
 
 mod arrivals;
 mod silence;

@@ -8,12 +8,13 @@ use loadtest_crds::{Outcome, TooFewPolicy};
 
 use crate::{
     evaluate::objective::shares::Tally,
+    k6::queries,
     numbers::{
         confidence::{Block, Count, Sample, Standing},
         limit::{Bound, Limit, count, percent, whole},
     },
     plan::objective::{Figure, ObjectivePlan},
-    prometheus::{histogram::Grain, promql, series::Labels},
+    prometheus::{histogram::Grain, series::Labels},
 };
 
 pub mod ratio;
@@ -99,7 +100,7 @@ impl Outcomes {
     }
 
     pub fn add(&mut self, labels: &Labels, value: f64) {
-        match labels.get(promql::OUTCOME).map(String::as_str) {
+        match labels.get(queries::OUTCOME).map(String::as_str) {
             Some("true") => self.answered += value,
             Some("false") => self.failed += value,
             _ => self.untold += value,

@@ -17,14 +17,15 @@ use crate::{
         settle::selectors_of,
         windows::{Extent, Window, context::Context, is_of_fault},
     },
+    k6::queries::{K6Samples, Split},
     numbers::{
         confidence::{Block, design_effect},
         interval::Interval,
     },
-    plan::objective::{Figure, K6Samples, ObjectivePlan},
+    plan::objective::{Figure, ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks, RequestKind},
-        promql::{self, Split},
+        promql,
         series::{Series, Value},
         template::{Template, Values},
     },

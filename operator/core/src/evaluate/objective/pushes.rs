@@ -11,16 +11,14 @@ use crate::{
         objective::judge::{Against, Finding},
         windows::context::Context,
     },
+    k6::queries,
     numbers::{
         confidence::share_holds,
         duration::human,
         interval::{Interval, seconds},
     },
     plan::objective::{Figure, ObjectivePlan},
-    prometheus::{
-        ask::{Answers, Asks, RequestKind},
-        promql,
-    },
+    prometheus::ask::{Answers, Asks, RequestKind},
 };
 
 /// k6 samples its number of virtual users once a second, and sends the last one.
@@ -55,7 +53,7 @@ impl Pushes {
         // One more push than usual may be under way.
         let in_time = context.settings.push * 2 + SAMPLED;
         let scenario = objective.figure.samples().and_then(|samples| samples.scenario.as_deref());
-        let query = promql::pushes_late(&context.metrics, scenario, in_time);
+        let query = queries::pushes_late(&context.metrics, scenario, in_time);
         let step = Duration::from_secs(load.length().as_secs().div_ceil(MOST_POINTS).max(1));
         let range = RequestKind::Range { from: load.from, to: load.to, step };
         let window = reads.iter().map(Interval::length).sum();

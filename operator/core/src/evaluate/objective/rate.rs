@@ -5,15 +5,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{ObjectiveStatus, Outcome, WindowKind, WindowResult};
 
 use crate::{
+    k6::queries::K6Metrics,
     numbers::{
         interval::Interval,
         limit::{count, decimal},
     },
     plan::threshold::Parsed,
-    prometheus::{
-        ask::{Answers, Asks, RequestKind},
-        promql::K6Metrics,
-    },
+    prometheus::ask::{Answers, Asks, RequestKind},
 };
 
 /// A threshold over a Rate, and what is asked for it.

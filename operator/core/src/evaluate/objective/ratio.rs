@@ -15,6 +15,7 @@ use crate::{
         },
         windows::{Window, context::Context},
     },
+    k6::queries,
     numbers::{
         confidence::Block,
         interval::{Interval, seconds},
@@ -56,7 +57,7 @@ impl RatioProbe {
     pub fn ask(good: &str, total: &str, window: &Window, context: &Context, asks: &mut Asks) -> Self {
         let run = &context.settings.run_id;
         let scraped = ![good, total].iter().any(|selector| selector.starts_with("k6_"));
-        let (good, total) = (promql::of_run(good, run), promql::of_run(total, run));
+        let (good, total) = (queries::of_run(good, run), queries::of_run(total, run));
         let mut queries = String::new();
         let reads = window
             .stretches()

@@ -16,16 +16,18 @@ use crate::{
         },
         windows::context::Context,
     },
-    k6::metrics::{Kind, built_in},
+    k6::{
+        metrics::{Kind, built_in},
+        queries::{self, K6Samples, Split},
+    },
     numbers::{
         confidence::{Block, Count},
         interval::{Interval, seconds},
     },
-    plan::objective::{Figure, K6Samples},
+    plan::objective::Figure,
     prometheus::{
         ask::{Answers, Asks, RequestKind},
         histogram::{Grain, Histogram},
-        promql::{self, Split},
     },
 };
 
@@ -161,7 +163,7 @@ impl ShareProbe {
         };
         let (bad, candidates) = match figure {
             Figure::K6Failed { samples } => {
-                (Bad::Failed, vec![candidate((promql::HTTP_REQS.to_owned(), 1.0), samples)])
+                (Bad::Failed, vec![candidate((queries::HTTP_REQS.to_owned(), 1.0), samples)])
             }
             Figure::K6Percentile { metric, samples, .. } => {
                 (Bad::Slower(limit), trends(metric).map(|name| candidate(name, samples)).collect())
@@ -285,7 +287,7 @@ impl ShareProbe {
 }
 
 fn is_failed(labels: &crate::prometheus::series::Labels) -> bool {
-    labels.get(promql::OUTCOME).is_some_and(|outcome| outcome == "false")
+    labels.get(queries::OUTCOME).is_some_and(|outcome| outcome == "false")
 }
 
 fn slower(took: &Histogram, limit: f64) -> Count {

@@ -15,8 +15,9 @@ use crate::{
         objective::shares::Cells,
         windows::{self, Window},
     },
+    k6::queries::K6Metrics,
     numbers::interval::Interval,
-    prometheus::{promql::K6Metrics, template::FaultValues},
+    prometheus::template::FaultValues,
 };
 
 /// What every probe needs.

@@ -1,8 +1,8 @@
 //! What several runners cannot share: k6 cuts a load into segments, and each runner has tags by which it is told apart.
 
-use crate::{
-    k6::inspect::{Inspection, InspectionError},
-    prometheus::promql,
+use crate::k6::{
+    inspect::{Inspection, InspectionError},
+    queries,
 };
 
 impl Inspection {
@@ -11,7 +11,7 @@ impl Inspection {
         let scenario = scenario.to_owned();
         let parts = || self.scenarios.iter().flatten();
         let tags = self.tags.iter().chain(parts().filter_map(|(_, part)| part.tags.as_ref()));
-        if let Some(tag) = tags.flat_map(|tags| tags.keys()).find(|tag| promql::is_own_tag(tag)) {
+        if let Some(tag) = tags.flat_map(|tags| tags.keys()).find(|tag| queries::is_own_tag(tag)) {
             return Err(InspectionError::OwnTag { scenario, tag: tag.clone() });
         }
         if runners < 2 {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::*;
-use crate::evaluate::names::too_many;
+use crate::{evaluate::names::too_many, prometheus::promql};
 
 const START: i64 = 1_700_000_000;
 
@@ -154,7 +154,7 @@ fn many_series_are_asked_for_in_smaller_parts() {
 
 /// As Prometheus answers which names are the most frequent.
 fn most(names: impl IntoIterator<Item = (String, f64)>) -> Answer {
-    let labelled = |name: String| [(promql::NAME.to_owned(), name)].into();
+    let labelled = |name: String| [(queries::NAME.to_owned(), name)].into();
     Answer::Vector(names.into_iter().map(|(name, requests)| (labelled(name), 0.0, requests)).collect())
 }
 
@@ -184,7 +184,7 @@ fn of_more_the_wanted_ones_and_the_most_frequent_are() {
     let selectors = promql::selectors(&query);
     let told = |name: &str| {
         let found = selectors.iter().map(|s| {
-            let mut matchers = s.matchers.matchers.iter().filter(|m| m.name == promql::NAME);
+            let mut matchers = s.matchers.matchers.iter().filter(|m| m.name == queries::NAME);
             matchers.next().unwrap().is_match(name)
         });
         found.collect::<Vec<_>>()
@@ -212,7 +212,7 @@ fn names_are_part_of_a_query_and_so_only_as_many_as_it_has_room_for() {
 #[test]
 fn a_thousand_series_take_a_thousand_steps() {
     let series = |n: usize| {
-        let labels = [(promql::NAME.to_owned(), format!("http://chat/{n}"))].into();
+        let labels = [(queries::NAME.to_owned(), format!("http://chat/{n}"))].into();
         let points = (1..=2).map(|second| (seconds(at(second)), histogram(&[(0.1, second as f64)])));
         (labels, points.collect())
     };

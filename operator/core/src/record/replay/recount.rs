@@ -12,6 +12,7 @@ use promql_parser::{
 };
 
 use crate::{
+    k6::queries,
     numbers::{interval::seconds, limit::count},
     prometheus::{
         ask::{Answer, HistogramSeries, Request, RequestKind},
@@ -52,7 +53,7 @@ impl Recount {
     pub fn of(cells: &Cells, run_id: &str) -> Self {
         let series = cells.series.iter().map(|series| {
             let mut labels = series.labels.clone();
-            labels.insert(promql::RUN.to_owned(), run_id.to_owned());
+            labels.insert(queries::RUN.to_owned(), run_id.to_owned());
             let mut sum = Histogram::default();
             let points = series.cells.iter().map(|(number, cell)| {
                 let mut buckets: Vec<Bucket> = cell
@@ -175,11 +176,11 @@ impl Recount {
         let selector = &matrix.vs;
         let metric = selector.name.as_deref()?;
         let counts = match metric {
-            promql::HTTP_REQS => true,
-            promql::HTTP_REQ_DURATION => false,
+            queries::HTTP_REQS => true,
+            queries::HTTP_REQ_DURATION => false,
             _ => return None,
         };
-        let told = [promql::RUN, promql::NAME, promql::SCENARIO, promql::OUTCOME];
+        let told = [queries::RUN, queries::NAME, queries::SCENARIO, queries::OUTCOME];
         let matchers = &selector.matchers.matchers;
         if selector.offset.is_some() || !selector.matchers.or_matchers.is_empty() {
             return None;
@@ -217,8 +218,8 @@ impl Recount {
         };
         // Another label would be in none of the groups, and names that are counted together in one of their own.
         let tells = |label: &String| match label.as_str() {
-            promql::RUN | promql::SCENARIO | promql::OUTCOME => true,
-            promql::NAME => self.folded.is_none(),
+            queries::RUN | queries::SCENARIO | queries::OUTCOME => true,
+            queries::NAME => self.folded.is_none(),
             _ => false,
         };
         if !kept.iter().all(tells) {
@@ -278,7 +279,7 @@ impl Folded {
     fn hides(&self, query: &str) -> Option<String> {
         let selectors = promql::selectors(query);
         let mut asked =
-            selectors.iter().flat_map(|s| &s.matchers.matchers).filter(|m| m.name == promql::NAME);
+            selectors.iter().flat_map(|s| &s.matchers.matchers).filter(|m| m.name == queries::NAME);
         let hidden = asked.find(|m| m.op != MatchOp::Equal || !self.told.contains(&m.value))?;
         let (names, told) = (count(i64::try_from(self.names).unwrap_or(i64::MAX)), self.told.len());
         Some(format!(

@@ -11,9 +11,8 @@ use crate::{
         fake::{Event, Fake},
         names::{MOST_NAMES, OTHER_NAMES},
     },
+    k6::queries::{K6Metrics, K6Samples, Split},
     numbers::interval::Interval,
-    plan::objective::K6Samples,
-    prometheus::promql::{K6Metrics, Split},
     record::cells::Reader,
 };
 
@@ -69,7 +68,7 @@ fn interval(from: i64, to: i64) -> Interval {
 
 /// Numbers by outcome.
 fn counts(answer: Answer) -> Vec<(Option<String>, f64)> {
-    let of = |labels: &Labels| labels.get(promql::OUTCOME).cloned();
+    let of = |labels: &Labels| labels.get(queries::OUTCOME).cloned();
     let mut counts: Vec<_> = match answer {
         Answer::Vector(all) => all.iter().map(|(labels, _, value)| (of(labels), value.round())).collect(),
         Answer::Histograms(all) => {
@@ -89,7 +88,7 @@ fn counts(answer: Answer) -> Vec<(Option<String>, f64)> {
 fn counts_are_those_that_prometheus_would_give(#[case] stretches: &[Interval]) {
     let fake = fake();
     let recount = recount(&fake);
-    for metric in [promql::HTTP_REQS, promql::HTTP_REQ_DURATION] {
+    for metric in [queries::HTTP_REQS, queries::HTTP_REQ_DURATION] {
         for split in [Split::Outcome, Split::Whole] {
             let query = metrics().increase(&metrics().selector(metric, &save()), split, stretches);
             let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
@@ -106,7 +105,7 @@ fn counts_are_those_that_prometheus_would_give(#[case] stretches: &[Interval]) {
 #[test]
 fn quantiles_and_shares_of_a_stretch() {
     let recount = recount(&fake());
-    let answered = promql::answered(&metrics().selector(promql::HTTP_REQ_DURATION, &save()));
+    let answered = queries::answered(&metrics().selector(queries::HTTP_REQ_DURATION, &save()));
     let ask = |query: String| {
         recount.answer(&Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } }).unwrap()
     };
@@ -123,7 +122,7 @@ fn quantiles_and_shares_of_a_stretch() {
 #[test]
 fn at_each_step_of_a_range() {
     let fake = fake();
-    let query = metrics().cumulative(&metrics().selector(promql::HTTP_REQS, &save()), Split::Outcome, None);
+    let query = metrics().cumulative(&metrics().selector(queries::HTTP_REQS, &save()), Split::Outcome, None);
     let kind = RequestKind::Range { from: at(5), to: at(50), step: Duration::from_secs(5) };
     let request = Request { id: 0, query, kind };
     let (Some(Answer::Matrix(mut own)), Answer::Matrix(mut theirs)) =
@@ -159,7 +158,7 @@ fn what_cells_cannot_tell_has_no_answer(#[case] query: &str) {
 #[test]
 fn another_run_is_not_counted() {
     let query = metrics().cumulative(
-        &K6Metrics::new("other", 120).selector(promql::HTTP_REQS, &save()),
+        &K6Metrics::new("other", 120).selector(queries::HTTP_REQS, &save()),
         Split::Whole,
         None,
     );
@@ -189,8 +188,8 @@ fn names_that_the_cells_count_together_are_in_no_answer_but_the_whole() {
         Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } }
     };
     let named =
-        |name: &str| K6Samples { tags: [(promql::NAME.to_owned(), name.to_owned())].into(), scenario: None };
-    for metric in [promql::HTTP_REQS, promql::HTTP_REQ_DURATION] {
+        |name: &str| K6Samples { tags: [(queries::NAME.to_owned(), name.to_owned())].into(), scenario: None };
+    for metric in [queries::HTTP_REQS, queries::HTTP_REQ_DURATION] {
         for samples in [K6Samples::default(), named("http://chat/0")] {
             let request = ask(metrics().selector(metric, &samples), Split::Outcome);
             assert_eq!(
@@ -202,7 +201,7 @@ fn names_that_the_cells_count_together_are_in_no_answer_but_the_whole() {
         }
     }
     for name in ["http://chat/99", "never", OTHER_NAMES] {
-        let request = ask(metrics().selector(promql::HTTP_REQS, &named(name)), Split::Whole);
+        let request = ask(metrics().selector(queries::HTTP_REQS, &named(name)), Split::Whole);
         let Some(Answer::Failed(why)) = recount.answer(&request) else { panic!("{name} has an answer") };
         assert!(why.contains(&format!("does not tell {name} from others: of 250 request names")), "{why}");
     }
