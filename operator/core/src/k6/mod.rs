@@ -3,6 +3,7 @@
 pub mod inspect;
 pub mod log;
 pub mod metrics;
+pub mod outcomes;
 pub mod queries;
 
 /// `k6 run` and the REST API speak of the state of an execution in these numbers (k6, `lib/execution.go`).

@@ -8,10 +8,13 @@ use crate::{
             cells::{Allowed, Cell, Readings, Track},
             grid::Grid,
         },
-        objective::{judge::Outcomes, shares},
+        objective::shares,
         windows::context::Context,
     },
-    k6::queries::{self, Split},
+    k6::{
+        outcomes::Outcomes,
+        queries::{self, Split},
+    },
     numbers::limit::Bound,
     plan::objective::{Figure, ObjectivePlan},
     prometheus::{

@@ -8,13 +8,13 @@ use loadtest_crds::{Outcome, TooFewPolicy};
 
 use crate::{
     evaluate::objective::shares::Tally,
-    k6::queries,
+    k6::outcomes::Outcomes,
     numbers::{
         confidence::{Block, Count, Sample, Standing},
         limit::{Bound, Limit, count, percent, whole},
     },
     plan::objective::{Figure, ObjectivePlan},
-    prometheus::{histogram::Grain, series::Labels},
+    prometheus::histogram::Grain,
 };
 
 pub mod ratio;
@@ -34,15 +34,6 @@ pub struct Finding {
     /// How many independent samples it is worth, for a share of an ongoing process.
     pub effective: Option<i64>,
     pub message: String,
-}
-
-/// Counts by k6's `expected_response`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Outcomes {
-    pub answered: f64,
-    pub failed: f64,
-    /// Without the tag.
-    pub untold: f64,
 }
 
 /// What a window is of its figure.
@@ -85,31 +76,6 @@ impl Finding {
             effective: None,
             message: message.into(),
         }
-    }
-}
-
-impl Outcomes {
-    /// Reads the series of a sum by `expected_response`; `None` without any.
-    #[must_use]
-    pub fn of(series: &[(Labels, f64, f64)]) -> Option<Self> {
-        let mut outcomes = Self::default();
-        for (labels, _, value) in series {
-            outcomes.add(labels, *value);
-        }
-        (!series.is_empty()).then_some(outcomes)
-    }
-
-    pub fn add(&mut self, labels: &Labels, value: f64) {
-        match labels.get(queries::OUTCOME).map(String::as_str) {
-            Some("true") => self.answered += value,
-            Some("false") => self.failed += value,
-            _ => self.untold += value,
-        }
-    }
-
-    #[must_use]
-    pub fn total(&self) -> f64 {
-        self.answered + self.failed + self.untold
     }
 }
 

@@ -10,14 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     evaluate::{
-        objective::{
-            judge::{self, Outcomes},
-            spikes::CELL_SECONDS,
-        },
+        objective::{judge, spikes::CELL_SECONDS},
         windows::context::Context,
     },
     k6::{
         metrics::{Kind, built_in},
+        outcomes::Outcomes,
         queries::{self, K6Samples, Split},
     },
     numbers::{

@@ -5,7 +5,7 @@ use loadtest_crds::Slope;
 use super::*;
 use crate::{
     evaluate::objective::points::{MIN_SCRAPES, query, scraped, slope, template},
-    prometheus::series::Series,
+    prometheus::series::{Labels, Series},
 };
 
 fn of_query(at_most: bool) -> ObjectivePlan {
