@@ -16,7 +16,7 @@ use crate::{
     plan::objective::{Figure, ObjectivePlan},
     prometheus::{
         ask::{Answer, Answers, Asks, Request, RequestKind},
-        promql,
+        expression, promql,
         template::Values,
     },
 };
@@ -141,7 +141,7 @@ pub fn selectors(figure: &Figure) -> Vec<String> {
 pub fn selectors_of(query: &str) -> Vec<String> {
     let is_of_k6 = |selector: &VectorSelector| selector.name.as_deref().is_some_and(|n| n.starts_with("k6_"));
     let is_moved = |selector: &VectorSelector| selector.offset.is_some() || selector.at.is_some();
-    let read = promql::selectors(query).into_iter().filter(|one| !is_moved(one) && !is_of_k6(one));
+    let read = expression::selectors(query).into_iter().filter(|one| !is_moved(one) && !is_of_k6(one));
     read.map(|selector| selector.to_string()).collect()
 }
 

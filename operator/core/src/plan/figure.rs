@@ -11,7 +11,7 @@ use crate::{
     numbers::limit::{Bound, Dimension, Limit},
     plan::objective::{Figure, ObjectiveError, share, time},
     prometheus::{
-        promql,
+        expression, promql,
         template::{Template, Values},
     },
 };
@@ -141,7 +141,7 @@ fn selector(objective: &str, field: &'static str, text: &str) -> Result<String, 
 
 /// How far a series is written, and how often, is asked without its name: series of two names would be one.
 fn named(objective: &str, query: &str) -> Result<(), ObjectiveError> {
-    match promql::selectors(query).into_iter().find(|selector| !promql::is_named(selector)) {
+    match expression::selectors(query).into_iter().find(|selector| !promql::is_named(selector)) {
         None => Ok(()),
         Some(selector) => {
             Err(ObjectiveError::Nameless { objective: objective.to_owned(), selector: selector.to_string() })

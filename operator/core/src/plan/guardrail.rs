@@ -9,7 +9,7 @@ pub mod sets;
 use std::time::Duration;
 
 use loadtest_crds::{Guardrail, GuardrailNoData, LoadTestStatus, WindowKind, text::LimitText};
-use promql_parser::parser::{self, Expr, value::ValueType};
+use promql_parser::parser::{self, value::ValueType};
 
 use crate::{
     numbers::{
@@ -17,7 +17,10 @@ use crate::{
         limit::{Bound, Dimension, Limit},
     },
     plan::{Plan, names::RunNames, threshold},
-    prometheus::template::{Name, Template, Values},
+    prometheus::{
+        expression::reach,
+        template::{Name, Template, Values},
+    },
 };
 
 /// More are not watched: each is a query a second and a part of the status.
@@ -233,24 +236,6 @@ fn query(name: &str, text: &str, names: &RunNames) -> Result<(String, Duration),
         ValueType::String => "a string",
     };
     Err(GuardrailError::QueryType { guardrail: guardrail(), gives })
-}
-
-/// The longest range of an expression.
-fn reach(expression: &Expr) -> Duration {
-    match expression {
-        Expr::MatrixSelector(selector) => selector.range,
-        Expr::Subquery(subquery) => subquery.range + reach(&subquery.expr),
-        Expr::Aggregate(aggregate) => {
-            reach(&aggregate.expr).max(aggregate.param.as_deref().map(reach).unwrap_or_default())
-        }
-        Expr::Unary(unary) => reach(&unary.expr),
-        Expr::Binary(binary) => reach(&binary.lhs).max(reach(&binary.rhs)),
-        Expr::Paren(paren) => reach(&paren.expr),
-        Expr::Call(call) => call.args.args.iter().map(|arg| reach(arg)).max().unwrap_or_default(),
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::VectorSelector(_) | Expr::Extension(_) => {
-            Duration::ZERO
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The language of Prometheus, and its answers.
 
 pub mod ask;
+pub mod expression;
 pub mod histogram;
 pub mod promql;
 pub mod room;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use promql_parser::{
     label::{METRIC_NAME, MatchOp},
-    parser::{self, Expr, VectorSelector},
-    util::{ExprVisitor, walk_expr},
+    parser::VectorSelector,
 };
 
 use crate::numbers::interval::Interval;
@@ -18,29 +17,6 @@ pub fn histogram_quantile(quantile: f64, histograms: &str) -> String {
     // Six digits: more would only be noise of the division that it may come from.
     let quantile = (quantile * 1e6).round() / 1e6;
     format!("histogram_quantile({quantile}, {histograms})")
-}
-
-/// All selectors of a query, in its order.
-#[must_use]
-pub fn selectors(query: &str) -> Vec<VectorSelector> {
-    struct Found(Vec<VectorSelector>);
-    impl ExprVisitor for Found {
-        type Error = std::convert::Infallible;
-
-        fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-            match expression {
-                Expr::VectorSelector(selector) => self.0.push(selector.clone()),
-                Expr::MatrixSelector(matrix) => self.0.push(matrix.vs.clone()),
-                _ => {}
-            }
-            Ok(true)
-        }
-    }
-    let mut found = Found(Vec::new());
-    if let Ok(expression) = parser::parse(query) {
-        let _ = walk_expr(&mut found, &expression);
-    }
-    found.0
 }
 
 /// The raw samples of a selector up to a time.
@@ -156,6 +132,8 @@ pub(crate) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use promql_parser::parser;
+
     use super::*;
     use crate::{
         k6::queries::{

@@ -2,10 +2,6 @@
 //! figures behind that say nothing about the rest of it.
 
 use loadtest_crds::Outcome;
-use promql_parser::{
-    parser::{self, Expr, VectorSelector},
-    util::{ExprVisitor, walk_expr},
-};
 
 use crate::{
     evaluate::{
@@ -128,55 +124,6 @@ impl Ending {
     }
 }
 
-/// True where the value of a query is there as long as what it reads is: not with a comparison, which leaves out what
-/// does not hold, nor with series that come and go with what they tell.
-pub fn goes_on(query: &str) -> bool {
-    let Ok(expression) = parser::parse(query) else { return false };
-    matches!(walk_expr(&mut Lasting, &expression), Ok(true))
-}
-
-/// True where a query stands on each of its selectors: with `or`, another one or a constant may stand in.
-pub fn needs_all(query: &str) -> bool {
-    let Ok(expression) = parser::parse(query) else { return false };
-    goes_on(query) && matches!(walk_expr(&mut WithoutOr, &expression), Ok(true))
-}
-
-/// Stops at an `or`.
-struct WithoutOr;
-
-impl ExprVisitor for WithoutOr {
-    type Error = std::convert::Infallible;
-
-    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-        Ok(!matches!(expression, Expr::Binary(binary) if binary.op.to_string() == "or"))
-    }
-}
-
-/// Stops at what may end while its data goes on.
-struct Lasting;
-
-impl ExprVisitor for Lasting {
-    type Error = std::convert::Infallible;
-
-    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-        Ok(match expression {
-            Expr::Binary(binary) => {
-                let leaves_out = binary.op.is_comparison_operator() && !binary.return_bool();
-                !leaves_out && !["and", "unless"].contains(&binary.op.to_string().as_str())
-            }
-            Expr::Call(call) => !call.func.name.starts_with("absent"),
-            Expr::VectorSelector(selector) => lasts(selector),
-            Expr::MatrixSelector(matrix) => lasts(&matrix.vs),
-            _ => true,
-        })
-    }
-}
-
-/// k6 writes only what happened, and an alert has a series only while there is something to tell.
-fn lasts(selector: &VectorSelector) -> bool {
-    selector.name.as_deref().is_some_and(|name| !name.starts_with("k6_") && !name.starts_with("ALERTS"))
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -191,6 +138,7 @@ mod tests {
             windows::Extent,
         },
         plan::objective::ObjectivePlan,
+        prometheus::expression::goes_on,
     };
 
     fn interval((from, to): (i64, i64)) -> Interval {

@@ -10,7 +10,7 @@ use crate::{
     evaluate::{objective::judge::Finding, windows::Window},
     prometheus::{
         ask::{Answers, Asks, RequestKind},
-        promql,
+        expression, promql,
     },
 };
 
@@ -119,7 +119,7 @@ fn either(left: Ground, right: Ground) -> Ground {
 /// The names of all selectors of a query. k6 and alerts write only what there is to tell.
 fn names_of(query: &str) -> BTreeSet<String> {
     let lasting = |name: &String| !name.starts_with("k6_") && !name.starts_with("ALERTS");
-    promql::selectors(query).into_iter().filter_map(|selector| selector.name).filter(lasting).collect()
+    expression::selectors(query).into_iter().filter_map(|selector| selector.name).filter(lasting).collect()
 }
 
 #[cfg(test)]

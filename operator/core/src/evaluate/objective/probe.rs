@@ -7,7 +7,7 @@ use loadtest_crds::{Outcome, WindowKind};
 use crate::{
     evaluate::{
         objective::{
-            ending::{Ending, goes_on, needs_all},
+            ending::Ending,
             judge::{self, Finding, Scope},
             names::Names,
             points,
@@ -25,6 +25,7 @@ use crate::{
     plan::objective::{Figure, ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks, RequestKind},
+        expression::{goes_on, needs_all},
         promql,
         series::{Series, Value},
         template::{Template, Values},

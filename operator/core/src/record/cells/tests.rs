@@ -3,7 +3,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::*;
-use crate::{evaluate::names::too_many, prometheus::promql};
+use crate::{evaluate::names::too_many, prometheus::expression};
 
 const START: i64 = 1_700_000_000;
 
@@ -181,7 +181,7 @@ fn of_more_the_wanted_ones_and_the_most_frequent_are() {
     reader.take(most(frequent)).unwrap();
     let query = reader.next().unwrap().query;
     promql_parser::parser::parse(&query).unwrap_or_else(|why| panic!("{query}: {why}"));
-    let selectors = promql::selectors(&query);
+    let selectors = expression::selectors(&query);
     let told = |name: &str| {
         let found = selectors.iter().map(|s| {
             let mut matchers = s.matchers.matchers.iter().filter(|m| m.name == queries::NAME);

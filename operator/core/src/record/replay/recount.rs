@@ -16,8 +16,8 @@ use crate::{
     numbers::{interval::seconds, limit::count},
     prometheus::{
         ask::{Answer, HistogramSeries, Request, RequestKind},
+        expression,
         histogram::{Bucket, Histogram},
-        promql,
         series::{Labels, Series},
     },
     record::cells::Cells,
@@ -277,7 +277,7 @@ impl Recount {
 impl Folded {
     /// Why a query that asks for names has no answer.
     fn hides(&self, query: &str) -> Option<String> {
-        let selectors = promql::selectors(query);
+        let selectors = expression::selectors(query);
         let mut asked =
             selectors.iter().flat_map(|s| &s.matchers.matchers).filter(|m| m.name == queries::NAME);
         let hidden = asked.find(|m| m.op != MatchOp::Equal || !self.told.contains(&m.value))?;

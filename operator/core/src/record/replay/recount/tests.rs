@@ -13,6 +13,7 @@ use crate::{
     },
     k6::queries::{K6Metrics, K6Samples, Split},
     numbers::interval::Interval,
+    prometheus::promql,
     record::cells::Reader,
 };
 
