@@ -10,10 +10,9 @@ use crate::{
     evaluate::fault::recovery,
     numbers::{duration::human, limit::Limit},
     plan::{
-        PlanError,
+        error::{PlanError, time},
         objective::ObjectivePlan,
         pods::{self, selector_text},
-        time,
     },
 };
 

@@ -9,7 +9,10 @@ use crate::{
         queries::{self, K6Samples},
     },
     numbers::limit::{Bound, Dimension, Limit},
-    plan::objective::{Figure, ObjectiveError, share, time},
+    plan::{
+        error::ObjectiveError,
+        objective::{Figure, share, time},
+    },
     prometheus::{
         expression, promql,
         template::{Template, Values},

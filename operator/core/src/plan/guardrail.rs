@@ -16,7 +16,7 @@ use crate::{
         duration,
         limit::{Bound, Dimension, Limit},
     },
-    plan::{Plan, names::RunNames, threshold},
+    plan::{Plan, error::GuardrailError, names::RunNames, threshold},
     prometheus::{
         expression::reach,
         template::{Name, Template, Values},
@@ -53,48 +53,6 @@ pub enum Check {
     Drop(Limit),
 }
 
-/// A guardrail that cannot be watched as written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GuardrailError {
-    #[error("guardrail {0}: write exactly one of query and set, as in set: Postgres")]
-    Source(String),
-    #[error("guardrail {0}: write exactly one of atMost, atLeast or dropAtMost")]
-    Check(String),
-    #[error(
-        "guardrail {guardrail}: {field}: `{text}` is no limit: write a number with a unit, as in 300ms, 50% or 5000"
-    )]
-    Limit { guardrail: String, field: &'static str, text: String },
-    #[error(
-        "guardrail {guardrail}: {field} {warn} would never warn before {limit}: write a stricter value of its unit"
-    )]
-    Warn { guardrail: String, field: &'static str, warn: String, limit: String },
-    #[error("guardrail {0}: a drop is a share: write it from 0% to 100%, as in dropAtMost: 50%")]
-    Share(String),
-    #[error("guardrail {guardrail}: for: `{text}` is no length of time: write it as in 10s or 1m30s")]
-    For { guardrail: String, text: String },
-    #[error("guardrail {guardrail}: the query is not PromQL: {cause}")]
-    Query { guardrail: String, cause: String },
-    #[error(
-        "guardrail {guardrail}: the query gives {gives}, not a number: write one that gives one series, as in max(queue_depth)"
-    )]
-    QueryType { guardrail: String, gives: &'static str },
-    #[error("guardrail {guardrail}: {cause}")]
-    Template { guardrail: String, cause: String },
-    #[error(
-        "guardrail {guardrail}: {{{{{name}}}}} has no value while the load runs: a guardrail may use {{{{run}}}} and \
-         {{{{namespace}}}}; write a range as in [30s]"
-    )]
-    TemplateName { guardrail: String, name: Name },
-    #[error(
-        "guardrail {guardrail}: the selector `{selector}` does not fit its set: write matchers as in namespace=\"chat\" ({cause})"
-    )]
-    Selector { guardrail: String, selector: String, cause: String },
-    #[error("two guardrails are called {0}: rename one of them")]
-    Twice(String),
-    #[error("there are {0} guardrails, with those of sets: watch at most {MOST}")]
-    TooMany(usize),
-}
-
 impl GuardrailPlan {
     /// Checks the guardrails of a LoadTest. One with the name of a set's indicator takes its place.
     ///
@@ -118,7 +76,7 @@ impl GuardrailPlan {
         {
             return Err(GuardrailError::Twice(all[i].name.clone()));
         }
-        if all.len() > MOST { Err(GuardrailError::TooMany(all.len())) } else { Ok(all) }
+        if all.len() > MOST { Err(GuardrailError::TooMany(all.len(), MOST)) } else { Ok(all) }
     }
 
     pub(crate) fn of(guardrail: &Guardrail, names: &RunNames) -> Result<Self, GuardrailError> {

@@ -2,27 +2,23 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use loadtest_crds::{
-    Baseline, Expectation, LoadTest, LoadTestStatus, Runner, Scenario, VerdictPolicy, text::DurationText,
-};
+use loadtest_crds::{Baseline, Expectation, LoadTest, LoadTestStatus, Runner, Scenario, VerdictPolicy};
 
 use crate::{
     machine::bounds,
-    numbers::{
-        duration,
-        limit::{Dimension, Limit},
-    },
+    numbers::limit::{Dimension, Limit},
     plan::{
+        error::{PlanError, name, time},
         fault::FaultPlan,
-        guardrail::{GuardrailError, GuardrailPlan},
+        guardrail::GuardrailPlan,
         names::{RunNames, RunnerId},
-        objective::{ObjectiveError, ObjectivePlan},
-        syntax::is_object_name,
+        objective::ObjectivePlan,
         system::WatchPlan,
     },
     verdict::baseline::BaselinePlan,
 };
 
+pub mod error;
 pub mod fault;
 pub mod figure;
 pub mod fingerprint;
@@ -62,48 +58,6 @@ pub struct ScenarioPlan {
     pub spec: Scenario,
     /// Virtual users and duration, where the LoadTest sets them.
     pub load: Option<(i32, Duration)>,
-}
-
-/// The spec asks for something that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    #[error("the object has no {0}: it must come from the API server")]
-    Incomplete(&'static str),
-    #[error("{field}: `{text}` is no length of time: write it as in 300ms, 90s or 1m30s")]
-    Duration { field: String, text: String },
-    #[error(
-        "{field}: `{text}` is no name: write lower-case letters, digits, '-' and '.', and begin and end with a letter or \
-         digit, as in chat"
-    )]
-    Name { field: String, text: String },
-    #[error(
-        "{place}: selector: `{text}` is no key of a label: write one as in app or app.kubernetes.io/name"
-    )]
-    LabelKey { place: String, text: String },
-    #[error(
-        "{place}: selector: `{text}` is no value of a label: write letters, digits, '-', '_' and '.', as in dbman, and each \
-         label with a key of its own"
-    )]
-    LabelValue { place: String, text: String },
-    #[error("fault {fault}: say what it does: podKill: {{}}")]
-    NoAction { fault: String },
-    #[error("fault {fault}: pick exactly one of count, percent or all")]
-    NoPick { fault: String },
-    #[error(
-        "fault {fault}: {field}.of names {objective}, which is no share of k6's requests: name objectives over \
-         http_req_failed, or with percentile or under"
-    )]
-    Witness { fault: String, field: &'static str, objective: String },
-    #[error("fault {fault}: budget.worstSecond: `{text}` is no share: write it as in 50%")]
-    WorstSecond { fault: String, text: String },
-    #[error("baseline.maxRegression: `{0}` is no share: write it as in 10%")]
-    Regression(String),
-    #[error(transparent)]
-    TooLarge(#[from] bounds::SpecTooLarge),
-    #[error(transparent)]
-    Objective(#[from] ObjectiveError),
-    #[error(transparent)]
-    Guardrail(#[from] GuardrailError),
 }
 
 impl Plan {
@@ -217,17 +171,4 @@ fn baseline(baseline: &Baseline) -> Result<BaselinePlan, PlanError> {
         runs: usize::try_from(baseline.runs).unwrap_or(0),
         max_regression: share.ok_or_else(|| PlanError::Regression(text.to_string()))?,
     })
-}
-
-/// A name that becomes part of a path at the API server.
-fn name(field: &str, text: &str) -> Result<String, PlanError> {
-    if is_object_name(text) {
-        return Ok(text.to_owned());
-    }
-    Err(PlanError::Name { field: field.to_owned(), text: text.to_owned() })
-}
-
-fn time(field: &str, text: &DurationText) -> Result<Duration, PlanError> {
-    duration::parse(text.as_str())
-        .ok_or_else(|| PlanError::Duration { field: field.to_owned(), text: text.to_string() })
 }

@@ -14,8 +14,8 @@ use crate::{
         duration,
         limit::{Bound, Dimension, Limit},
     },
-    plan::figure,
-    prometheus::template::{Name, Template, TemplateError},
+    plan::{error::ObjectiveError, figure},
+    prometheus::template::Template,
 };
 
 /// One objective of a run.
@@ -64,95 +64,6 @@ pub enum Figure {
     Template(Template),
     /// What a PromQL expression grows by within a time.
     Slope { query: String, per: Duration, per_text: String },
-}
-
-/// An objective that cannot be judged as written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ObjectiveError {
-    #[error("objective {0}: write exactly one of k6, ratio, query or slope")]
-    Figure(String),
-    #[error("objective {0}: write exactly one of atMost or atLeast")]
-    Bound(String),
-    #[error(
-        "objective {objective}: {field}: `{text}` is no limit: write a number with one of the units %, ms, s, m, \
-         h, k, M, G, Ki, Mi, Gi, Ti or none, as in 300ms, 99.9% or 5000"
-    )]
-    Limit { objective: String, field: &'static str, text: String },
-    #[error("objective {objective}: {field} takes the unit of {beside}: write it as {beside} is written")]
-    WarnUnit { objective: String, field: &'static str, beside: String },
-    #[error(
-        "objective {objective}: {field} {warn} would never warn before the limit of {limit} is missed: \
-         write a stricter value"
-    )]
-    WarnSide { objective: String, field: &'static str, warn: String, limit: String },
-    #[error(
-        "objective {objective}: warnAbove goes with atMost, warnBelow with atLeast: write {write} instead"
-    )]
-    WarnField { objective: String, write: &'static str },
-    #[error("objective {0}: this figure is a share: write its limit in percent from 0% to 100%, as in 99.9%")]
-    Share(String),
-    #[error("objective {0}: a percentile takes atMost with a time, as in atMost: 300ms")]
-    PercentileLimit(String),
-    #[error("objective {0}: a percentile lies above 0 and below 100, as in percentile: 95")]
-    Percentile(String),
-    #[error(
-        "objective {objective}: the k6 metric {metric} has no percentiles: use http_req_duration or a Trend of \
-         the script"
-    )]
-    NoTrend { objective: String, metric: String },
-    #[error(
-        "objective {objective}: say which figure of {metric}: percentile: 95 or under: 300ms of a Trend, rate: true or \
-         count: true of a Counter; only http_req_failed goes without (k6 sends the Rate of each runner without its \
-         total, so Rates cannot be added up: count with two Counters in the script and write a ratio over them)"
-    )]
-    NoShare { objective: String, metric: String },
-    #[error("objective {0}: write one of percentile, under, rate or count")]
-    ManyFigures(String),
-    #[error(
-        "objective {objective}: the k6 metric {metric} is no Counter: rate and count take http_reqs, iterations or a \
-         Counter of the script"
-    )]
-    NoCounter { objective: String, metric: String },
-    #[error("objective {0}: a count or rate is judged by a plain number, as in atLeast: \"500\"")]
-    PlainNumber(String),
-    #[error(
-        "objective {objective}: {field}: `{text}` is no length of time: write it as in 300ms, 90s or 1m30s"
-    )]
-    Duration { objective: String, field: &'static str, text: String },
-    #[error("objective {0}: between.from lies before between.to, as in from: 30s with to: 90s")]
-    Between(String),
-    #[error("objective {0}: between stands for itself: judge Steady, Fault or Recovery in another objective")]
-    BetweenBeside(String),
-    #[error("objective {0}: say which stretch: between: {{from: 30s, to: 90s}}")]
-    BetweenWhere(String),
-    #[error("objective {objective}: the query: {cause}")]
-    Template { objective: String, cause: TemplateError },
-    #[error(
-        "objective {objective}: {{{{{name}}}}} has a value in Fault and Recovery windows only: judge it in windows: \
-         [Fault], or leave it out"
-    )]
-    TemplateWindow { objective: String, name: Name },
-    #[error("objective {0}: a slope has no templates: its query is asked at many points of the window")]
-    SlopeTemplate(String),
-    #[error("objective {objective}: the tag {tag} is set by the operator: remove it")]
-    Tag { objective: String, tag: String },
-    #[error(
-        "objective {objective}: ratio.{field} must be a plain selector of counters, as in \
-         requests_total{{status=\"ok\"}}, not `{text}` ({cause}): for anything else use query"
-    )]
-    Selector { objective: String, field: &'static str, text: String, cause: String },
-    #[error(
-        "objective {objective}: the selector `{selector}` does not name one metric: write its name, as in \
-         requests_total{{status=\"ok\"}}; for several metrics write a query that names each of them, as in sum(a) + sum(b)"
-    )]
-    Nameless { objective: String, selector: String },
-    #[error("objective {objective}: the query is not PromQL: {cause}")]
-    Query { objective: String, cause: String },
-    #[error(
-        "objective {objective}: the query gives {gives}, not a number: write an expression that gives one \
-         series, as in max(queue_depth)"
-    )]
-    QueryType { objective: String, gives: &'static str },
 }
 
 impl ObjectivePlan {

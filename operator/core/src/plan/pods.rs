@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::Pods;
 
 use crate::plan::{
-    PlanError, name,
+    error::{PlanError, name},
     syntax::{is_label_key, is_label_value},
 };
 

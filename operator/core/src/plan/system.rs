@@ -6,10 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::Watched;
 
 use crate::plan::{
-    PlanError,
+    error::{PlanError, time},
     fault::FaultPlan,
     pods::{self, selector_text},
-    time,
 };
 
 /// Pods that are watched while the load runs.

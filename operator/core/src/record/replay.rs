@@ -13,7 +13,7 @@ use loadtest_crds::{LoadTest, LoadTestStatus, Objective, Phase, text::LimitText}
 use crate::{
     evaluate::{Evaluation, Step},
     numbers::limit::Limit,
-    plan::{Plan, PlanError},
+    plan::{Plan, error::PlanError},
     prometheus::ask::{Answer, Asked, RequestKind},
     record::{Record, replay::recount::Recount},
     verdict::{self, display},

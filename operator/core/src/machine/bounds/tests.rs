@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Plan, error::PlanError};
 
 /// Longer than any text may be, of characters of three bytes.
 fn long() -> String {

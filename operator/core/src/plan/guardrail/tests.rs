@@ -24,7 +24,7 @@ fn plan(guardrail: Value) -> Plan {
     plan_of(json!([guardrail])).unwrap()
 }
 
-fn plan_of(guardrails: Value) -> Result<Plan, crate::plan::PlanError> {
+fn plan_of(guardrails: Value) -> Result<Plan, crate::plan::error::PlanError> {
     let test: LoadTest = serde_json::from_value(json!({
         "metadata": {"name": "chat", "namespace": "team", "uid": "4f1c"},
         "spec": {
