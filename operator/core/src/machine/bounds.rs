@@ -5,15 +5,10 @@
 //! finished, what does not fit is left out, step by step and what matters least first ([`STEPS`]). Verdict, reason,
 //! message, and what was done to which pod always stay.
 
-use std::io;
+use loadtest_crds::{LoadTestStatus, Outcome, Phase, TargetState, WindowResult};
 
-use loadtest_crds::{LoadTestSpec, LoadTestStatus, Outcome, Phase, TargetState, WindowResult};
-use serde::Serialize;
+use crate::{plan::size::stored_bytes, watch::system::record};
 
-use crate::watch::system::record;
-
-/// The largest spec. What else may be in the object: as much again in annotations and managed fields, and the status.
-pub const LARGEST_SPEC: usize = 512 << 10;
 /// The largest status of a finished run, but for one whose faults hit hundreds of pods.
 pub const LARGEST_STATUS: usize = 256 << 10;
 /// What is read from the scripts: the run needs all of it.
@@ -29,45 +24,6 @@ const FEW_HAPPENINGS: usize = 3;
 const FEW_GAPS: usize = 3;
 const FEW_SPIKES: usize = 1;
 const FEW_SERVICES: usize = 3;
-
-/// A spec that leaves no room for a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the spec takes {} KiB where it is kept, and may take {} KiB, so that the status fits beside it: put scripts and long \
-     values into ConfigMaps (script.configMap, valueFrom.configMapKeyRef), or make several LoadTests of it",
-    .0.div_ceil(1024),
-    LARGEST_SPEC >> 10
-)]
-pub struct SpecTooLarge(usize);
-
-/// Checks that a spec leaves room for a status.
-///
-/// # Errors
-/// [`SpecTooLarge`] says by how much.
-pub fn check(spec: &LoadTestSpec) -> Result<(), SpecTooLarge> {
-    let bytes = stored_bytes(spec);
-    if bytes > LARGEST_SPEC { Err(SpecTooLarge(bytes)) } else { Ok(()) }
-}
-
-/// How much something takes in etcd: JSON as the API server writes it, where `<`, `>` and `&` take six bytes each.
-#[must_use]
-pub fn stored_bytes(value: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let escaped = bytes.iter().filter(|byte| matches!(byte, b'<' | b'>' | b'&')).count();
-            self.0 += bytes.len() + 5 * escaped;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // What cannot be written takes as much room as there is none for.
-    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
-}
 
 /// Makes a status fit. What fits is left as it is, so that a status that was made to fit once stays so.
 pub fn fit(status: &mut LoadTestStatus) {

@@ -17,7 +17,7 @@ use crate::{
         world::{Effect, Facts, PodState, PodView, RunnerStart, World},
     },
     numbers::duration,
-    plan::{Plan, fingerprint, names::RunnerId, system::WatchPlan},
+    plan::{Plan, fingerprint, names::RunnerId, size, system::WatchPlan},
 };
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
@@ -245,7 +245,7 @@ fn record(status: &mut LoadTestStatus, name: &str, required: &inspect::Requireme
 /// Each script keeps within its own bounds, but all of them together need not. Nothing of them is kept then.
 fn too_much(status: &mut LoadTestStatus) -> Option<String> {
     let thresholds: usize = status.scenarios.iter().map(|s| s.thresholds.len()).sum();
-    let bytes = bounds::stored_bytes(&status.scenarios);
+    let bytes = size::stored_bytes(&status.scenarios);
     if thresholds <= MOST_THRESHOLDS && bytes <= bounds::LARGEST_SCENARIOS {
         return None;
     }

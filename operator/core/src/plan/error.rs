@@ -5,9 +5,8 @@ use std::time::Duration;
 use loadtest_crds::text::DurationText;
 
 use crate::{
-    machine::bounds,
     numbers::duration,
-    plan::syntax::is_object_name,
+    plan::{size, syntax::is_object_name},
     prometheus::template::{Name, TemplateError},
 };
 
@@ -46,7 +45,7 @@ pub enum PlanError {
     #[error("baseline.maxRegression: `{0}` is no share: write it as in 10%")]
     Regression(String),
     #[error(transparent)]
-    TooLarge(#[from] bounds::SpecTooLarge),
+    TooLarge(#[from] size::SpecTooLarge),
     #[error(transparent)]
     Objective(#[from] ObjectiveError),
     #[error(transparent)]

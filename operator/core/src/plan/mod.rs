@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use loadtest_crds::{Baseline, Expectation, LoadTest, LoadTestStatus, Runner, Scenario, VerdictPolicy};
 
 use crate::{
-    machine::bounds,
     numbers::limit::{Dimension, Limit},
     plan::{
         error::{PlanError, name, time},
@@ -26,6 +25,7 @@ pub mod guardrail;
 pub mod names;
 pub mod objective;
 mod pods;
+pub mod size;
 pub mod syntax;
 pub mod system;
 pub mod threshold;
@@ -72,7 +72,7 @@ impl Plan {
             name: metadata.name.clone().ok_or(PlanError::Incomplete("name"))?,
             uid: metadata.uid.clone().ok_or(PlanError::Incomplete("uid"))?,
         };
-        bounds::check(&test.spec)?;
+        size::check(&test.spec)?;
         let label = metadata.labels.as_ref().and_then(|l| l.get(loadtest_crds::SERIES_LABEL));
         let spec = &test.spec;
         let objectives = spec

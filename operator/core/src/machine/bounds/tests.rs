@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::plan::{Plan, error::PlanError};
+use crate::plan::{Plan, error::PlanError, size::LARGEST_SPEC};
 
 /// Longer than any text may be, of characters of three bytes.
 fn long() -> String {

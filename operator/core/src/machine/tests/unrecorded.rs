@@ -1,7 +1,10 @@
 //! The API server takes no record.
 
 use super::*;
-use crate::machine::unrecorded::{give_up, unrecorded};
+use crate::{
+    machine::unrecorded::{give_up, unrecorded},
+    plan::size,
+};
 
 impl Sim {
     fn reached(phase: Phase) -> Self {
@@ -105,14 +108,14 @@ fn a_deletion_needs_no_record() {
 fn a_status_that_is_too_large_is_an_error_in_few_words() {
     let mut sim = Sim::reached(Phase::Running);
     sim.status.faults[0].state = FaultState::Injected;
-    let large = bounds::stored_bytes(&sim.status);
+    let large = size::stored_bytes(&sim.status);
     let why = "etcdserver: request is too large";
     let last = give_up(&sim.plan, &sim.status, why, &sim.world()).unwrap();
     let (status, large) = (&last.status, large.max(4000));
     assert_eq!((status.verdict, status.reason.as_deref()), (Some(Verdict::Error), Some("StatusTooLarge")));
     assert!(status.message.as_ref().is_some_and(|m| m.contains(why) && m.contains("ConfigMaps")));
     assert_eq!(status.faults[0].state, FaultState::Injected, "what was done to the system is told");
-    assert!(bounds::stored_bytes(status) < large, "{status:#?}");
+    assert!(size::stored_bytes(status) < large, "{status:#?}");
 
     // Recorded or not, the pods go.
     let mut unrecorded = Sim::reached(Phase::Running);
