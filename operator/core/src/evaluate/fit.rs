@@ -15,7 +15,10 @@ use crate::{
     },
     k6::inspect,
     numbers::duration::human,
-    plan::objective::{BetweenPlan, Figure, ObjectivePlan},
+    plan::{
+        figure::Figure,
+        objective::{BetweenPlan, ObjectivePlan},
+    },
     prometheus::promql,
 };
 

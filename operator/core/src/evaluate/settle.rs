@@ -13,7 +13,7 @@ use crate::{
     evaluate::{Settings, windows},
     k6::queries::{self, K6Metrics, K6Samples, Split},
     numbers::limit::count,
-    plan::objective::{Figure, ObjectivePlan},
+    plan::{figure::Figure, objective::ObjectivePlan},
     prometheus::{
         ask::{Answer, Answers, Asks, Request, RequestKind},
         expression, promql,

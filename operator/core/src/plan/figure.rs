@@ -1,5 +1,7 @@
 //! Figures, checked: of k6, a ratio, a query or a slope.
 
+use std::time::Duration;
+
 use loadtest_crds::{K6Figure, Objective, text::DurationText};
 use promql_parser::parser::{self, Expr, value::ValueType};
 
@@ -8,11 +10,11 @@ use crate::{
         metrics::{Kind, built_in},
         queries::{self, K6Samples},
     },
-    numbers::limit::{Bound, Dimension, Limit},
-    plan::{
-        error::ObjectiveError,
-        objective::{Figure, share, time},
+    numbers::{
+        duration,
+        limit::{Bound, Dimension, Limit},
     },
+    plan::error::ObjectiveError,
     prometheus::{
         expression, promql,
         template::{Template, Values},
@@ -162,4 +164,82 @@ fn expression(objective: &str, text: &str) -> Result<String, ObjectiveError> {
         ValueType::String => "a string",
     };
     Err(ObjectiveError::QueryType { objective: name(), gives })
+}
+
+/// What is judged.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Figure {
+    /// The share of k6's requests that failed.
+    K6Failed { samples: K6Samples },
+    /// The share of a k6 Trend's samples that failed or lie above the limit, `percentile` in percent.
+    K6Percentile { metric: String, percentile: f64, samples: K6Samples },
+    /// The share of a k6 Trend's samples that were answered within a time.
+    K6Under { metric: String, under: Limit, samples: K6Samples },
+    /// The events of a k6 Counter.
+    K6Count { metric: String, samples: K6Samples },
+    /// The events of a k6 Counter a second.
+    K6Rate { metric: String, samples: K6Samples },
+    /// The share of good events, from the raw samples of two plain selectors.
+    Ratio { good: String, total: String },
+    /// A PromQL expression that gives one series.
+    Query(String),
+    /// The same with places to fill in, asked once for a window.
+    Template(Template),
+    /// What a PromQL expression grows by within a time.
+    Slope { query: String, per: Duration, per_text: String },
+}
+
+impl Figure {
+    /// A share of k6's requests or samples: measured by the runners, so that it sees what a dying server cannot
+    /// tell, and at any moment some of them are good and some are bad.
+    #[must_use]
+    pub fn is_client_side(&self) -> bool {
+        matches!(self, Self::K6Failed { .. } | Self::K6Percentile { .. } | Self::K6Under { .. })
+    }
+
+    /// Which samples of k6 it stands on; `None` for figures of the system under test.
+    #[must_use]
+    pub fn samples(&self) -> Option<&K6Samples> {
+        match self {
+            Self::K6Failed { samples }
+            | Self::K6Percentile { samples, .. }
+            | Self::K6Under { samples, .. }
+            | Self::K6Count { samples, .. }
+            | Self::K6Rate { samples, .. } => Some(samples),
+            Self::Ratio { .. } | Self::Query(_) | Self::Template(_) | Self::Slope { .. } => None,
+        }
+    }
+
+    /// About k6's HTTP requests, which say whether they failed, unlike the samples of the script's own Trends.
+    #[must_use]
+    pub fn is_of_requests(&self) -> bool {
+        match self {
+            Self::K6Failed { .. } => true,
+            Self::K6Percentile { metric, .. } | Self::K6Under { metric, .. } => {
+                metric.starts_with("http_req_")
+            }
+            _ => false,
+        }
+    }
+}
+
+pub(crate) fn share(objective: &str, bound: &Bound) -> Result<(), ObjectiveError> {
+    let limit = bound.limit();
+    if limit.dimension() == Dimension::Share && (0.0..=1.0).contains(&limit.base()) {
+        Ok(())
+    } else {
+        Err(ObjectiveError::Share(objective.to_owned()))
+    }
+}
+
+pub(crate) fn time(
+    objective: &str,
+    field: &'static str,
+    text: &DurationText,
+) -> Result<Duration, ObjectiveError> {
+    duration::parse(text.as_str()).ok_or_else(|| ObjectiveError::Duration {
+        objective: objective.to_owned(),
+        field,
+        text: text.to_string(),
+    })
 }

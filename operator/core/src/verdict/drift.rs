@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 use loadtest_crds::LoadTestStatus;
 
 use crate::{
-    plan::{
-        Plan,
-        objective::{Figure, ObjectivePlan},
-    },
+    plan::{Plan, figure::Figure, objective::ObjectivePlan},
     prometheus::ask::{Answer, Asked},
 };
 

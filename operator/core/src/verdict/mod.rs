@@ -26,8 +26,9 @@ use crate::{
     },
     plan::{
         Plan,
+        figure::Figure,
         guardrail::{self, GuardrailPlan},
-        objective::{Figure, ObjectivePlan},
+        objective::ObjectivePlan,
     },
     verdict::baseline::History,
 };

@@ -16,7 +16,7 @@ use crate::{
         queries::{self, Split},
     },
     numbers::limit::Bound,
-    plan::objective::{Figure, ObjectivePlan},
+    plan::{figure::Figure, objective::ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks},
         histogram::UpTo,

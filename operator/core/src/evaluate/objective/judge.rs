@@ -13,7 +13,7 @@ use crate::{
         confidence::{Block, Count, Sample, Standing},
         limit::{Bound, Limit, count, percent, whole},
     },
-    plan::objective::{Figure, ObjectivePlan},
+    plan::{figure::Figure, objective::ObjectivePlan},
     prometheus::histogram::Grain,
 };
 

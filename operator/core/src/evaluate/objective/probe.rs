@@ -22,7 +22,7 @@ use crate::{
         confidence::{Block, design_effect},
         interval::Interval,
     },
-    plan::objective::{Figure, ObjectivePlan},
+    plan::{figure::Figure, objective::ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks, RequestKind},
         expression::{goes_on, needs_all},

@@ -17,7 +17,7 @@ use crate::{
         duration::human,
         interval::{Interval, seconds},
     },
-    plan::objective::{Figure, ObjectivePlan},
+    plan::{figure::Figure, objective::ObjectivePlan},
     prometheus::ask::{Answers, Asks, RequestKind},
 };
 

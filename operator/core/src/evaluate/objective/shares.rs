@@ -22,7 +22,7 @@ use crate::{
         confidence::{Block, Count},
         interval::{Interval, seconds},
     },
-    plan::objective::Figure,
+    plan::figure::Figure,
     prometheus::{
         ask::{Answers, Asks, RequestKind},
         histogram::{Grain, Histogram},

@@ -2,6 +2,7 @@ use loadtest_crds::{Between, K6Figure, Ratio, Slope};
 use rstest::rstest;
 
 use super::*;
+use crate::prometheus::template::Template;
 
 fn k6(metric: &str, percentile: Option<f64>) -> Objective {
     Objective {

@@ -5,7 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     numbers::interval::Interval,
-    plan::objective::Figure,
+    plan::figure::Figure,
     prometheus::{
         ask::{Answer, Answers, Asks},
         series::Labels,
