@@ -203,6 +203,14 @@ pub enum WindowKind {
     Between,
 }
 
+impl WindowKind {
+    /// True for the windows of one event, whose requests are all there are: no sample of anything.
+    #[must_use]
+    pub fn is_of_fault(self) -> bool {
+        matches!(self, Self::Fault | Self::Recovery)
+    }
+}
+
 /// What missing data means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NoDataPolicy {

@@ -8,7 +8,6 @@ use loadtest_crds::{
 };
 
 use crate::{
-    evaluate::windows::is_of_fault,
     numbers::limit::{Bound, Limit},
     plan::{
         error::ObjectiveError,
@@ -58,7 +57,7 @@ impl ObjectivePlan {
         let windows = windows(objective)?;
         if let Figure::Template(template) = &figure
             && let Some(of_fault) = template.names().find(|name| name.is_of_fault())
-            && !windows.iter().all(|kind| is_of_fault(*kind))
+            && !windows.iter().all(|kind| kind.is_of_fault())
         {
             return Err(ObjectiveError::TemplateWindow { objective: name.clone(), name: of_fault });
         }

@@ -9,7 +9,7 @@ use crate::{
             judge::Finding,
             probe::{Scrapes, step},
         },
-        windows::{Window, is_of_fault},
+        windows::Window,
     },
     numbers::{
         interval::{Interval, seconds},
@@ -36,7 +36,11 @@ pub struct Ending(Vec<Interval>);
 impl Ending {
     /// In a fault the data of its pods stops by itself.
     pub fn of(window: &Window, goes_on: bool) -> Self {
-        if goes_on && !is_of_fault(window.kind) { Self(window.stretches().to_vec()) } else { Self::default() }
+        if goes_on && !window.kind.is_of_fault() {
+            Self(window.stretches().to_vec())
+        } else {
+            Self::default()
+        }
     }
 
     /// True where anything has to go on.

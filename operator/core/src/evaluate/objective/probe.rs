@@ -15,7 +15,7 @@ use crate::{
             shares::ShareProbe,
         },
         settle::selectors_of,
-        windows::{Extent, Window, context::Context, is_of_fault},
+        windows::{Extent, Window, context::Context},
     },
     k6::queries::{K6Samples, Split},
     numbers::{
@@ -93,7 +93,7 @@ pub struct Scrapes {
 impl Wanted {
     #[must_use]
     pub fn of(kind: WindowKind) -> Self {
-        if is_of_fault(kind) { Self::Census } else { Self::Sample }
+        if kind.is_of_fault() { Self::Census } else { Self::Sample }
     }
 
     /// `blocks` says of each stretch of 5 s what was counted in it, and whether it lay in a fault.

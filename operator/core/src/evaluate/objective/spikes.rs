@@ -15,7 +15,7 @@ use crate::{
             judge::Against,
             shares::{Cells, ShareProbe},
         },
-        windows::{Window, context::Context, is_of_fault},
+        windows::{Window, context::Context},
     },
     numbers::{
         confidence::{Block, wilson},
@@ -58,7 +58,7 @@ impl SpikeProbe {
         context: &Context,
         asks: &mut Asks,
     ) -> Option<Self> {
-        if objective.windows.iter().all(|kind| is_of_fault(*kind)) {
+        if objective.windows.iter().all(|kind| kind.is_of_fault()) {
             return None;
         }
         let cells = context.cells?;

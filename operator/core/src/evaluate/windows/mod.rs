@@ -78,12 +78,6 @@ pub fn load(status: &LoadTestStatus) -> Option<Interval> {
     Interval::new(from, to)
 }
 
-/// True for the windows of one event, whose requests are all there are: no sample of anything.
-#[must_use]
-pub fn is_of_fault(kind: WindowKind) -> bool {
-    matches!(kind, WindowKind::Fault | WindowKind::Recovery)
-}
-
 /// The stretch between two times after the measured start of the load, up to its end.
 #[must_use]
 pub fn between(status: &LoadTestStatus, stretch: BetweenPlan) -> Window {
