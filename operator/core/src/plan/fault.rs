@@ -7,7 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::{Budget, Fault, Pick, RecoveryLimit, text::DurationText};
 
 use crate::{
-    evaluate::fault::recovery,
     numbers::{duration::human, limit::Limit},
     plan::{
         error::{PlanError, time},
@@ -133,7 +132,7 @@ impl FaultPlan {
     /// Why the fault cannot be judged with figures that are pushed so often: its limits are finer than they are.
     #[must_use]
     pub fn too_fine(&self, push: Duration) -> Option<String> {
-        let finest = recovery::resolution(push);
+        let finest = resolution(push);
         let within =
             self.limits.recovery.as_ref().and_then(|r| r.within.as_ref()).map(|l| ("recovery.within", l));
         let downtime =
@@ -256,6 +255,18 @@ impl PickPlan {
             _ => None,
         }
     }
+}
+
+/// The length of a cell: a push, in whole seconds.
+#[must_use]
+pub fn step(push: Duration) -> Duration {
+    Duration::from_secs(u64::try_from(push.as_millis().div_ceil(1000)).unwrap_or(1).max(1))
+}
+
+/// How finely anything can be told from cells: a cell and a push.
+#[must_use]
+pub fn resolution(push: Duration) -> Duration {
+    step(push) + push
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::{
     k6::queries,
     numbers::interval::Interval,
     plan::{
-        fault::{FaultLimits, RecoveryPlan},
+        fault::{self, FaultLimits, RecoveryPlan},
         objective::ObjectivePlan,
     },
     prometheus::ask::{Answers, Asks},
@@ -89,7 +89,7 @@ pub fn probe(
         return known("measured up to the replacement of the pods: no recovery is asked for");
     };
     let push = context.settings.push;
-    let step = recovery::step(push);
+    let step = fault::step(push);
     let Some(load_end) = load_end(status, context).filter(|end| *end > injected) else {
         return known("the load ended with the fault: lengthen the load");
     };

@@ -64,18 +64,6 @@ pub struct Incident<'a> {
     pub felt: Option<&'a str>,
 }
 
-/// The length of a cell: a push, in whole seconds.
-#[must_use]
-pub fn step(push: Duration) -> Duration {
-    Duration::from_secs(u64::try_from(push.as_millis().div_ceil(1000)).unwrap_or(1).max(1))
-}
-
-/// How finely anything can be told from cells: a cell and a push.
-#[must_use]
-pub fn resolution(push: Duration) -> Duration {
-    step(push) + push
-}
-
 impl Incident<'_> {
     /// How the system recovered.
     #[must_use]
