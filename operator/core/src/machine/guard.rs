@@ -9,7 +9,7 @@ use crate::{
         world::{Effect, Facts, WatchedQuery, World},
     },
     numbers::limit::count,
-    plan::{Plan, guardrail},
+    plan::{self, Plan},
 };
 
 /// Fewer answers say nothing of a runner.
@@ -31,7 +31,7 @@ pub fn stopper(status: &LoadTestStatus) -> Option<&GuardrailStatus> {
 /// True when the load must end: which guardrail it was is then in the status, and so recorded before anything is
 /// done about it.
 pub fn stops(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
-    let guardrails = guardrail::of_run(plan, &pass.status);
+    let guardrails = plan::guardrails_of(plan, &pass.status);
     if guardrails.is_empty() {
         return false;
     }
@@ -56,7 +56,7 @@ pub fn stops(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
 
 /// The load has ended: what is known of guardrails and runners by now goes into the status.
 pub fn close(pass: &mut Pass, plan: &Plan, world: &World) {
-    let guardrails = guardrail::of_run(plan, &pass.status);
+    let guardrails = plan::guardrails_of(plan, &pass.status);
     pass.status.guardrails = world.facts.watches.statuses(&guardrails, &pass.status.guardrails);
     note_starved(pass, world);
 }

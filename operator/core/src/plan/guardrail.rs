@@ -8,7 +8,7 @@ pub mod sets;
 
 use std::time::Duration;
 
-use loadtest_crds::{Guardrail, GuardrailNoData, LoadTestStatus, WindowKind, text::LimitText};
+use loadtest_crds::{Guardrail, GuardrailNoData, WindowKind, text::LimitText};
 use promql_parser::parser::{self, value::ValueType};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         duration,
         limit::{Bound, Dimension, Limit},
     },
-    plan::{Plan, error::GuardrailError, names::RunNames, threshold},
+    plan::{error::GuardrailError, names::RunNames},
     prometheus::{
         expression::reach,
         template::{Name, Template, Values},
@@ -139,14 +139,6 @@ impl Check {
             Self::Drop(share) => share,
         }
     }
-}
-
-/// All guardrails of a run whose scripts are known: those of the spec, and the script's own thresholds with
-/// abortOnFail.
-#[must_use]
-pub fn of_run(plan: &Plan, status: &LoadTestStatus) -> Vec<GuardrailPlan> {
-    let own = plan.guardrails.iter().cloned();
-    own.chain(threshold::guardrails(status, &plan.names.uid)).take(MOST).collect()
 }
 
 /// A set's own queries are right, so what is wrong with one came with the selector.

@@ -9,7 +9,7 @@ use crate::{
     plan::{
         error::{PlanError, name, time},
         fault::FaultPlan,
-        guardrail::GuardrailPlan,
+        guardrail::{GuardrailPlan, MOST},
         names::{RunNames, RunnerId},
         objective::ObjectivePlan,
         system::WatchPlan,
@@ -171,4 +171,12 @@ fn baseline(baseline: &Baseline) -> Result<BaselinePlan, PlanError> {
         runs: usize::try_from(baseline.runs).unwrap_or(0),
         max_regression: share.ok_or_else(|| PlanError::Regression(text.to_string()))?,
     })
+}
+
+/// All guardrails of a run whose scripts are known: those of the spec, and the script's own thresholds with
+/// abortOnFail.
+#[must_use]
+pub fn guardrails_of(plan: &Plan, status: &LoadTestStatus) -> Vec<GuardrailPlan> {
+    let own = plan.guardrails.iter().cloned();
+    own.chain(threshold::guardrails(status, &plan.names.uid)).take(MOST).collect()
 }

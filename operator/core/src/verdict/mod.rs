@@ -24,12 +24,7 @@ use crate::{
         duration::human,
         limit::{Bound, count, percent},
     },
-    plan::{
-        Plan,
-        figure::Figure,
-        guardrail::{self, GuardrailPlan},
-        objective::ObjectivePlan,
-    },
+    plan::{self, Plan, figure::Figure, guardrail::GuardrailPlan, objective::ObjectivePlan},
     verdict::baseline::History,
 };
 
@@ -180,7 +175,7 @@ pub fn conclude(
     judgement.write_into(&mut status);
     let judged = plan.judged(&status);
     status.baseline = baseline::compare(plan.baseline.as_ref(), &judged, &status, &facts.history);
-    let ruling = decide(&plan.policy, &judged, &guardrail::of_run(plan, &status), &status, facts);
+    let ruling = decide(&plan.policy, &judged, &plan::guardrails_of(plan, &status), &status, facts);
     status.verdict = Some(ruling.verdict);
     status.reason = Some(ruling.reason.as_str().to_owned());
     status.message = Some(ruling.message);

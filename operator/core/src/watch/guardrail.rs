@@ -21,7 +21,8 @@ use crate::{
     },
     plan::{
         Plan,
-        guardrail::{Check, GuardrailPlan, of_run},
+        guardrail::{Check, GuardrailPlan},
+        guardrails_of,
     },
     watch::moment::Course,
 };
@@ -140,7 +141,7 @@ impl Watches {
             return;
         }
         let course = Course::of(plan, status);
-        let guardrails = of_run(plan, status);
+        let guardrails = guardrails_of(plan, status);
         for reading in self.unread.drain(..) {
             let Some(guardrail) = guardrails.iter().find(|g| g.name == reading.guardrail) else { continue };
             let recorded = status.guardrails.iter().find(|g| g.name == guardrail.name);

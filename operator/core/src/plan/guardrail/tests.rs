@@ -3,16 +3,19 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
-    FaultState, FaultStatus, GuardrailSet, GuardrailStatus, LoadStatus, LoadTest, Outcome, Plateau,
-    ScenarioStatus,
+    FaultState, FaultStatus, GuardrailSet, GuardrailStatus, LoadStatus, LoadTest, LoadTestStatus, Outcome,
+    Plateau, ScenarioStatus,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::watch::{
-    guardrail::{Reading, Watches},
-    moment,
+use crate::{
+    plan::Plan,
+    watch::{
+        guardrail::{Reading, Watches},
+        moment,
+    },
 };
 
 fn at(second: i64) -> Timestamp {
