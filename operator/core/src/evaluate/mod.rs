@@ -19,7 +19,13 @@ use crate::{
         fault::{FaultProbe, Findings},
         load::{Delivered, LoadProbe, end::LoadEnd},
         names::Counted,
-        objective::{judge::Finding, probe::Probe, pushes::Pushes, rate::RateProbe, spikes::SpikeProbe},
+        objective::{
+            judge::Finding,
+            probe::Probe,
+            pushes::Pushes,
+            rate::{self, RateProbe},
+            spikes::SpikeProbe,
+        },
         windows::{Extent, Window, context::Context, windows},
     },
     k6::{
@@ -27,7 +33,7 @@ use crate::{
         queries::{self, K6Samples, Split},
     },
     numbers::{interval::Interval, limit},
-    plan::{Plan, fault::FaultLimits, objective::ObjectivePlan, threshold},
+    plan::{Plan, fault::FaultLimits, objective::ObjectivePlan},
     prometheus::ask::{Answer, Answers, Asked, Asks, Request, RequestKind},
 };
 
@@ -178,7 +184,7 @@ impl Evaluation {
             status: status.clone(),
             context,
             load: LoadProbe::default(),
-            rates: threshold::rates(status),
+            rates: rate::rates(status),
             ended_at: None,
             answers: Answers::default(),
             asked: Vec::new(),

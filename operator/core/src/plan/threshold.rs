@@ -3,7 +3,7 @@
 //!
 //! Most become objectives with `key: true` ([`objectives`]); those with abortOnFail are watched as guardrails too
 //! ([`guardrails`]). Rates other than http_req_failed have no totals that could be added up, but what all of them
-//! together are lies between the lowest and the highest of them: that is often enough ([`rates`]). The rest cannot
+//! together are lies between the lowest and the highest of them: that is often enough ([`crate::evaluate::objective::rate::rates`]). The rest cannot
 //! be judged, is named, and makes the run a Warn at best ([`unjudged`]).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -14,7 +14,6 @@ use loadtest_crds::{
 };
 
 use crate::{
-    evaluate::objective::rate::RateProbe,
     k6::{
         metrics::{Kind, built_in},
         queries::{self, K6Metrics, K6Samples, Split},
@@ -63,7 +62,7 @@ pub(crate) enum Is {
 
 /// What becomes of a threshold.
 #[derive(Clone, Debug)]
-enum Meaning {
+pub(crate) enum Meaning {
     Objective(Box<ObjectivePlan>),
     /// Bounded by the lowest and the highest of the runners' rates.
     Rate(Parsed),
@@ -78,17 +77,6 @@ pub fn objectives(status: &LoadTestStatus) -> Vec<ObjectivePlan> {
         .filter_map(|meaning| match meaning {
             Meaning::Objective(plan) => Some(*plan),
             Meaning::Rate(_) | Meaning::Unjudged(_) => None,
-        })
-        .collect()
-}
-
-/// Those over rates that are known by runner only.
-#[must_use]
-pub fn rates(status: &LoadTestStatus) -> Vec<RateProbe> {
-    each(status)
-        .filter_map(|(name, scenario, threshold)| match meaning(&name, scenario, threshold) {
-            Meaning::Rate(parsed) => Some(RateProbe::new(name, parsed)),
-            Meaning::Objective(_) | Meaning::Unjudged(_) => None,
         })
         .collect()
 }
@@ -132,7 +120,9 @@ pub fn guardrails(status: &LoadTestStatus, run_id: &str) -> Vec<GuardrailPlan> {
 
 /// All thresholds with their scenarios and names: `threshold: http_req_failed rate<0.01`, with the scenario where
 /// there are several.
-fn each(status: &LoadTestStatus) -> impl Iterator<Item = (String, &ScenarioStatus, &ScriptThreshold)> {
+pub(crate) fn each(
+    status: &LoadTestStatus,
+) -> impl Iterator<Item = (String, &ScenarioStatus, &ScriptThreshold)> {
     let several = status.scenarios.len() > 1;
     status.scenarios.iter().flat_map(move |scenario| {
         scenario.thresholds.iter().map(move |threshold| {
@@ -142,7 +132,7 @@ fn each(status: &LoadTestStatus) -> impl Iterator<Item = (String, &ScenarioStatu
     })
 }
 
-fn meaning(name: &str, scenario: &ScenarioStatus, threshold: &ScriptThreshold) -> Meaning {
+pub(crate) fn meaning(name: &str, scenario: &ScenarioStatus, threshold: &ScriptThreshold) -> Meaning {
     let parsed = match Parsed::of(&scenario.name, threshold) {
         Ok(parsed) => parsed,
         Err(why) => return Meaning::Unjudged(why),

@@ -2,7 +2,7 @@
 //! together is not known, but it lies between the lowest and the highest of them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{ObjectiveStatus, Outcome, WindowKind, WindowResult};
+use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, WindowKind, WindowResult};
 
 use crate::{
     k6::queries::K6Metrics,
@@ -10,7 +10,7 @@ use crate::{
         interval::Interval,
         limit::{count, decimal},
     },
-    plan::threshold::Parsed,
+    plan::threshold::{Meaning, Parsed, each, meaning},
     prometheus::ask::{Answers, Asks, RequestKind},
 };
 
@@ -111,4 +111,15 @@ impl RateProbe {
 
 fn between(low: &str, high: &str) -> String {
     if low == high { low.to_owned() } else { format!("{low} to {high}") }
+}
+
+/// Those over rates that are known by runner only.
+#[must_use]
+pub fn rates(status: &LoadTestStatus) -> Vec<RateProbe> {
+    each(status)
+        .filter_map(|(name, scenario, threshold)| match meaning(&name, scenario, threshold) {
+            Meaning::Rate(parsed) => Some(RateProbe::new(name, parsed)),
+            Meaning::Objective(_) | Meaning::Unjudged(_) => None,
+        })
+        .collect()
 }

@@ -4,6 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
+    evaluate::objective::rate::rates,
     numbers::interval::Interval,
     plan::figure::Figure,
     prometheus::{
