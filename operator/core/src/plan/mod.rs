@@ -14,7 +14,6 @@ use crate::{
         objective::ObjectivePlan,
         system::WatchPlan,
     },
-    verdict::baseline::BaselinePlan,
 };
 
 pub mod error;
@@ -179,4 +178,11 @@ fn baseline(baseline: &Baseline) -> Result<BaselinePlan, PlanError> {
 pub fn guardrails_of(plan: &Plan, status: &LoadTestStatus) -> Vec<GuardrailPlan> {
     let own = plan.guardrails.iter().cloned();
     own.chain(threshold::guardrails(status, &plan.names.uid)).take(MOST).collect()
+}
+
+/// With how many earlier runs to compare, and how much worse is too much.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaselinePlan {
+    pub runs: usize,
+    pub max_regression: Limit,
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     numbers::limit::{Bound, Limit, percent, read_decimal},
-    plan::objective::ObjectivePlan,
+    plan::{BaselinePlan, objective::ObjectivePlan},
 };
 
 /// With fewer runs a median and a scatter say little: a change is shown, and not judged.
@@ -29,13 +29,6 @@ pub const FEWEST: usize = 5;
 const ALIKE: f64 = 0.02;
 /// A status must stay small.
 const MOST: usize = 64;
-
-/// With how many earlier runs to compare, and how much worse is too much.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BaselinePlan {
-    pub runs: usize,
-    pub max_regression: Limit,
-}
 
 /// What is known of earlier runs of the series, the latest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
