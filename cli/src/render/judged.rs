@@ -117,7 +117,7 @@ fn words(objective: &ObjectiveStatus, window: &WindowResult) -> String {
 mod tests {
     use insta::assert_snapshot;
     use loadtest_core::{
-        evaluate::Settings,
+        evaluate::windows::context::Settings,
         record::{Draft, Evidence, cells::Cells},
         verdict::Facts,
     };

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::ByteString;
 use loadtest_core::{
-    evaluate::{Evaluation, Settings, Step},
+    evaluate::{Evaluation, Step, windows::context::Settings},
     plan::Plan,
     prometheus::ask::{Answer, Request, RequestKind},
     record::{Draft, Evidence, KEY, MOST_BYTES, Record, cells::Cells},

@@ -12,9 +12,10 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use loadtest_core::{
     evaluate::{
-        Evaluation, Judgement, Settings, Step,
+        Evaluation, Judgement, Step,
         names::{self, Counted},
         settle::{Settled, Settling},
+        windows::context::Settings,
     },
     k6::queries::{self, K6Metrics, K6Samples, OUTCOME, Split},
     machine::world::Live,

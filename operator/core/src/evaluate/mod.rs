@@ -4,15 +4,12 @@
 //! 1. the run's totals, and the cells around each fault: when the system was back;
 //! 2. with that, all windows are known: the counts for each objective in each window, and in cells over the load.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{
     BucketEnds, BudgetStatus, Expectation, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus,
     WindowKind, WindowResult,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     evaluate::{
@@ -26,7 +23,11 @@ use crate::{
             rate::{self, RateProbe},
             spikes::SpikeProbe,
         },
-        windows::{Extent, Window, context::Context, windows},
+        windows::{
+            Extent, Window,
+            context::{Context, Settings},
+            windows,
+        },
     },
     k6::{
         outcomes::Outcomes,
@@ -43,16 +44,6 @@ pub mod load;
 pub mod names;
 pub mod settle;
 pub mod windows;
-
-/// What the queries need to know besides the plan and the status.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Settings {
-    /// The `loadtest_run` of the run's k6 metrics: the LoadTest's uid.
-    pub run_id: String,
-    /// How often k6 pushes.
-    pub push: Duration,
-}
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]

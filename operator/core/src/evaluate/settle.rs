@@ -10,7 +10,7 @@ use loadtest_crds::LoadTestStatus;
 use promql_parser::parser::VectorSelector;
 
 use crate::{
-    evaluate::{Settings, windows},
+    evaluate::windows::{self, context::Settings},
     k6::queries::{self, K6Metrics, K6Samples, Split},
     numbers::limit::count,
     plan::{figure::Figure, objective::ObjectivePlan},

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use loadtest_crds::{FaultState, FaultStatus, K6Figure, Objective, Ratio, TooFewPolicy, VerdictPolicy};
 use proptest::prelude::*;
 use rstest::rstest;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    evaluate::{Judgement, Settings, fault::steady::Health},
+    evaluate::{Judgement, fault::steady::Health, windows::context::Settings},
     k6::{ExecutionStatus, RunnerStatus},
     machine::{
         behind::Behind,

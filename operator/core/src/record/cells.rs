@@ -16,9 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     evaluate::{
-        Settings,
         names::{self, Counted, MOST_NAMES, OTHER_NAMES},
-        windows,
+        windows::{self, context::Settings},
     },
     k6::queries::{self, K6Metrics, K6Samples},
     numbers::{

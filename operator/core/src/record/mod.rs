@@ -10,7 +10,9 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use loadtest_crds::{LoadTest, LoadTestStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{evaluate::Settings, prometheus::ask::Asked, record::cells::Cells, verdict::Facts};
+use crate::{
+    evaluate::windows::context::Settings, prometheus::ask::Asked, record::cells::Cells, verdict::Facts,
+};
 
 pub mod cells;
 pub mod replay;

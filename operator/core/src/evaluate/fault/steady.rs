@@ -12,9 +12,11 @@ use loadtest_crds::{LoadTestStatus, Outcome, WindowKind};
 
 use crate::{
     evaluate::{
-        Settings,
         objective::probe::Probe,
-        windows::{Extent, Window, context::Context},
+        windows::{
+            Extent, Window,
+            context::{Context, Settings},
+        },
     },
     numbers::{duration::human, interval::Interval},
     plan::{Plan, objective::ObjectivePlan},

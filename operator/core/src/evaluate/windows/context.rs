@@ -8,10 +8,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::{LoadTestStatus, WindowKind};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     evaluate::{
-        Settings,
         objective::shares::Cells,
         windows::{self, Window},
     },
@@ -86,4 +86,14 @@ fn reach(status: &LoadTestStatus, load: Option<Interval>, push: Duration) -> i64
     let first = status.accepted_at.as_ref().map_or(load.from, |t| t.0.min(load.from));
     let margin = push.saturating_add(Duration::from_secs(60));
     load.to.duration_since(first).as_secs() + i64::try_from(margin.as_secs()).unwrap_or(60)
+}
+
+/// What the queries need to know besides the plan and the status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// The `loadtest_run` of the run's k6 metrics: the LoadTest's uid.
+    pub run_id: String,
+    /// How often k6 pushes.
+    pub push: Duration,
 }

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::*;
 use crate::{
     evaluate::{
-        Settings,
         fake::{Event, Fake},
         names,
+        windows::context::Settings,
     },
     record::{Draft, Evidence, MOST_BYTES, RecordError, VERSION, as_written, cells::Reader},
     verdict::{Facts, baseline::History, drift},

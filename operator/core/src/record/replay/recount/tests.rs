@@ -7,9 +7,9 @@ use rstest::rstest;
 use super::*;
 use crate::{
     evaluate::{
-        Settings,
         fake::{Event, Fake},
         names::{MOST_NAMES, OTHER_NAMES},
+        windows::context::Settings,
     },
     k6::queries::{K6Metrics, K6Samples, Split},
     numbers::interval::Interval,
