@@ -12,7 +12,8 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use loadtest_core::{
     evaluate::{
-        Evaluation, Judgement, Step,
+        Evaluation, Step,
+        judgement::Judgement,
         names::{self, Counted},
         settle::{Settled, Settling},
         windows::context::Settings,

@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultState, FaultStatus, LoadStatus, LoadTestStatus, Plateau, ScenarioStatus};
 
 use crate::evaluate::{
-    Evaluation, Judgement, Step,
+    Evaluation, Step,
     fake::{Event, Fake},
+    judgement::Judgement,
     windows::context::Settings,
 };
 

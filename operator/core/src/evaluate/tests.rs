@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use loadtest_crds::{FaultState, FaultStatus, K6Figure, Objective, Ratio, TooFewPolicy, VerdictPolicy};
+use loadtest_crds::{
+    FaultState, FaultStatus, K6Figure, Objective, Outcome, Ratio, TooFewPolicy, VerdictPolicy,
+};
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -8,6 +10,7 @@ use super::*;
 use crate::{
     evaluate::{
         fake::{Event, Fake},
+        judgement::QUERY_BYTES,
         minute::{GOOD, LENGTH, at, injected, load, over, settings},
     },
     plan::fault::{RecoveryPlan, TimeLimit},

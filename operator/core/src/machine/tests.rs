@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    evaluate::{Judgement, fault::steady::Health, windows::context::Settings},
+    evaluate::{fault::steady::Health, judgement::Judgement, windows::context::Settings},
     k6::{ExecutionStatus, RunnerStatus},
     machine::{
         behind::Behind,

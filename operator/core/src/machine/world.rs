@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    evaluate::{Judgement, fault::steady::Health},
+    evaluate::{fault::steady::Health, judgement::Judgement},
     k6::RunnerStatus,
     machine::{behind::Behind, claim::Claim, pick::Candidate},
     plan::names::{Role, RunnerId},

@@ -19,7 +19,7 @@ use loadtest_crds::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    evaluate::{Judgement, names, windows::Window},
+    evaluate::{judgement::Judgement, names, windows::Window},
     numbers::{
         duration::human,
         limit::{Bound, count, percent},

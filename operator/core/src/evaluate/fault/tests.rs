@@ -4,8 +4,9 @@ use rstest::rstest;
 use super::*;
 use crate::{
     evaluate::{
-        Evaluation, Judgement, Step,
+        Evaluation, Step,
         fake::Fake,
+        judgement::Judgement,
         minute::{self, GOOD, REFUSED, SLOW, at, injected, load, over, settings},
     },
     plan::fault::{AlertPlan, BudgetPlan, RecoveryPlan, TimeLimit},

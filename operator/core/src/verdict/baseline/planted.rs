@@ -8,7 +8,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     evaluate::{
-        self,
+        judgement,
         objective::{
             judge::{self, Scope},
             shares::Tally,
@@ -55,7 +55,7 @@ fn run(plan: &ObjectivePlan, times: &[f64]) -> LoadTestStatus {
         Tally { total: times.len() as f64, bad: Count::default(), took: k6(times), seconds_per_unit: 1.0 };
     let scope = Scope::Sample { design_effect: 1.0, faults: Block::default() };
     let window = Window { kind: WindowKind::Run, fault: None, extent: Extent::Stretches(Vec::new()) };
-    let result = evaluate::result(&window, judge::share(plan, true, scope, &tally), None);
+    let result = judgement::result(&window, judge::share(plan, true, scope, &tally), None);
     LoadTestStatus {
         phase: Phase::Finished,
         verdict: Some(Verdict::Pass),
