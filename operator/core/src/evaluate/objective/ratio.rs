@@ -11,9 +11,8 @@ use crate::{
             ending::{Ending, hole},
             judge::{Finding, ratio},
             probe::Wanted,
-            spikes::CELL_SECONDS,
         },
-        windows::{Window, context::Context},
+        windows::{Window, context::Context, grid::CELL_SECONDS},
     },
     k6::queries,
     numbers::{

@@ -4,14 +4,10 @@
 //! The counts of a window come from one query; what came in bursts is seen in cells of 5 s over the whole load, which
 //! all windows and objectives of the same requests share.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use jiff::{SignedDuration, Timestamp};
-
 use crate::{
     evaluate::{
-        objective::{judge, spikes::CELL_SECONDS},
-        windows::context::Context,
+        objective::judge,
+        windows::{context::Context, grid::Cells},
     },
     k6::{
         metrics::{Kind, built_in},
@@ -20,7 +16,7 @@ use crate::{
     },
     numbers::{
         confidence::{Block, Count},
-        interval::{Interval, seconds},
+        interval::Interval,
     },
     plan::figure::Figure,
     prometheus::{
@@ -28,9 +24,6 @@ use crate::{
         histogram::{Grain, Histogram},
     },
 };
-
-/// Cells get longer where there would be more.
-const MOST_CELLS: u64 = 2000;
 
 /// What makes a request a bad one, besides that it failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +36,7 @@ pub enum Bad {
 /// The questions about one share in one window.
 #[derive(Debug)]
 pub struct ShareProbe {
-    bad: Bad,
+    pub(crate) bad: Bad,
     /// k6's requests say whether they failed; the samples of a script's Trend do not.
     pub of_requests: bool,
     split: Split,
@@ -69,14 +62,6 @@ pub struct Tally {
     /// How long those took that were answered.
     pub took: Histogram,
     pub seconds_per_unit: f64,
-}
-
-/// Stretches of equal length over the load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cells {
-    pub from: Timestamp,
-    pub step: Duration,
-    count: u64,
 }
 
 impl Tally {
@@ -293,61 +278,15 @@ fn slower(took: &Histogram, limit: f64) -> Count {
     Count { least: up_to.surely, likely: up_to.likely, most: up_to.perhaps }.rest_of(took.count)
 }
 
-impl Cells {
-    /// Over a whole load, each as long as several pushes.
-    #[must_use]
-    pub fn over(load: Interval, push: Duration) -> Option<Self> {
-        let shortest = load.length().as_secs().div_ceil(MOST_CELLS).max(push.as_secs());
-        let seconds = CELL_SECONDS * shortest.div_ceil(CELL_SECONDS).max(1);
-        let count = load.length().as_secs() / seconds;
-        (count > 0).then_some(Self { from: load.from, step: Duration::from_secs(seconds), count })
-    }
-
-    fn range(self) -> RequestKind {
-        RequestKind::Range { from: self.from, to: self.start(self.len()), step: self.step }
-    }
-
-    fn len(self) -> usize {
-        usize::try_from(self.count).unwrap_or(0)
-    }
-
-    /// Where a cell begins.
-    #[must_use]
-    pub fn start(self, number: usize) -> Timestamp {
-        let millis = u128::try_from(number).unwrap_or(0) * self.step.as_millis();
-        let after = SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX));
-        self.from.saturating_add(after).unwrap_or(self.from)
-    }
-
-    /// The numbers of the cells that lie within one of the stretches.
-    pub fn within(self, stretches: &[Interval]) -> impl Iterator<Item = usize> {
-        (0..self.len()).filter(move |number| {
-            let (from, to) = (self.start(*number), self.start(*number + 1));
-            stretches.iter().any(|stretch| stretch.from <= from && to <= stretch.to)
-        })
-    }
-
-    /// Adds the cumulative values of one series at the ends of the cells. One that is not there yet is zero, and
-    /// keeps its last value where it has no sample.
-    fn add(self, sums: &mut [Block], points: impl Iterator<Item = (f64, Block)>) {
-        let number = |at: f64| ((at - seconds(self.from)) / self.step.as_secs_f64()).round();
-        let known: BTreeMap<usize, Block> = points
-            .filter(|(at, value)| number(*at) >= 0.0 && value.total.is_finite())
-            .map(|(at, value)| (number(at) as usize, value))
-            .collect();
-        let mut last = Block::default();
-        for (number, sum) in sums.iter_mut().enumerate() {
-            last = known.get(&number).copied().unwrap_or(last);
-            sum.total += last.total;
-            sum.bad += last.bad;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use jiff::{SignedDuration, Timestamp};
     use rstest::rstest;
+
+    use super::*;
+    use crate::numbers::interval::seconds;
 
     fn load(length: i64) -> Interval {
         let at = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();

@@ -11,11 +11,8 @@ use loadtest_crds::Spike;
 
 use crate::{
     evaluate::{
-        objective::{
-            judge::Against,
-            shares::{Cells, ShareProbe},
-        },
-        windows::{Window, context::Context},
+        objective::{judge::Against, shares::ShareProbe},
+        windows::{Window, context::Context, grid::Cells},
     },
     numbers::{
         confidence::{Block, wilson},
@@ -25,8 +22,6 @@ use crate::{
     prometheus::ask::{Answers, Asks},
 };
 
-/// The length of a cell, unless the load is so long that there would be too many.
-pub const CELL_SECONDS: u64 = 5;
 /// With fewer cells nothing is usual.
 const FEWEST_CELLS: usize = 6;
 /// Of a normal distribution the standard deviation is 1.4826 times the MAD.

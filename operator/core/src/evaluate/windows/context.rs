@@ -11,10 +11,7 @@ use loadtest_crds::{LoadTestStatus, WindowKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    evaluate::{
-        objective::shares::Cells,
-        windows::{self, Window},
-    },
+    evaluate::windows::{self, Window, grid::Cells},
     k6::queries::K6Metrics,
     numbers::interval::Interval,
     prometheus::template::FaultValues,

@@ -20,6 +20,7 @@ use loadtest_crds::{
 use crate::{k6::inspect, numbers::interval::Interval, plan::objective::BetweenPlan};
 
 pub mod context;
+pub mod grid;
 
 /// A part of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
