@@ -6,7 +6,7 @@ use loadtest_crds::{
 };
 
 use crate::{
-    evaluate::{load::Delivered, objective::judge::Finding, windows::Window},
+    evaluate::{load::Delivered, objective::finding::Finding, windows::Window},
     numbers::limit,
     plan::objective::ObjectivePlan,
 };

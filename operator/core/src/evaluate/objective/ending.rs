@@ -6,7 +6,7 @@ use loadtest_crds::Outcome;
 use crate::{
     evaluate::{
         objective::{
-            judge::Finding,
+            finding::Finding,
             probe::{Scrapes, step},
         },
         windows::Window,

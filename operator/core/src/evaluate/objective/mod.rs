@@ -1,6 +1,7 @@
 //! One objective in one window: what is asked, how the answers become a finding.
 
 pub mod ending;
+pub mod finding;
 pub mod judge;
 pub mod names;
 pub mod points;
@@ -10,3 +11,5 @@ pub mod rate;
 pub mod ratio;
 pub mod shares;
 pub mod spikes;
+pub mod standing;
+pub mod tally;

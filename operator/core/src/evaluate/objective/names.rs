@@ -7,7 +7,7 @@ use loadtest_crds::Outcome;
 use promql_parser::parser::{self, Expr, VectorSelector};
 
 use crate::{
-    evaluate::{objective::judge::Finding, windows::Window},
+    evaluate::{objective::finding::Finding, windows::Window},
     prometheus::{
         ask::{Answers, Asks, RequestKind},
         expression, promql,

@@ -3,7 +3,7 @@
 use loadtest_crds::Outcome;
 
 use crate::{
-    evaluate::objective::judge::{Finding, limit_words, outcome, warning},
+    evaluate::objective::finding::{Finding, limit_words, outcome, warning},
     numbers::limit::{Bound, count},
     plan::objective::ObjectivePlan,
     prometheus::series::{Point, Series, Value, theil_sen},

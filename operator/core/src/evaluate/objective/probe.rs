@@ -8,7 +8,8 @@ use crate::{
     evaluate::{
         objective::{
             ending::Ending,
-            judge::{self, Finding, Scope},
+            finding::Finding,
+            judge::{self, Scope},
             names::Names,
             points,
             ratio::RatioProbe,

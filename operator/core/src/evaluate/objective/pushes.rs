@@ -8,7 +8,7 @@ use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::{
-        objective::judge::{Against, Finding},
+        objective::{finding::Finding, standing::Against},
         windows::context::Context,
     },
     k6::queries,

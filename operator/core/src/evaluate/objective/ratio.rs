@@ -9,7 +9,8 @@ use crate::{
     evaluate::{
         objective::{
             ending::{Ending, hole},
-            judge::{Finding, ratio},
+            finding::Finding,
+            judge::ratio,
             probe::Wanted,
         },
         windows::{Window, context::Context, grid::CELL_SECONDS},

@@ -6,7 +6,7 @@
 
 use crate::{
     evaluate::{
-        objective::judge,
+        objective::{judge, tally::Tally},
         windows::{context::Context, grid::Cells},
     },
     k6::{
@@ -21,7 +21,7 @@ use crate::{
     plan::figure::Figure,
     prometheus::{
         ask::{Answers, Asks, RequestKind},
-        histogram::{Grain, Histogram},
+        histogram::Histogram,
     },
 };
 
@@ -47,44 +47,11 @@ pub struct ShareProbe {
 /// did not say that its Trend is a time.
 #[derive(Debug, Default)]
 struct Candidate {
-    seconds_per_unit: f64,
+    pub(crate) seconds_per_unit: f64,
     selector: String,
     query: String,
     counts: Option<usize>,
     cells: Option<usize>,
-}
-
-/// What became of the requests of a window.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tally {
-    pub total: f64,
-    pub bad: Count,
-    /// How long those took that were answered.
-    pub took: Histogram,
-    pub seconds_per_unit: f64,
-}
-
-impl Tally {
-    /// The percentile of all requests, in seconds, the failed ones counted as the slowest; `None` where it falls among
-    /// those.
-    #[must_use]
-    pub fn percentile(&self, percentile: f64) -> Option<f64> {
-        Some(self.took.quantile(self.of_measured(percentile))? * self.seconds_per_unit)
-    }
-
-    /// How finely that is known, in seconds.
-    #[must_use]
-    pub fn grain(&self, percentile: f64) -> Option<Grain> {
-        let Grain { bucket, mean } = self.took.grain(self.of_measured(percentile))?;
-        let unit = self.seconds_per_unit;
-        Some(Grain { bucket: bucket.map(|(above, up_to)| (above * unit, up_to * unit)), mean: mean * unit })
-    }
-
-    /// The share of the measured requests that is this percentile of all.
-    fn of_measured(&self, percentile: f64) -> f64 {
-        let share = percentile / 100.0 * self.total / self.took.count;
-        if share <= 1.0 + 1e-9 { share.min(1.0) } else { share }
-    }
 }
 
 /// The names that a Trend may have in Prometheus, each with the seconds that one of its units is.

@@ -11,7 +11,7 @@ use loadtest_crds::Spike;
 
 use crate::{
     evaluate::{
-        objective::{judge::Against, shares::ShareProbe},
+        objective::{shares::ShareProbe, standing::Against},
         windows::{Window, context::Context, grid::Cells},
     },
     numbers::{

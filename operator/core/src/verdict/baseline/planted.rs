@@ -11,7 +11,7 @@ use crate::{
         judgement,
         objective::{
             judge::{self, Scope},
-            shares::Tally,
+            tally::Tally,
         },
         windows::{Extent, Window},
     },

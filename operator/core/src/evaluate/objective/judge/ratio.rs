@@ -4,8 +4,10 @@ use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::objective::{
-        judge::{Finding, Ruled, Scope, limit_words},
+        finding::{Finding, limit_words},
+        judge::Scope,
         points::MIN_SCRAPES,
+        standing::Ruled,
     },
     numbers::{
         confidence::Count,

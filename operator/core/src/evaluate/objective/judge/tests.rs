@@ -2,7 +2,10 @@ use loadtest_crds::{K6Figure, Objective, VerdictPolicy};
 use rstest::rstest;
 
 use super::*;
-use crate::prometheus::histogram::{Bucket, Histogram};
+use crate::{
+    numbers::confidence::Count,
+    prometheus::histogram::{Bucket, Histogram},
+};
 
 mod counters;
 mod points;

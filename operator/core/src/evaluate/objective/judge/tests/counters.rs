@@ -1,6 +1,6 @@
 //! Counters of scripts, and of the system under test.
 
-use loadtest_crds::Ratio;
+use loadtest_crds::{Outcome, Ratio};
 
 use super::*;
 use crate::{evaluate::objective::judge::ratio::ratio, prometheus::series::Increase};

@@ -1,6 +1,6 @@
 //! Points of queries and their slopes.
 
-use loadtest_crds::Slope;
+use loadtest_crds::{Outcome, Slope};
 
 use super::*;
 use crate::{

@@ -1,5 +1,7 @@
 //! Shares of k6's requests.
 
+use loadtest_crds::{Outcome, TooFewPolicy};
+
 use super::*;
 
 #[rstest]
