@@ -9,9 +9,9 @@ use std::{
 use loadtest_crds::{LoadTestStatus, WindowKind};
 
 use crate::{
-    evaluate::{
-        objective::points::{MIN_POINTS, MIN_SCRAPES},
-        settle,
+    evaluate::objective::{
+        points::{MIN_POINTS, MIN_SCRAPES},
+        scrapes,
     },
     k6::inspect,
     numbers::duration::human,
@@ -77,7 +77,7 @@ pub fn too_short(
 #[must_use]
 pub fn selectors(objectives: &[ObjectivePlan]) -> BTreeSet<String> {
     let scraped = |o: &&ObjectivePlan| needed(&o.figure, &BTreeMap::new()).is_some();
-    objectives.iter().filter(scraped).flat_map(|o| settle::selectors(&o.figure)).collect()
+    objectives.iter().filter(scraped).flat_map(|o| scrapes::selectors(&o.figure)).collect()
 }
 
 /// The seconds between two scrapes, as Prometheus tells them, in whole ones.
@@ -102,7 +102,7 @@ fn needed(figure: &Figure, every: &BTreeMap<String, Duration>) -> Option<(Durati
         _ => return None,
     };
     let times = u32::try_from(points).unwrap_or(u32::MAX);
-    let slowest = settle::selectors(figure)
+    let slowest = scrapes::selectors(figure)
         .into_iter()
         .filter_map(|selector| every.get(&selector).map(|every| (*every, selector)))
         .max_by_key(|(every, _)| *every)

@@ -7,17 +7,18 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use loadtest_crds::LoadTestStatus;
-use promql_parser::parser::VectorSelector;
 
 use crate::{
-    evaluate::windows::{self, context::Settings},
+    evaluate::{
+        objective::scrapes::selectors,
+        windows::{self, context::Settings},
+    },
     k6::queries::{self, K6Metrics, K6Samples, Split},
     numbers::limit::count,
-    plan::{figure::Figure, objective::ObjectivePlan},
+    plan::objective::ObjectivePlan,
     prometheus::{
         ask::{Answer, Answers, Asks, Request, RequestKind},
-        expression, promql,
-        template::Values,
+        promql,
     },
 };
 
@@ -112,37 +113,6 @@ impl Settling {
             Settled::NotYet(message)
         }
     }
-}
-
-/// The series of the system under test that a figure stands on. Those of k6 end with the load and are settled
-/// by its own count.
-#[must_use]
-pub fn selectors(figure: &Figure) -> Vec<String> {
-    match figure {
-        Figure::K6Failed { .. }
-        | Figure::K6Percentile { .. }
-        | Figure::K6Under { .. }
-        | Figure::K6Count { .. }
-        | Figure::K6Rate { .. } => vec![],
-        // Either may be scraped later than the other: the good ones that are yet to come would be bad.
-        Figure::Ratio { good, total } => {
-            [good, total].into_iter().flat_map(|one| selectors_of(one)).collect()
-        }
-        Figure::Query(query) | Figure::Slope { query, .. } => selectors_of(query),
-        // Those that name a window or a fault are not there before or after it.
-        Figure::Template(template) => {
-            template.render(&Values::example()).map_or_else(|_| vec![], |query| selectors_of(&query))
-        }
-    }
-}
-
-/// The series of the system under test that a query reads, as it stands at the time of the query.
-#[must_use]
-pub fn selectors_of(query: &str) -> Vec<String> {
-    let is_of_k6 = |selector: &VectorSelector| selector.name.as_deref().is_some_and(|n| n.starts_with("k6_"));
-    let is_moved = |selector: &VectorSelector| selector.offset.is_some() || selector.at.is_some();
-    let read = expression::selectors(query).into_iter().filter(|one| !is_moved(one) && !is_of_k6(one));
-    read.map(|selector| selector.to_string()).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     evaluate::{
         objective::{
             finding::Finding,
-            probe::{Scrapes, step},
+            scrapes::{Scrapes, step},
         },
         windows::Window,
     },

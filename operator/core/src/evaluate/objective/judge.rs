@@ -7,27 +7,16 @@
 use crate::{
     evaluate::objective::{
         finding::{Finding, limit_words, outcome, warning},
+        scope::Scope,
         standing::Ruled,
         tally::Tally,
     },
     k6::outcomes::Outcomes,
-    numbers::{
-        confidence::{Block, Sample},
-        limit::{Limit, count, percent, whole},
-    },
+    numbers::limit::{Limit, count, percent, whole},
     plan::{figure::Figure, objective::ObjectivePlan},
 };
 
 pub mod ratio;
-
-/// What a window is of its figure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scope {
-    /// One event, and all of its requests were counted.
-    Census,
-    /// A part of an ongoing process, with the design effect of its requests, and what of them belongs to faults.
-    Sample { design_effect: f64, faults: Block },
-}
 
 pub const NO_SAMPLE: &str = "k6 sent no such sample in the whole run: check the metric, the tags and the scenario of this \
                              objective against the script";

@@ -9,6 +9,8 @@ pub mod probe;
 pub mod pushes;
 pub mod rate;
 pub mod ratio;
+pub mod scope;
+pub mod scrapes;
 pub mod shares;
 pub mod spikes;
 pub mod standing;

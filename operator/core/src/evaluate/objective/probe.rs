@@ -2,27 +2,23 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use loadtest_crds::{Outcome, WindowKind};
-
 use crate::{
     evaluate::{
         objective::{
             ending::Ending,
             finding::Finding,
-            judge::{self, Scope},
+            judge,
             names::Names,
             points,
             ratio::RatioProbe,
+            scope::Wanted,
+            scrapes::{Scrapes, selectors_of, step},
             shares::ShareProbe,
         },
-        settle::selectors_of,
         windows::{Extent, Window, context::Context},
     },
     k6::queries::{K6Samples, Split},
-    numbers::{
-        confidence::{Block, design_effect},
-        interval::Interval,
-    },
+    numbers::{confidence::Block, interval::Interval},
     plan::{figure::Figure, objective::ObjectivePlan},
     prometheus::{
         ask::{Answers, Asks, RequestKind},
@@ -32,9 +28,6 @@ use crate::{
         template::{Template, Values},
     },
 };
-
-/// More points of an opaque query than this are never asked for.
-const MOST_POINTS: u64 = 500;
 
 /// How an objective is measured in a window.
 #[derive(Debug)]
@@ -74,45 +67,6 @@ pub enum Probe {
         scrapes: Scrapes,
         ending: Ending,
     },
-}
-
-/// Whether a window is a sample of an ongoing process, or one event and all that there is of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    Census,
-    Sample,
-}
-
-/// What a query reads: how many scrapes of each of its selectors the window holds, one question for each stretch, and
-/// whether there is such a name at all.
-#[derive(Debug, Default)]
-pub struct Scrapes {
-    held: Vec<(String, Vec<usize>)>,
-    names: Names,
-}
-
-impl Wanted {
-    #[must_use]
-    pub fn of(kind: WindowKind) -> Self {
-        if kind.is_of_fault() { Self::Census } else { Self::Sample }
-    }
-
-    /// `blocks` says of each stretch of 5 s what was counted in it, and whether it lay in a fault.
-    pub(crate) fn scope(
-        self,
-        blocks: impl FnOnce() -> Result<Vec<(Block, bool)>, String>,
-    ) -> Result<Scope, String> {
-        if self == Self::Census {
-            return Ok(Scope::Census);
-        }
-        let (faults, steady): (Vec<_>, Vec<_>) = blocks()?.into_iter().partition(|(_, in_fault)| *in_fault);
-        let steady: Vec<Block> = steady.into_iter().map(|(block, _)| block).collect();
-        let faults = faults.into_iter().fold(Block::default(), |sum, (block, _)| Block {
-            total: sum.total + block.total,
-            bad: sum.bad + block.bad,
-        });
-        Ok(Scope::Sample { design_effect: design_effect(&steady), faults })
-    }
 }
 
 impl Probe {
@@ -321,88 +275,4 @@ fn points(query: &str, window: &Window, asks: &mut Asks) -> Vec<usize> {
 
 fn all_series<'a>(ids: &[usize], answers: &'a Answers) -> Result<Vec<&'a [Series]>, String> {
     ids.iter().map(|id| answers.matrix(*id)).collect()
-}
-
-impl Scrapes {
-    pub(crate) fn ask(query: &str, window: &Window, asks: &mut Asks) -> Self {
-        let mut scrapes = Self { names: Names::ask(query, window, asks), held: Vec::new() };
-        for stretch in window.stretches() {
-            scrapes.add(query, *stretch, asks);
-        }
-        scrapes
-    }
-
-    pub(crate) fn add(&mut self, query: &str, stretch: Interval, asks: &mut Asks) {
-        // A selector that a query has twice is scraped once.
-        for selector in BTreeSet::from_iter(selectors_of(query)) {
-            let id = asks.ask(promql::scrapes(&selector, stretch), RequestKind::Instant { at: stretch.to });
-            match self.held.iter_mut().find(|(known, _)| *known == selector) {
-                Some((_, ids)) => ids.push(id),
-                None => self.held.push((selector, vec![id])),
-            }
-        }
-    }
-
-    fn counted(&self, answers: &Answers) -> Result<Vec<(String, Option<f64>)>, String> {
-        self.held
-            .iter()
-            .map(|(selector, ids)| {
-                let mut all = None;
-                for id in ids {
-                    if let Some(scrapes) = answers.sum(*id)? {
-                        all = Some(all.unwrap_or(0.0) + scrapes);
-                    }
-                }
-                Ok((selector.clone(), all))
-            })
-            .collect()
-    }
-
-    /// Seconds between two scrapes of the selector that is scraped least, where so many seconds of each stretch hold
-    /// all that there are.
-    pub(crate) fn every(&self, held: &[f64], answers: &Answers) -> f64 {
-        let of = |ids: &Vec<usize>| {
-            let one = |(id, held): (&usize, &f64)| Some((*held, answers.sum(*id).ok().flatten()?));
-            let all = ids.iter().zip(held).filter_map(one);
-            let (held, scrapes) = all.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            (scrapes > 0.0).then(|| held / scrapes)
-        };
-        self.held.iter().filter_map(|(_, ids)| of(ids)).fold(0.0, f64::max)
-    }
-
-    fn fewest(&self, answers: &Answers) -> Result<Option<f64>, String> {
-        let counted = self.counted(answers)?;
-        Ok(counted.into_iter().filter_map(|(_, scrapes)| scrapes).min_by(f64::total_cmp))
-    }
-
-    /// The finding, unless the window holds too few scrapes for it, or nothing is called so. What the query itself has
-    /// not, comes first.
-    pub(crate) fn or_else(
-        &self,
-        answers: &Answers,
-        needed: usize,
-        finding: impl FnOnce() -> Result<Finding, String>,
-    ) -> Result<Finding, String> {
-        let finding = finding()?;
-        if finding.outcome == Outcome::NoData {
-            return Ok(finding);
-        }
-        let counted = self.counted(answers)?;
-        let finding = points::scraped(&counted, needed).unwrap_or(finding);
-        Ok(self.names.or_else(noting_what_is_empty(finding, &counted), answers))
-    }
-}
-
-/// A value though nothing matches is the query's own, as after `or vector(0)`.
-fn noting_what_is_empty(finding: Finding, counted: &[(String, Option<f64>)]) -> Finding {
-    let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
-    let Some((selector, _)) = counted.iter().find(|(_, scrapes)| is_good && scrapes.is_none()) else {
-        return finding;
-    };
-    Finding { message: format!("{} (no series matches {selector})", finding.message), ..finding }
-}
-
-/// The step of a range query: 1 s, and more where that would be too many points.
-pub(crate) fn step(length: Duration) -> Duration {
-    Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1))
 }

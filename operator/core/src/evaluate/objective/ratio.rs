@@ -11,7 +11,7 @@ use crate::{
             ending::{Ending, hole},
             finding::Finding,
             judge::ratio,
-            probe::Wanted,
+            scope::Wanted,
         },
         windows::{Window, context::Context, grid::CELL_SECONDS},
     },

@@ -5,7 +5,7 @@ use loadtest_crds::{Outcome, TooFewPolicy};
 use crate::{
     evaluate::objective::{
         finding::{Finding, warned_words},
-        judge::Scope,
+        scope::Scope,
     },
     numbers::{
         confidence::{Block, Count, Sample, Standing},

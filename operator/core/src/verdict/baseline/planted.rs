@@ -9,10 +9,7 @@ use super::*;
 use crate::{
     evaluate::{
         judgement,
-        objective::{
-            judge::{self, Scope},
-            tally::Tally,
-        },
+        objective::{judge, scope::Scope, tally::Tally},
         windows::{Extent, Window},
     },
     numbers::confidence::{Block, Count},

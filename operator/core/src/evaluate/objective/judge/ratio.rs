@@ -5,8 +5,8 @@ use loadtest_crds::Outcome;
 use crate::{
     evaluate::objective::{
         finding::{Finding, limit_words},
-        judge::Scope,
         points::MIN_SCRAPES,
+        scope::Scope,
         standing::Ruled,
     },
     numbers::{

@@ -3,7 +3,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    numbers::confidence::Count,
+    numbers::confidence::{Block, Count},
     prometheus::histogram::{Bucket, Histogram},
 };
 

@@ -1,0 +1,146 @@
+//! What a query reads, and how many scrapes of it a window holds.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use loadtest_crds::Outcome;
+use promql_parser::parser::VectorSelector;
+
+use crate::{
+    evaluate::{
+        objective::{finding::Finding, names::Names, points},
+        windows::Window,
+    },
+    numbers::interval::Interval,
+    plan::figure::Figure,
+    prometheus::{
+        ask::{Answers, Asks, RequestKind},
+        expression, promql,
+        template::Values,
+    },
+};
+
+/// The series of the system under test that a figure stands on. Those of k6 end with the load and are settled
+/// by its own count.
+#[must_use]
+pub fn selectors(figure: &Figure) -> Vec<String> {
+    match figure {
+        Figure::K6Failed { .. }
+        | Figure::K6Percentile { .. }
+        | Figure::K6Under { .. }
+        | Figure::K6Count { .. }
+        | Figure::K6Rate { .. } => vec![],
+        // Either may be scraped later than the other: the good ones that are yet to come would be bad.
+        Figure::Ratio { good, total } => {
+            [good, total].into_iter().flat_map(|one| selectors_of(one)).collect()
+        }
+        Figure::Query(query) | Figure::Slope { query, .. } => selectors_of(query),
+        // Those that name a window or a fault are not there before or after it.
+        Figure::Template(template) => {
+            template.render(&Values::example()).map_or_else(|_| vec![], |query| selectors_of(&query))
+        }
+    }
+}
+
+/// The series of the system under test that a query reads, as it stands at the time of the query.
+#[must_use]
+pub fn selectors_of(query: &str) -> Vec<String> {
+    let is_of_k6 = |selector: &VectorSelector| selector.name.as_deref().is_some_and(|n| n.starts_with("k6_"));
+    let is_moved = |selector: &VectorSelector| selector.offset.is_some() || selector.at.is_some();
+    let read = expression::selectors(query).into_iter().filter(|one| !is_moved(one) && !is_of_k6(one));
+    read.map(|selector| selector.to_string()).collect()
+}
+
+/// More points of an opaque query than this are never asked for.
+const MOST_POINTS: u64 = 500;
+
+/// What a query reads: how many scrapes of each of its selectors the window holds, one question for each stretch, and
+/// whether there is such a name at all.
+#[derive(Debug, Default)]
+pub struct Scrapes {
+    pub(crate) held: Vec<(String, Vec<usize>)>,
+    pub(crate) names: Names,
+}
+
+impl Scrapes {
+    pub(crate) fn ask(query: &str, window: &Window, asks: &mut Asks) -> Self {
+        let mut scrapes = Self { names: Names::ask(query, window, asks), held: Vec::new() };
+        for stretch in window.stretches() {
+            scrapes.add(query, *stretch, asks);
+        }
+        scrapes
+    }
+
+    pub(crate) fn add(&mut self, query: &str, stretch: Interval, asks: &mut Asks) {
+        // A selector that a query has twice is scraped once.
+        for selector in BTreeSet::from_iter(selectors_of(query)) {
+            let id = asks.ask(promql::scrapes(&selector, stretch), RequestKind::Instant { at: stretch.to });
+            match self.held.iter_mut().find(|(known, _)| *known == selector) {
+                Some((_, ids)) => ids.push(id),
+                None => self.held.push((selector, vec![id])),
+            }
+        }
+    }
+
+    fn counted(&self, answers: &Answers) -> Result<Vec<(String, Option<f64>)>, String> {
+        self.held
+            .iter()
+            .map(|(selector, ids)| {
+                let mut all = None;
+                for id in ids {
+                    if let Some(scrapes) = answers.sum(*id)? {
+                        all = Some(all.unwrap_or(0.0) + scrapes);
+                    }
+                }
+                Ok((selector.clone(), all))
+            })
+            .collect()
+    }
+
+    /// Seconds between two scrapes of the selector that is scraped least, where so many seconds of each stretch hold
+    /// all that there are.
+    pub(crate) fn every(&self, held: &[f64], answers: &Answers) -> f64 {
+        let of = |ids: &Vec<usize>| {
+            let one = |(id, held): (&usize, &f64)| Some((*held, answers.sum(*id).ok().flatten()?));
+            let all = ids.iter().zip(held).filter_map(one);
+            let (held, scrapes) = all.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            (scrapes > 0.0).then(|| held / scrapes)
+        };
+        self.held.iter().filter_map(|(_, ids)| of(ids)).fold(0.0, f64::max)
+    }
+
+    pub(crate) fn fewest(&self, answers: &Answers) -> Result<Option<f64>, String> {
+        let counted = self.counted(answers)?;
+        Ok(counted.into_iter().filter_map(|(_, scrapes)| scrapes).min_by(f64::total_cmp))
+    }
+
+    /// The finding, unless the window holds too few scrapes for it, or nothing is called so. What the query itself has
+    /// not, comes first.
+    pub(crate) fn or_else(
+        &self,
+        answers: &Answers,
+        needed: usize,
+        finding: impl FnOnce() -> Result<Finding, String>,
+    ) -> Result<Finding, String> {
+        let finding = finding()?;
+        if finding.outcome == Outcome::NoData {
+            return Ok(finding);
+        }
+        let counted = self.counted(answers)?;
+        let finding = points::scraped(&counted, needed).unwrap_or(finding);
+        Ok(self.names.or_else(noting_what_is_empty(finding, &counted), answers))
+    }
+}
+
+/// A value though nothing matches is the query's own, as after `or vector(0)`.
+fn noting_what_is_empty(finding: Finding, counted: &[(String, Option<f64>)]) -> Finding {
+    let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
+    let Some((selector, _)) = counted.iter().find(|(_, scrapes)| is_good && scrapes.is_none()) else {
+        return finding;
+    };
+    Finding { message: format!("{} (no series matches {selector})", finding.message), ..finding }
+}
+
+/// The step of a range query: 1 s, and more where that would be too many points.
+pub(crate) fn step(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1))
+}
