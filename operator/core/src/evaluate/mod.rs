@@ -12,7 +12,7 @@ use crate::{
     evaluate::{
         fault::{FaultProbe, Findings},
         judgement::{Judgement, leave_out_queries, objective_status, result},
-        load::{Delivered, LoadProbe, end::LoadEnd},
+        load::{Delivered, LoadProbe, case, end::LoadEnd},
         names::Counted,
         objective::{
             probe::Probe,
@@ -293,7 +293,7 @@ impl Evaluation {
             })
             .collect();
         judgement.objectives.extend(self.rates.iter().map(|rate| rate.judge(&self.answers)));
-        let totals = load::Totals {
+        let totals = case::Totals {
             requests: judgement.requests,
             iterations: judgement.iterations,
             dropped: judgement.dropped_iterations,

@@ -12,8 +12,10 @@
 //!   the number of iterations that are missing.
 //! - **Unknown**: neither; the script may simply ask for too few virtual users.
 
+pub mod case;
 mod cells;
 pub mod end;
+pub mod missing;
 mod parts;
 mod silence;
 
@@ -25,6 +27,7 @@ use loadtest_crds::{Expectation, LoadTestStatus, Shortfall, ShortfallCause};
 use crate::{
     evaluate::{
         load::{
+            case::{Case, MISSING, Totals, because, median, milliseconds, shown},
             cells::{CELL, Cell, CellsProbe, add_vus, users_by_scenario},
             parts::{Parts, PartsProbe, highest},
         },
@@ -40,9 +43,6 @@ use crate::{
     prometheus::ask::{Answers, Asks, RequestKind},
 };
 
-/// Less than this share of the load may be missing: the least that the usual objectives (p99, an error share of 1%)
-/// can tell from none.
-const MISSING: f64 = 0.01;
 /// What ended so much before its plan was ended: that has its own ground.
 const EARLY: SignedDuration = SignedDuration::from_secs(2);
 /// Runners that start further apart than this do not make one load.
@@ -52,8 +52,6 @@ const FAILED: f64 = 0.01;
 /// Answers are slower when their p95 is so many times what it is elsewhere, and by so many seconds.
 const SLOWER: f64 = 1.5;
 const SLOWER_SECONDS: f64 = 0.01;
-/// This share of the dropped iterations tells why they were dropped.
-const HALF: f64 = 0.5;
 /// Points that are asked for.
 const MOST_POINTS: u64 = 2000;
 /// A status must stay small.
@@ -75,14 +73,6 @@ pub struct LoadProbe {
     steady: Option<(usize, Duration)>,
     cells: Option<CellsProbe>,
     end: Option<(CellsProbe, usize)>,
-}
-
-/// What is not in a status: sums over the whole run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    pub requests: Option<i64>,
-    pub iterations: Option<i64>,
-    pub dropped: Option<i64>,
 }
 
 impl LoadProbe {
@@ -134,19 +124,6 @@ impl LoadProbe {
         add_vus(&mut end, CELL, self.end.as_ref().map(|(_, users)| *users), answers);
         Case { status, expect, totals, parts, steady_rate, cells, step, end }.assess()
     }
-}
-
-/// Everything that is known of a load.
-struct Case<'a> {
-    status: &'a LoadTestStatus,
-    expect: Option<&'a Expectation>,
-    totals: Totals,
-    parts: Parts,
-    steady_rate: Option<f64>,
-    cells: Vec<Cell>,
-    step: Duration,
-    /// The shortest cells, around the end of constant load; none where all are.
-    end: Vec<Cell>,
 }
 
 impl Case<'_> {
@@ -318,26 +295,8 @@ impl Case<'_> {
     }
 }
 
-fn because(cause: ShortfallCause, message: String) -> Shortfall {
-    Shortfall { cause, message }
-}
-
 fn median_p95(cells: &[Cell]) -> Option<f64> {
     median(cells.iter().filter_map(|cell| cell.p95).collect())
-}
-
-fn median(mut all: Vec<f64>) -> Option<f64> {
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied()
-}
-
-fn milliseconds(seconds: f64) -> String {
-    format!("{} ms", shown(seconds * 1000.0))
-}
-
-/// With one digit behind the point below 100.
-fn shown(number: f64) -> String {
-    if number.abs() < 100.0 { format!("{number:.1}") } else { format!("{number:.0}") }
 }
 
 #[cfg(test)]

@@ -7,10 +7,9 @@ use loadtest_crds::{LoadTestStatus, Shortfall, ShortfallCause};
 
 use crate::{
     evaluate::load::{
-        Case, HALF, because,
+        case::{Case, HALF, because, median, milliseconds},
         cells::{CELL, Cell},
-        median, milliseconds,
-        parts::MISSING_VUS,
+        missing::MISSING_VUS,
     },
     k6::inspect,
     numbers::{
