@@ -11,7 +11,7 @@ use std::{
 
 use kube::ResourceExt;
 use loadtest_core::{
-    machine::claim::{self, Claim},
+    machine::{claim, world::Claim},
     plan::Plan,
 };
 use loadtest_crds::LoadTest;

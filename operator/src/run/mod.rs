@@ -12,10 +12,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use jiff::Timestamp;
 use loadtest_core::{
     machine::{
-        self,
-        claim::{self, Claim},
-        guard, unrecorded,
-        world::{Effect, Facts, PodView, World},
+        self, claim, guard, unrecorded,
+        world::{Claim, Effect, Facts, PodView, World},
     },
     plan::Plan,
 };

@@ -1,43 +1,21 @@
 //! Pods that faults have taken, of this run and of the others: they count as gone already for whoever picks, and again
 //! for whoever sends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, TargetStatus};
 
 use crate::{
-    machine::{behind::Count, pick::Candidate, world::World},
+    machine::{
+        behind::Count,
+        pick::Candidate,
+        world::{Claim, World},
+    },
     plan::{Plan, fault::FaultPlan},
 };
 
 /// Other faults that are named in a message.
 const MOST_NAMED: usize = 3;
-
-/// The pods of one fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The LoadTest, as `namespace/name`.
-    pub test: String,
-    pub fault: String,
-    /// Where they were picked.
-    pub namespace: String,
-    pub selector: String,
-    /// Their names by uid.
-    pub pods: BTreeMap<String, String>,
-    /// What was there before.
-    pub before: Count,
-    pub injected_at: Option<Timestamp>,
-    pub replaced_at: Option<Timestamp>,
-}
-
-impl Claim {
-    /// Whether its pods were picked from these.
-    #[must_use]
-    pub fn is_of(&self, namespace: &str, selector: &str) -> bool {
-        self.namespace == namespace && self.selector == selector
-    }
-}
 
 /// The pods that the faults of a run are about to delete, or have deleted: by its record, so that they are known to
 /// whoever takes it up.

@@ -9,12 +9,12 @@ use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, Target
 use crate::{
     evaluate::fault::steady::{self, Health},
     machine::{
-        Pass,
-        claim::{self, Claim, Guard, claims},
+        claim::{self, Guard, claims},
+        pass::Pass,
         pick::{self, Candidate, PickError},
         prepare::millis_between,
         replacement, serving,
-        world::{Effect, KillResult, TargetSeen, World},
+        world::{Claim, Effect, KillResult, TargetSeen, World},
     },
     plan::{Plan, fault::FaultPlan},
 };

@@ -8,7 +8,8 @@ use loadtest_crds::{LoadTestStatus, Phase, RunnersStatus, StepState};
 
 use crate::{
     machine::{
-        Pass, fault, guard,
+        fault, guard,
+        pass::Pass,
         prepare::planned,
         watch,
         world::{Effect, LogSummary, PodState, World},

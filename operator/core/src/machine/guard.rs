@@ -5,7 +5,7 @@ use loadtest_crds::{GuardrailStatus, LoadTestStatus, Outcome, Phase};
 
 use crate::{
     machine::{
-        Pass,
+        pass::Pass,
         world::{Effect, Facts, WatchedQuery, World},
     },
     numbers::limit::count,

@@ -20,6 +20,7 @@ mod conditions;
 pub mod fault;
 mod finish;
 pub mod guard;
+pub mod pass;
 pub mod pick;
 mod prepare;
 mod replacement;
@@ -40,21 +41,11 @@ use loadtest_crds::{LoadTestStatus, Phase, Verdict};
 use crate::{
     machine::{
         conditions::set_conditions,
+        pass::Pass,
         world::{Effect, Facts, PodView, World},
     },
     plan::Plan,
-    verdict::display,
 };
-
-/// What follows from one look at the world.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pass {
-    /// To be recorded before any of the effects.
-    pub status: LoadTestStatus,
-    pub effects: Vec<Effect>,
-    /// When to look again if nothing happens before.
-    pub wake: Option<Timestamp>,
-}
 
 /// Remembers which pods were there, so that one that is gone is not taken for one to come. Before each decision.
 pub fn note_pods(pods: &BTreeMap<String, PodView>, facts: &mut Facts) {
@@ -115,38 +106,4 @@ pub fn refuse(
     bounds::fit(&mut status);
     set_conditions(&mut status, now);
     status
-}
-
-impl Pass {
-    /// What follows from the rest of the status, once that fits.
-    fn complete(&mut self, plan: &Plan, now: Timestamp) {
-        bounds::fit(&mut self.status);
-        self.status.display = Some(display::display(&self.status, &plan.judged(&self.status)));
-        set_conditions(&mut self.status, now);
-    }
-
-    /// Decides the verdict before there is anything to evaluate; the load is ended next.
-    fn end(&mut self, verdict: Verdict, reason: &str, message: String, now: Timestamp) {
-        self.status.verdict = Some(verdict);
-        self.status.reason = Some(reason.to_owned());
-        self.status.message = Some(message);
-        self.status.phase = Phase::Evaluating;
-        if let Some(load) = &mut self.status.load
-            && load.started_at.is_some()
-        {
-            load.ended_at.get_or_insert(MicroTime(now));
-        }
-    }
-
-    fn fail(&mut self, reason: &str, message: String, now: Timestamp) {
-        self.end(Verdict::Error, reason, message, now);
-    }
-
-    fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
-    }
-
-    fn effect(&mut self, effect: Effect) {
-        self.effects.push(effect);
-    }
 }

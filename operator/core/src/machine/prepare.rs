@@ -13,7 +13,8 @@ use crate::{
     evaluate::fit,
     k6::{inspect, log},
     machine::{
-        Pass, bounds,
+        bounds,
+        pass::Pass,
         world::{Effect, Facts, PodState, PodView, RunnerStart, World},
     },
     numbers::duration,

@@ -5,10 +5,9 @@ use loadtest_crds::{FaultState, FaultStatus};
 
 use crate::{
     machine::{
-        Pass,
         behind::{Count, Seen},
-        claim::Claim,
-        world::{Effect, World},
+        pass::Pass,
+        world::{Claim, Effect, World},
     },
     plan::fault::FaultPlan,
 };

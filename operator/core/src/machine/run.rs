@@ -9,7 +9,8 @@ use loadtest_crds::Phase;
 use crate::{
     k6::ExecutionStatus,
     machine::{
-        Pass, fault, guard,
+        fault, guard,
+        pass::Pass,
         prepare::OVERRUN,
         watch,
         world::{Effect, PodState, World},

@@ -16,10 +16,9 @@ use crate::{
     k6::{ExecutionStatus, RunnerStatus},
     machine::{
         behind::Behind,
-        claim::Claim,
         guard::read_guardrails,
         pick::Candidate,
-        world::{KillResult, LogSummary, PodState, RunnerStart, TargetSeen},
+        world::{Claim, KillResult, LogSummary, PodState, RunnerStart, TargetSeen},
     },
     plan::{
         guardrail::GuardrailPlan,

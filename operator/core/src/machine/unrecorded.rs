@@ -5,7 +5,8 @@ use loadtest_crds::{FaultStatus, LoadTestStatus, Phase, Verdict};
 
 use crate::{
     machine::{
-        Pass, finish,
+        finish,
+        pass::Pass,
         world::{Effect, World},
     },
     plan::Plan,

@@ -9,7 +9,7 @@ use loadtest_crds::{LoadTestStatus, Phase, WatchedStatus};
 
 use crate::{
     machine::{
-        Pass,
+        pass::Pass,
         world::{Effect, World},
     },
     plan::Plan,

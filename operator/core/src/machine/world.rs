@@ -11,7 +11,10 @@ use jiff::Timestamp;
 use crate::{
     evaluate::{fault::steady::Health, judgement::Judgement},
     k6::RunnerStatus,
-    machine::{behind::Behind, claim::Claim, pick::Candidate},
+    machine::{
+        behind::{Behind, Count},
+        pick::Candidate,
+    },
     plan::names::{Role, RunnerId},
     record::{Draft, Evidence},
     verdict::baseline::History,
@@ -331,5 +334,30 @@ impl Facts {
     #[must_use]
     pub fn has_dispatched(&self, effect: &Effect) -> bool {
         self.dispatched.contains(&effect.key())
+    }
+}
+
+/// The pods of one fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The LoadTest, as `namespace/name`.
+    pub test: String,
+    pub fault: String,
+    /// Where they were picked.
+    pub namespace: String,
+    pub selector: String,
+    /// Their names by uid.
+    pub pods: BTreeMap<String, String>,
+    /// What was there before.
+    pub before: Count,
+    pub injected_at: Option<Timestamp>,
+    pub replaced_at: Option<Timestamp>,
+}
+
+impl Claim {
+    /// Whether its pods were picked from these.
+    #[must_use]
+    pub fn is_of(&self, namespace: &str, selector: &str) -> bool {
+        self.namespace == namespace && self.selector == selector
     }
 }

@@ -1,0 +1,55 @@
+//! What follows from one look at the world.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{LoadTestStatus, Phase, Verdict};
+
+use crate::{
+    machine::{bounds, conditions::set_conditions, world::Effect},
+    plan::Plan,
+    verdict::display,
+};
+
+/// What follows from one look at the world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pass {
+    /// To be recorded before any of the effects.
+    pub status: LoadTestStatus,
+    pub effects: Vec<Effect>,
+    /// When to look again if nothing happens before.
+    pub wake: Option<Timestamp>,
+}
+
+impl Pass {
+    /// What follows from the rest of the status, once that fits.
+    pub(crate) fn complete(&mut self, plan: &Plan, now: Timestamp) {
+        bounds::fit(&mut self.status);
+        self.status.display = Some(display::display(&self.status, &plan.judged(&self.status)));
+        set_conditions(&mut self.status, now);
+    }
+
+    /// Decides the verdict before there is anything to evaluate; the load is ended next.
+    pub(crate) fn end(&mut self, verdict: Verdict, reason: &str, message: String, now: Timestamp) {
+        self.status.verdict = Some(verdict);
+        self.status.reason = Some(reason.to_owned());
+        self.status.message = Some(message);
+        self.status.phase = Phase::Evaluating;
+        if let Some(load) = &mut self.status.load
+            && load.started_at.is_some()
+        {
+            load.ended_at.get_or_insert(MicroTime(now));
+        }
+    }
+
+    pub(crate) fn fail(&mut self, reason: &str, message: String, now: Timestamp) {
+        self.end(Verdict::Error, reason, message, now);
+    }
+
+    pub(crate) fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+}
