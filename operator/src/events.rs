@@ -5,7 +5,7 @@ use kube::{
     Resource,
     runtime::events::{Event, EventType},
 };
-use loadtest_core::{evaluate::names, machine::guard::stopper};
+use loadtest_core::evaluate::names;
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
 use crate::{context::Context, run::refused::Refusal};
@@ -93,7 +93,7 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
     if let Some(why) = too_many(after).filter(|_| too_many(before).is_none()) {
         push(EventType::Warning, "ManyRequestNames", "Run", why);
     }
-    if let Some(guardrail) = stopper(after).filter(|_| stopper(before).is_none()) {
+    if let Some(guardrail) = after.stopper().filter(|_| before.stopper().is_none()) {
         let why = guardrail.message.clone().unwrap_or_default();
         push(EventType::Warning, "GuardrailBreached", &guardrail.name, format!("{}: {why}", guardrail.name));
     }

@@ -197,3 +197,14 @@ pub struct BudgetStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
+
+impl FaultStatus {
+    /// How the message of a fault begins that was left out because the system was not steady before it.
+    pub const NOT_STEADY: &str = "not steady";
+
+    /// True where it was left out because the system was not steady before it.
+    #[must_use]
+    pub fn was_skipped(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| message.starts_with(Self::NOT_STEADY))
+    }
+}

@@ -224,3 +224,11 @@ pub struct Display {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spread: Option<String>,
 }
+
+impl LoadTestStatus {
+    /// The guardrail that stopped the load.
+    #[must_use]
+    pub fn stopper(&self) -> Option<&GuardrailStatus> {
+        self.guardrails.iter().find(|guardrail| guardrail.breached_at.is_some())
+    }
+}

@@ -33,9 +33,6 @@ const MAX_LATENESS: Duration = Duration::from_secs(30);
 /// can have been sent.
 const ANSWERED: Duration = Duration::from_secs(30);
 
-/// How the message of a fault begins that was skipped since the system was unhealthy before it.
-pub const NOT_STEADY: &str = "not steady";
-
 /// When a fault may be sent at the latest. A process that was stopped meanwhile must not send it after another has
 /// given it up.
 #[must_use]
@@ -125,7 +122,7 @@ fn choose(
             fault.message = Some(message);
         }
         (Ok(_), Health::NotHeld(why)) => {
-            not_injected(fault, &format!("{NOT_STEADY}: {why}"));
+            not_injected(fault, &format!("{}: {why}", FaultStatus::NOT_STEADY));
         }
         (Ok((targets, services)), health) => {
             if let Health::Unknown(why) = health {

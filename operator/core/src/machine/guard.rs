@@ -22,12 +22,6 @@ pub fn read_guardrails(plan: &Plan, status: &LoadTestStatus, facts: &mut Facts) 
     facts.watches.read(plan, status);
 }
 
-/// The guardrail that stopped the load.
-#[must_use]
-pub fn stopper(status: &LoadTestStatus) -> Option<&GuardrailStatus> {
-    status.guardrails.iter().find(|guardrail| guardrail.breached_at.is_some())
-}
-
 /// True when the load must end: which guardrail it was is then in the status, and so recorded before anything is
 /// done about it.
 pub fn stops(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
@@ -48,7 +42,7 @@ pub fn stops(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     if due || outcomes(&now) != outcomes(&pass.status.guardrails) {
         pass.status.guardrails = now;
     }
-    let Some(stopper) = stopper(&pass.status) else { return false };
+    let Some(stopper) = pass.status.stopper() else { return false };
     pass.status.message = Some(format!("guardrail {} stops the load", stopper.name));
     pass.status.phase = Phase::Evaluating;
     true
@@ -63,7 +57,7 @@ pub fn close(pass: &mut Pass, plan: &Plan, world: &World) {
 
 /// True when nothing has to be stopped any more. A load that has been stopped stays so: it can be repeated.
 pub fn stop_load(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
-    if stopper(&pass.status).is_none() {
+    if pass.status.stopper().is_none() {
         return true;
     }
     if world.facts.load_stopped.is_none() {

@@ -4,7 +4,6 @@
 use loadtest_crds::{FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, Verdict};
 
 use crate::{
-    machine::fault::NOT_STEADY,
     numbers::duration::human,
     verdict::{Ground, Reason, display},
 };
@@ -21,7 +20,7 @@ pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
             _ => false,
         };
         let why = fault.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
-        let skipped = fault.message.as_ref().is_some_and(|m| m.starts_with(NOT_STEADY));
+        let skipped = fault.was_skipped();
         let (verdict, reason, text) = match fault.state {
             FaultState::Injected if after_load => (
                 Verdict::Inconclusive,

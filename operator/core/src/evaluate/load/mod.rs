@@ -34,7 +34,6 @@ use crate::{
         windows::{self, context::Context},
     },
     k6::queries::{HTTP_REQS, K6Samples, Split},
-    machine::guard::stopper,
     numbers::{
         duration::human,
         interval::Interval,
@@ -137,7 +136,7 @@ impl Case<'_> {
         }
         // A guardrail that stopped the load is reason enough for what is missing, as is a script that ended a runner.
         let interrupted = self.status.runners.as_ref().is_some_and(|runners| runners.interrupted > 0);
-        if stopper(self.status).is_none() {
+        if self.status.stopper().is_none() {
             // That all virtual users were busy says more than how many were still so at the end.
             self.dropped(&mut shortfalls);
             if !interrupted {

@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::machine::guard::stopper;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
@@ -42,7 +41,7 @@ proptest! {
         let mut sim = Sim::guarded();
         sim.run(&deaths);
         prop_assert_eq!(sim.status.phase, Phase::Finished);
-        if stopper(&sim.status).is_some() {
+        if sim.status.stopper().is_some() {
             prop_assert!(sim.cluster.stopped_at.is_some());
             // Two that died of judging it are enough.
             let judged = sim.status.reason.as_deref() != Some("NotJudged");

@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::machine::{guard::stopper, world::Live};
+use crate::machine::world::Live;
 
 #[test]
 fn a_fault_is_skipped_when_the_system_is_unhealthy_before_it() {
@@ -86,7 +86,7 @@ fn a_breach_at_the_time_of_a_fault_leaves_it_out() {
     sim.harm_after = Some(Duration::from_secs(17));
     sim.run(&BTreeMap::new());
     let fault = &sim.status.faults[0];
-    assert!(stopper(&sim.status).is_some());
+    assert!(sim.status.stopper().is_some());
     assert_eq!(sim.cluster.stopped_at, fault.due_at.as_ref().map(|at| at.0), "it was to stop just then");
     assert_eq!((fault.state, sim.cluster.deletes.len()), (FaultState::NotInjected, 0), "{fault:#?}");
 }
