@@ -119,7 +119,7 @@ mod tests {
     use loadtest_core::{
         evaluate::windows::context::Settings,
         record::{Draft, Evidence, cells::Cells},
-        verdict::Facts,
+        verdict::ground::Facts,
     };
     use loadtest_crds::{LoadTest, Verdict};
 

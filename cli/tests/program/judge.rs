@@ -8,7 +8,7 @@ use loadtest_core::{
     plan::Plan,
     prometheus::ask::{Answer, Request, RequestKind},
     record::{Draft, Evidence, KEY, MOST_BYTES, Record, cells::Cells},
-    verdict::{Facts, conclude},
+    verdict::{conclude, ground::Facts},
 };
 use loadtest_crds::LoadTest;
 use serde_json::{Value, json};

@@ -20,7 +20,7 @@ use crate::{
         names::{Role, RunnerId},
     },
     record::{self, Draft},
-    verdict::{self, drift},
+    verdict::{self, drift, ground},
 };
 
 /// A status must stay small.
@@ -269,7 +269,7 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     let before = record::as_written(&pass.status);
     let runners = before.runners.clone().unwrap_or_default();
     let logs = world.facts.logs.as_ref();
-    let facts = verdict::Facts {
+    let facts = ground::Facts {
         planned: planned(&before),
         interrupted_runners: usize::try_from(runners.interrupted).unwrap_or(0),
         failed_runners: usize::try_from(runners.failed).unwrap_or(0),

@@ -11,7 +11,8 @@ use loadtest_crds::{LoadTest, LoadTestStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    evaluate::windows::context::Settings, prometheus::ask::Asked, record::cells::Cells, verdict::Facts,
+    evaluate::windows::context::Settings, prometheus::ask::Asked, record::cells::Cells,
+    verdict::ground::Facts,
 };
 
 pub mod cells;

@@ -4,7 +4,10 @@ use loadtest_crds::{LoadTestStatus, Outcome, Verdict};
 
 use crate::{
     evaluate::windows::Window,
-    verdict::{Facts, Ground, Reason, drift},
+    verdict::{
+        drift,
+        ground::{Facts, Ground, Reason},
+    },
 };
 
 pub(super) fn of_change(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {

@@ -5,7 +5,10 @@ use loadtest_crds::{FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcom
 
 use crate::{
     numbers::duration::human,
-    verdict::{Ground, Reason, display},
+    verdict::{
+        display,
+        ground::{Ground, Reason},
+    },
 };
 
 /// Pods that are named; the rest are counted.

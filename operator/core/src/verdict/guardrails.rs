@@ -7,7 +7,7 @@ use crate::{
         guardrail::{Check, GuardrailPlan},
         threshold,
     },
-    verdict::{Ground, Reason},
+    verdict::ground::{Ground, Reason},
 };
 
 /// Each guardrail is a ground: a breach that stopped the load is a Fail. A drop is no evidence where a runner was lost:

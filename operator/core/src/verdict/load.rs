@@ -2,7 +2,7 @@
 
 use loadtest_crds::{LoadTestStatus, ShortfallCause, Verdict};
 
-use crate::verdict::{Ground, Reason};
+use crate::verdict::ground::{Ground, Reason};
 
 /// Why a miss is no evidence, if it is none: runners that were short of CPU measured themselves.
 pub(super) fn doubt(status: &LoadTestStatus) -> Option<Reason> {

@@ -10,13 +10,12 @@
 
 mod change;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use loadtest_crds::{
     LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, TooFewPolicy, Verdict, VerdictPolicy,
     WindowResult,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     evaluate::{judgement::Judgement, names, windows::Window},
@@ -25,120 +24,11 @@ use crate::{
         limit::{Bound, count, percent},
     },
     plan::{self, Plan, figure::Figure, guardrail::GuardrailPlan, objective::ObjectivePlan},
-    verdict::baseline::History,
+    verdict::ground::{Facts, Ground, Reason},
 };
 
 mod guardrails;
 mod load;
-
-/// What the figures do not say. Recorded with them, so that a run can be judged again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Facts {
-    /// How long the load was to last.
-    pub planned: Duration,
-    /// Runners that their own script ended, by `test.abort()` or abortOnFail.
-    pub interrupted_runners: usize,
-    /// Runners whose script marked the run as failed, by `exec.test.fail()`; their load ran through.
-    pub failed_runners: usize,
-    /// What the script said as it did so.
-    pub marked_failed: Option<String>,
-    /// Pushes of k6 that never reached Prometheus.
-    pub push_errors: i64,
-    /// Why the figures never settled.
-    pub not_settled: Option<String>,
-    /// How many pods and series the selectors and queries of the run matched.
-    pub matched: BTreeMap<String, i64>,
-    /// Earlier runs of the series.
-    pub history: History,
-}
-
-/// What decided, in one word. In order of weight within one verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
-    FaultFailed,
-    ScriptFailed,
-    GuardrailBreached,
-    KeyObjectiveMissed,
-    ObjectivesMissed,
-    MissedAgain,
-    ObjectiveMissed,
-    RecoveryTooSlow,
-    BudgetExceeded,
-    GuardrailWithoutData,
-    AssertFailed,
-    ScalingMissed,
-    NotSettled,
-    FiguresIncomplete,
-    RunnerLost,
-    RunnerInterrupted,
-    LoadNotDelivered,
-    Rollout,
-    FaultUnconfirmed,
-    NotSteady,
-    FaultNotInjected,
-    NotExercised,
-    Drift,
-    NoData,
-    Unmeasurable,
-    TooFew,
-    NoObjectives,
-    NotReplaced,
-    ScriptErrors,
-    Confounded,
-    GuardrailWarned,
-    ThresholdNotJudged,
-    InWarningBand,
-    Regression,
-    Unclear,
-    Unstable,
-    AllObjectivesMet,
-}
-
-impl Reason {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FaultFailed => "FaultFailed",
-            Self::ScriptFailed => "ScriptFailed",
-            Self::GuardrailBreached => "GuardrailBreached",
-            Self::GuardrailWithoutData => "GuardrailWithoutData",
-            Self::GuardrailWarned => "GuardrailWarned",
-            Self::ThresholdNotJudged => "ThresholdNotJudged",
-            Self::KeyObjectiveMissed => "KeyObjectiveMissed",
-            Self::ObjectivesMissed => "ObjectivesMissed",
-            Self::MissedAgain => "MissedAgain",
-            Self::ObjectiveMissed => "ObjectiveMissed",
-            Self::RecoveryTooSlow => "RecoveryTooSlow",
-            Self::BudgetExceeded => "BudgetExceeded",
-            Self::AssertFailed => "AssertFailed",
-            Self::ScalingMissed => "ScalingMissed",
-            Self::NotSettled => "NotSettled",
-            Self::FiguresIncomplete => "FiguresIncomplete",
-            Self::RunnerLost => "RunnerLost",
-            Self::RunnerInterrupted => "RunnerInterrupted",
-            Self::LoadNotDelivered => "LoadNotDelivered",
-            Self::Rollout => "Rollout",
-            Self::FaultUnconfirmed => "FaultUnconfirmed",
-            Self::NotSteady => "NotSteady",
-            Self::FaultNotInjected => "FaultNotInjected",
-            Self::NotExercised => "NotExercised",
-            Self::Drift => "Drift",
-            Self::NoData => "NoData",
-            Self::Unmeasurable => "Unmeasurable",
-            Self::TooFew => "TooFew",
-            Self::Unclear => "Unclear",
-            Self::Unstable => "Unstable",
-            Self::NoObjectives => "NoObjectives",
-            Self::NotReplaced => "NotReplaced",
-            Self::ScriptErrors => "ScriptErrors",
-            Self::Confounded => "Confounded",
-            Self::InWarningBand => "InWarningBand",
-            Self::Regression => "Regression",
-            Self::AllObjectivesMet => "AllObjectivesMet",
-        }
-    }
-}
 
 /// The answer of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,14 +39,6 @@ pub struct Ruling {
     pub message: String,
     /// A line each, the deciding ones first.
     pub grounds: Vec<String>,
-}
-
-/// Something that speaks for a verdict.
-#[derive(Clone, Debug)]
-struct Ground {
-    verdict: Verdict,
-    reason: Reason,
-    text: String,
 }
 
 /// A status must stay small.
@@ -480,6 +362,7 @@ pub mod baseline;
 pub mod display;
 pub mod drift;
 mod faults;
+pub mod ground;
 mod spikes;
 mod system;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use loadtest_crds::{LoadTestStatus, Spike, Verdict};
 use crate::{
     evaluate::objective::spikes::unstable,
     numbers::{duration::human, limit::count},
-    verdict::{Ground, Reason},
+    verdict::ground::{Ground, Reason},
 };
 
 /// More are not written out.

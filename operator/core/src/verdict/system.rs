@@ -10,7 +10,7 @@ use loadtest_crds::{Happening, HappeningKind, LoadTestStatus, Outcome, Verdict, 
 
 use crate::{
     numbers::duration::human,
-    verdict::{Ground, Reason},
+    verdict::ground::{Ground, Reason},
 };
 
 pub(super) fn of_system(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {

@@ -12,7 +12,7 @@ use crate::{
         windows::context::Settings,
     },
     record::{Draft, Evidence, MOST_BYTES, RecordError, VERSION, as_written, cells::Reader},
-    verdict::{Facts, baseline::History, drift},
+    verdict::{baseline::History, drift, ground::Facts},
 };
 
 const START: i64 = 1_700_000_000;
