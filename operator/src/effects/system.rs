@@ -12,7 +12,10 @@ use kube::{
 };
 use loadtest_core::{
     plan::system::WatchPlan,
-    watch::system::{ContainerEnd, ContainerSeen, Disruption, PodSeen, course::Course},
+    watch::system::{
+        course::Course,
+        pod::{ContainerEnd, ContainerSeen, Disruption, PodSeen},
+    },
 };
 use loadtest_crds::{HappeningKind, LoadTestStatus, WatchedStatus};
 

@@ -7,7 +7,7 @@
 
 use loadtest_crds::{LoadTestStatus, Outcome, Phase, TargetState, WindowResult};
 
-use crate::{plan::size::stored_bytes, watch::system::record};
+use crate::{plan::size::stored_bytes, watch::system::ready};
 
 /// The largest status of a finished run, but for one whose faults hit hundreds of pods.
 pub const LARGEST_STATUS: usize = 256 << 10;
@@ -143,7 +143,7 @@ fn forget_pods(status: &mut LoadTestStatus) {
 
 fn shorten_system(status: &mut LoadTestStatus) {
     for part in &mut status.system {
-        record::thin(&mut part.ready, FEW_STEPS);
+        ready::thin(&mut part.ready, FEW_STEPS);
         let more = part.happenings.len().saturating_sub(FEW_HAPPENINGS);
         part.happenings.truncate(FEW_HAPPENINGS);
         part.gaps.truncate(FEW_GAPS);

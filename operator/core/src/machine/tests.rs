@@ -28,7 +28,7 @@ use crate::{
     verdict::baseline::History,
     watch::{
         guardrail::Reading,
-        system::{PodSeen, course::Course},
+        system::{course::Course, pod::PodSeen},
     },
 };
 

@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{HappeningKind, ReadyStep, WatchGap, WatchedStatus};
 
-use crate::watch::system::{ContainerSeen, PodSeen, record::push_step};
+use crate::watch::system::{
+    pod::{ContainerSeen, PodSeen},
+    ready::push_step,
+};
 
 /// A first look that comes later after the start of the load than this leaves a gap.
 const PROMPT: SignedDuration = SignedDuration::from_secs(5);
@@ -371,7 +374,7 @@ fn end_of(
     }
 }
 
-fn disrupted(at: Timestamp, pod: &PodSeen, disruption: &super::Disruption) -> Disrupted {
+fn disrupted(at: Timestamp, pod: &PodSeen, disruption: &crate::watch::system::pod::Disruption) -> Disrupted {
     Disrupted {
         at,
         uid: pod.uid.clone(),

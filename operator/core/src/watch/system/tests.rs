@@ -1,6 +1,7 @@
 //! Sequences of observations, worked out on paper. Seconds count from the start of the load; the part is `dbman`.
 
 use HappeningKind::*;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, MicroTime};
 use loadtest_crds::{
     FaultState, FaultStatus, HappeningKind, Outcome, Scaling, TargetState, TargetStatus, Watched,
@@ -8,11 +9,11 @@ use loadtest_crds::{
 };
 use rstest::rstest;
 
-use super::*;
 use crate::{
     plan::system::{self, WatchPlan},
     watch::system::{
         course::Course,
+        pod::{ContainerEnd, ContainerSeen, Disruption, PodSeen},
         record::{Span, drop_repeated, record},
     },
 };
