@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use loadtest_core::{
+    objects::keys,
     plan::names::owner_of,
     record::{
-        self, Record,
+        Record,
         replay::{self, Replayed},
     },
 };
@@ -81,8 +82,8 @@ async fn fetch(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Error> {
     if map.as_ref().is_some_and(|map| owner_of(&map.metadata) != test.metadata.uid.as_deref()) {
         return Err(not_recorded(&format!("ConfigMap {report} is not of this run")));
     }
-    let found = map.and_then(|map| map.binary_data).and_then(|mut data| data.remove(record::KEY));
+    let found = map.and_then(|map| map.binary_data).and_then(|mut data| data.remove(keys::RECORD_KEY));
     let missing =
-        || not_recorded(&format!("ConfigMap {report} is gone, or is without its key {}", record::KEY));
+        || not_recorded(&format!("ConfigMap {report} is gone, or is without its key {}", keys::RECORD_KEY));
     found.map(|bytes| bytes.0).ok_or_else(missing)
 }

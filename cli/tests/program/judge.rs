@@ -5,9 +5,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use k8s_openapi::ByteString;
 use loadtest_core::{
     evaluate::{Evaluation, Step, windows::context::Settings},
+    objects::keys::RECORD_KEY,
     plan::Plan,
     prometheus::ask::{Answer, Request, RequestKind},
-    record::{Draft, Evidence, KEY, MOST_BYTES, Record, cells::Cells},
+    record::{Draft, Evidence, MOST_BYTES, Record, cells::Cells},
     verdict::{conclude, ground::Facts},
 };
 use loadtest_crds::LoadTest;
@@ -83,7 +84,7 @@ async fn a_run_of_the_cluster_is_judged_again_and_its_record_saved() {
     finished["status"]["report"] = json!("chat-record");
     cluster.answers("GET", &format!("{RUNS}/chat"), ResponseTemplate::new(200).set_body_json(finished)).await;
     let record = record();
-    let data = json!({KEY: serde_json::to_value(ByteString(record.clone())).unwrap()});
+    let data = json!({RECORD_KEY: serde_json::to_value(ByteString(record.clone())).unwrap()});
     cluster.answers("GET", &format!("{MAPS}/chat-record"), map(data, owner("1"))).await;
 
     let answer = cluster.run("judge lt/chat").await;
@@ -150,7 +151,7 @@ async fn what_cannot_be_judged_says_why() {
     let mut other = run_object("other", "Finished", Some("Pass"));
     other["status"]["report"] = json!("other-record");
     cluster.answers("GET", &format!("{RUNS}/other"), ResponseTemplate::new(200).set_body_json(other)).await;
-    let strangers = map(json!({KEY: serde_json::to_value(ByteString(record())).unwrap()}), owner("2"));
+    let strangers = map(json!({RECORD_KEY: serde_json::to_value(ByteString(record())).unwrap()}), owner("2"));
     cluster.answers("GET", &format!("{MAPS}/other-record"), strangers).await;
     cluster.run("judge other").await.is(66, &["ConfigMap other-record is not of this run"]);
     cluster.answers("GET", &format!("{RUNS}/chta"), no_such_run("chta")).await;

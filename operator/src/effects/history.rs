@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{Api, api::ListParams};
-use loadtest_core::verdict::{
-    baseline::{Earlier, History},
-    drift,
+use loadtest_core::{
+    objects::keys,
+    verdict::baseline::{Earlier, History},
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
 
@@ -60,7 +60,7 @@ async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, Strin
 async fn matched(s: &Shared, run: &Earlier) -> BTreeMap<String, i64> {
     let Some(report) = &run.report else { return BTreeMap::new() };
     let map = match s.config_maps().get_opt(report).await {
-        Ok(map) => map.and_then(|map| map.data).and_then(|mut data| data.remove(drift::KEY)),
+        Ok(map) => map.and_then(|map| map.data).and_then(|mut data| data.remove(keys::MATCHED_KEY)),
         Err(error) => {
             tracing::warn!(%error, report, "failed to read what the run before matched");
             None

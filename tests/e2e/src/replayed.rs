@@ -2,9 +2,12 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use loadtest_core::record::{
-    self, Record,
-    replay::{self, OtherLimit},
+use loadtest_core::{
+    objects::keys,
+    record::{
+        Record,
+        replay::{self, OtherLimit},
+    },
 };
 use loadtest_crds::{LoadTestStatus, Outcome, Verdict, WindowKind};
 use serde_json::{Value, json};
@@ -20,7 +23,8 @@ pub async fn record_of(stage: &Stage, status: &LoadTestStatus) -> (usize, Record
     let maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &stage.namespace);
     let map = maps.get(&name).await.unwrap_or_else(|error| panic!("failed to read {name}: {error}"));
     assert!(map.metadata.owner_references.is_some_and(|owners| owners.len() == 1), "{name} has no owner");
-    let bytes = map.binary_data.and_then(|mut data| data.remove(record::KEY)).expect("the record is empty").0;
+    let bytes =
+        map.binary_data.and_then(|mut data| data.remove(keys::RECORD_KEY)).expect("the record is empty").0;
     (bytes.len(), Record::read(&bytes).expect("the record cannot be read"))
 }
 

@@ -1,5 +1,7 @@
 //! The objects of a run, built from the plan alone: no client, no clock. After `Plan::of` building cannot fail.
 
+pub mod keys;
+pub mod owner;
 pub mod pod;
 mod script;
 #[cfg(test)]
@@ -10,15 +12,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Pod},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use loadtest_crds::GROUP;
 
 use crate::{
-    objects::pod::RemoteWrite,
+    objects::{owner::owner, pod::RemoteWrite},
     plan::{Plan, names::RunNames},
-    record,
-    verdict::drift,
 };
 
 /// Everything that a run needs in the cluster before it can start.
@@ -70,19 +69,8 @@ pub fn build_record(names: &RunNames, record: Vec<u8>, matched: &BTreeMap<String
             owner_references: Some(vec![owner(names)]),
             ..ObjectMeta::default()
         },
-        data: Some([(drift::KEY.to_owned(), serde_json::json!(matched).to_string())].into()),
-        binary_data: Some([(record::KEY.to_owned(), ByteString(record))].into()),
+        data: Some([(keys::MATCHED_KEY.to_owned(), serde_json::json!(matched).to_string())].into()),
+        binary_data: Some([(keys::RECORD_KEY.to_owned(), ByteString(record))].into()),
         ..ConfigMap::default()
-    }
-}
-
-fn owner(names: &RunNames) -> OwnerReference {
-    OwnerReference {
-        api_version: format!("{GROUP}/v1alpha1"),
-        kind: "LoadTest".to_owned(),
-        name: names.name.clone(),
-        uid: names.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
     }
 }

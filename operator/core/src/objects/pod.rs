@@ -14,7 +14,7 @@ use k8s_openapi::{
 use crate::{
     k6::queries,
     numbers::duration,
-    objects::{owner, script},
+    objects::{owner::owner, script},
     plan::{
         Plan, ScenarioPlan,
         names::{Role, RunnerId},

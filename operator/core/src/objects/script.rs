@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 
 use crate::{
-    objects::owner,
+    objects::owner::owner,
     plan::{ScenarioPlan, names::RunNames},
 };
 

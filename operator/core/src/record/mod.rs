@@ -20,8 +20,6 @@ pub mod replay;
 
 /// Raised when a record of before can no longer be read, or would be judged otherwise.
 pub const VERSION: u32 = 3;
-/// The key of the record in its ConfigMap.
-pub const KEY: &str = "record.json.gz";
 /// A ConfigMap holds 1 MiB.
 pub const MOST_BYTES: usize = 900_000;
 /// No record is as large as this once it is decompressed.

@@ -11,9 +11,6 @@ use crate::{
     prometheus::ask::{Answer, Asked},
 };
 
-/// The key of the counts in the ConfigMap of the record, where the next run finds them.
-pub const KEY: &str = "matched.json";
-
 /// How many pods each selector of the LoadTest matched, and how many series each query. What was not asked, or could
 /// not be answered, is not in it.
 #[must_use]
