@@ -3,44 +3,12 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
-use serde::Deserialize;
+use loadtest_crds::{Arrivals, Plateau};
 
-use crate::k6::inspect::{GRACEFUL_STOP, K6Scenario, length, millis};
+use crate::k6::inspect::document::{GRACEFUL_STOP, K6Scenario, length, millis};
 
 /// A stretch of constant load must last so long for its virtual users to be seen: k6 reports them each second.
 const SEEN: Duration = Duration::from_secs(5);
-
-/// A threshold as k6 inspect prints it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Threshold {
-    Text(String),
-    #[serde(rename_all = "camelCase")]
-    Full {
-        threshold: String,
-        abort_on_fail: Option<bool>,
-        delay_abort_eval: Option<String>,
-    },
-}
-
-impl Threshold {
-    pub fn of(&self, metric: &str) -> ScriptThreshold {
-        match self {
-            Self::Text(expression) => ScriptThreshold {
-                metric: metric.to_owned(),
-                expression: expression.clone(),
-                ..ScriptThreshold::default()
-            },
-            Self::Full { threshold, abort_on_fail, delay_abort_eval } => ScriptThreshold {
-                metric: metric.to_owned(),
-                expression: threshold.clone(),
-                abort_on_fail: abort_on_fail.unwrap_or(false),
-                delay_abort_eval: delay_abort_eval.clone(),
-            },
-        }
-    }
-}
 
 /// The parts of a script that ask for an arrival rate.
 pub fn arrivals<'a>(scenarios: impl Iterator<Item = (&'a String, &'a K6Scenario)>) -> Vec<Arrivals> {

@@ -1,7 +1,7 @@
 //! What several runners cannot share: k6 cuts a load into segments, and each runner has tags by which it is told apart.
 
 use crate::k6::{
-    inspect::{Inspection, InspectionError},
+    inspect::{document::Inspection, error::InspectionError},
     queries,
 };
 
