@@ -83,9 +83,10 @@ generate: ## Write the generated files: CRD and its reference
 	cargo build --quiet $(AS_TESTED) --bin crdgen
 	$(TARGET)/debug/crdgen
 
-lint: ## Check format, lints, scripts, charts and generated files
+lint: ## Check format, lints, the rooms of the core, scripts, charts and generated files
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- --deny warnings
+	cargo test --quiet --package loadtest-core --test rooms
 	@$(C)/lint.sh
 	@$(MAKE) generate
 	git diff --exit-code -- charts/loadtest-operator/crds docs/crd-reference.md
