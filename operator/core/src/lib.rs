@@ -3,10 +3,11 @@
 //! Nothing here reads a clock, rolls a die or talks to anyone. Time and seed come in as arguments, and
 //! what must be done goes out as values, so that a whole run can be followed in a unit test.
 //!
-//! Data goes through in this order:
-//! [`plan`] (the spec, checked) → [`machine`] (state and observations in, next state and effects out, with
-//! [`build`] for the objects and [`pick`] for the targets) → [`settle`] (have all figures arrived?) →
-//! [`evaluate`] (what to ask Prometheus, over which [`windows`], and what the answers say) → [`verdict`].
+//! Data goes up through rooms, each of which knows only those below it:
+//! [`numbers`] → [`prometheus`] → [`k6`] → [`plan`] (the spec, checked) → [`objects`] (built for the API server),
+//! [`watch`] (while the load runs) and [`evaluate`] (what to ask Prometheus, over which [`evaluate::windows`], and what
+//! the answers say) → [`verdict`] → [`record`] (kept, and judged again) → [`machine`] (state and observations in, next
+//! state and effects out). `tests/rooms` keeps that order.
 
 pub mod evaluate;
 pub mod k6;
