@@ -13,7 +13,10 @@ use kube::{
     api::{DeleteParams, ListParams, Preconditions},
     runtime::{conditions::is_deleted, wait::await_condition},
 };
-use loadtest_core::plan::names::{MANAGED_BY_LABEL, MANAGER, UID_LABEL, owner_of};
+use loadtest_core::{
+    machine::fact::Fact,
+    plan::names::{MANAGED_BY_LABEL, MANAGER, UID_LABEL, owner_of},
+};
 use tokio::time::timeout;
 
 use super::{Shared, persist};
@@ -29,7 +32,7 @@ const UNWATCHED: Duration = Duration::from_secs(60);
 pub async fn delete_pods(s: Arc<Shared>, created: bool) {
     let planned = if created { s.plan.pods().into_keys().collect() } else { BTreeSet::new() };
     delete(&s.pods(), &s.plan.names.uid, &planned).await;
-    s.tell(|facts| facts.pods_deleted = true);
+    s.tell(Fact::PodsDeleted);
 }
 
 async fn delete(api: &Api<Pod>, uid: &str, planned: &BTreeSet<String>) {

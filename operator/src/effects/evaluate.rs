@@ -19,7 +19,7 @@ use loadtest_core::{
         windows::context::Settings,
     },
     k6::queries::{self, K6Metrics, K6Samples, OUTCOME, Split},
-    machine::world::Live,
+    machine::{fact::Fact, world::Live},
     prometheus::{
         ask::{Answer, Request},
         promql,
@@ -63,7 +63,7 @@ pub async fn settle(s: Arc<Shared>, status: LoadTestStatus, again: bool) {
     };
     let held = s.context.rooms.for_run(again).await;
     s.change_room(|room| *room = Some(held));
-    s.tell(move |facts| facts.settled = Some(settled));
+    s.tell(Fact::Settled(settled));
 }
 
 /// Judges the figures.
@@ -101,10 +101,7 @@ pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
 }
 
 fn tell(s: &Shared, (judgement, evidence): (Judgement, Evidence)) {
-    s.tell(move |facts| {
-        facts.judgement = Some(judgement);
-        facts.evidence = Some(Arc::new(evidence));
-    });
+    s.tell(Fact::Judged { judgement: Box::new(judgement), evidence: Arc::new(evidence) });
 }
 
 /// `None` where there is too little room, and more would help.
@@ -256,7 +253,7 @@ pub async fn follow_live(s: Arc<Shared>) {
         let reach = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX - 600) + 600;
         let metrics = K6Metrics::new(&settings.run_id, reach);
         if let Some(live) = live(&prometheus, &metrics).await {
-            s.tell(move |facts| facts.live = Some(live));
+            s.tell(Fact::Live(live));
         }
     }
 }

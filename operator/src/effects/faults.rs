@@ -1,6 +1,6 @@
 //! Faults: all that reaches the targets, with the rights of the LoadTest's service account and no others.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use kube::{
 use loadtest_core::{
     evaluate::fault::steady::Steady,
     machine::{
+        fact::Fact,
         pick::Candidate,
         serving::Endpoints,
         world::{KillResult, Problem, TargetSeen},
@@ -48,14 +49,13 @@ pub async fn list_candidates(s: Arc<Shared>, fault: String, latest: Timestamp) {
         Some(plan) => {
             let unanswered = |why: String| {
                 tracing::warn!(error = why, fault, "failed to list its targets, trying again");
-                let fault = fault.clone();
-                s.tell(move |facts| drop(facts.unlisted.insert(fault, why)));
+                s.tell(Fact::Unlisted { fault: fault.clone(), why });
             };
             insist(latest, || in_time(&s, plan), unanswered).await.map_err(Unlisted::into_problem)
         }
         None => Ok(Vec::new()),
     };
-    s.tell(move |facts| drop(facts.candidates.insert(fault, result)));
+    s.tell(Fact::Listed { fault, result });
 }
 
 async fn in_time(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Unlisted> {
@@ -153,7 +153,7 @@ pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus)
     }))
     .await;
     let health = steady.judge(answers);
-    s.tell(move |facts| drop(facts.steady.insert(fault, health)));
+    s.tell(Fact::Steady { fault, health });
 }
 
 /// A pod as the core takes it in.
@@ -189,8 +189,7 @@ pub async fn look_again(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus
         }
     }))
     .await;
-    let seen: BTreeMap<_, _> = seen.into_iter().collect();
-    s.tell(move |facts| drop(facts.seen.insert(fault, seen)));
+    s.tell(Fact::LookedAgain { fault, targets: seen.into_iter().collect() });
 }
 
 async fn look(effect: &EffectClient, target: &TargetStatus) -> TargetSeen {
@@ -229,8 +228,7 @@ pub async fn kill(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus>, lat
     }))
     .await;
     failpoint::hit("kill-sent");
-    let results: BTreeMap<_, _> = results.into_iter().collect();
-    s.tell(move |facts| drop(facts.kills.insert(fault, results)));
+    s.tell(Fact::Killed { fault, results: results.into_iter().collect() });
 }
 
 /// One deletion, with the recorded uid as its precondition: it cannot hit another pod, and it cannot happen

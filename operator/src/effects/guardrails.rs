@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use loadtest_core::{
-    machine::world::{Problem, WatchedQuery},
+    machine::{
+        fact::Fact,
+        world::{Problem, WatchedQuery},
+    },
     prometheus::ask::Answer,
     watch::guardrail::Reading,
 };
@@ -49,7 +52,7 @@ pub async fn watch(s: Arc<Shared>, queries: Vec<WatchedQuery>) {
                     under_way.remove(&index);
                     readings.push(reading);
                 }
-                s.tell(move |facts| facts.watches.tell(readings));
+                s.tell(Fact::Read(readings));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{Api, api::ListParams};
 use loadtest_core::{
+    machine::fact::Fact,
     objects::keys,
     verdict::baseline::{Earlier, History},
 };
@@ -27,7 +28,7 @@ pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
         }
         Err(why) => History { unread: Some(why), ..History::default() },
     };
-    s.tell(move |facts| facts.history = Some(history));
+    s.tell(Fact::History(history));
 }
 
 async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, String> {

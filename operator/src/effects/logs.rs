@@ -15,7 +15,10 @@ use kube::{
 };
 use loadtest_core::{
     k6::{inspect, log::Log},
-    machine::world::{LogSummary, PodState},
+    machine::{
+        fact::Fact,
+        world::{LogSummary, PodState},
+    },
     objects,
     plan::names::RunnerId,
 };
@@ -65,9 +68,7 @@ pub async fn follow_inspection(s: Arc<Shared>, scenario: String) {
         printed.push('\n');
         if line == "}" && inspect::is_whole_inspection(&printed) {
             tracing::debug!(scenario, "inspected");
-            return s.tell(move |facts| {
-                facts.inspections.entry(scenario).or_insert(Ok(printed));
-            });
+            return s.tell(Fact::Inspected { scenario, result: Ok(printed) });
         }
     }
 }
@@ -79,14 +80,11 @@ pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
     while begun.elapsed() < s.plan.start_timeout {
         match try_read_inspection(&s, &scenario).await {
             Ok(result) => {
-                return s.tell(move |facts| {
-                    facts.inspections.entry(scenario).or_insert(result);
-                });
+                return s.tell(Fact::Inspected { scenario, result });
             }
             Err(why) => {
                 tracing::warn!(scenario, why, "failed to read what an inspection printed");
-                let scenario = scenario.clone();
-                s.tell(move |facts| drop(facts.unread_inspections.insert(scenario, why)));
+                s.tell(Fact::InspectionUnread { scenario: scenario.clone(), why });
             }
         }
         sleep(LONGEST_PAUSE).await;
@@ -107,7 +105,7 @@ async fn try_read_inspection(s: &Shared, scenario: &str) -> Result<Result<String
 
 pub async fn read_last_words(s: Arc<Shared>, runner: RunnerId) {
     let log = last_words(&s, &runner).await;
-    s.tell(move |facts| drop(facts.last_words.insert(runner, log)));
+    s.tell(Fact::LastWords { runner, log });
 }
 
 /// What a runner has logged so far.
@@ -175,7 +173,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
         }
     })
     .await;
-    s.tell(move |facts| facts.logs = Some(summary));
+    s.tell(Fact::LogsKept(summary));
 }
 
 /// Why a log was not read.

@@ -1,5 +1,5 @@
-//! What a run does to the world. Each effect runs beside the run's task and reports what came of it as an
-//! update of the facts; it decides nothing.
+//! What a run does to the world. Each effect runs beside the run's task and reports what came of it as a fact; it
+//! decides nothing.
 
 mod deletion;
 mod evaluate;
@@ -27,8 +27,9 @@ use kube::{Api, runtime::reflector::Store};
 use loadtest_core::{
     machine::{
         behind::Behind,
+        fact::Fact,
         fault::latest as latest_injection,
-        world::{Effect, Facts, PodState},
+        world::{Effect, PodState},
     },
     plan::{Plan, names::RunnerId},
 };
@@ -37,9 +38,6 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use tracing::Instrument;
 
 use crate::{context::Context, room::Held, run::observe};
-
-/// What came of an effect.
-pub type Update = Box<dyn FnOnce(&mut Facts) + Send>;
 
 /// Carries out the effects of one run. Dropped with its task, it ends those under way.
 pub struct Effects {
@@ -56,7 +54,7 @@ pub struct Shared {
     /// As it was when the run was taken up; its spec never changes.
     pub test: LoadTest,
     pub store: Store<Pod>,
-    updates: mpsc::UnboundedSender<Update>,
+    facts: mpsc::UnboundedSender<Fact>,
     /// For what the run keeps of Prometheus's answers, from when it may ask for them.
     room: std::sync::Mutex<Option<Held>>,
 }
@@ -67,9 +65,9 @@ impl Effects {
         plan: Arc<Plan>,
         test: LoadTest,
         store: Store<Pod>,
-        updates: mpsc::UnboundedSender<Update>,
+        facts: mpsc::UnboundedSender<Fact>,
     ) -> Self {
-        let shared = Arc::new(Shared { context, plan, test, store, updates, room: Mutex::default() });
+        let shared = Arc::new(Shared { context, plan, test, store, facts, room: Mutex::default() });
         Self { shared, tasks: Mutex::default(), watches: Mutex::default() }
     }
 
@@ -185,9 +183,10 @@ fn latest_injection_of(status: &LoadTestStatus, fault: &str) -> Timestamp {
 
 impl Shared {
     /// Hands a fact to the run.
-    pub fn tell(&self, update: impl FnOnce(&mut Facts) + Send + 'static) {
+    pub fn tell(&self, fact: Fact) {
+        tracing::debug!(fact = fact.name(), "told");
         // A run that has ended needs no more facts.
-        let _ = self.updates.send(Box::new(update));
+        let _ = self.facts.send(fact);
     }
 
     pub fn change_room<T>(&self, change: impl FnOnce(&mut Option<Held>) -> T) -> T {

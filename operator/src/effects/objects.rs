@@ -9,6 +9,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use loadtest_core::{
+    machine::fact::Fact,
     objects::{self, pod::RemoteWrite},
     plan::names::{ROLE_LABEL, Role, RunnerId, owner_of},
 };
@@ -28,7 +29,7 @@ const DEADLINE_TURN: Duration = Duration::from_millis(100);
 /// Creates all objects of the run; the pods all at once. Those that exist stay as they are.
 pub async fn create(s: Arc<Shared>) {
     let result = try_create(&s).await;
-    s.tell(move |facts| facts.created = Some(result));
+    s.tell(Fact::Created(result));
 }
 
 async fn try_create(s: &Shared) -> Result<(), String> {

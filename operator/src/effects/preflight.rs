@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 use kube::{Api, api::PostParams};
 use loadtest_core::{
     evaluate::fit,
-    machine::{pick, world::Problem},
+    machine::{fact::Fact, pick, world::Problem},
     plan::{ScenarioPlan, fault::FaultPlan, fingerprint, system::WatchPlan},
     prometheus::{ask::Answer, promql},
 };
@@ -60,11 +60,7 @@ pub async fn check(s: Arc<Shared>) {
         }
     }
     problems.extend(prometheus.into_iter().chain(too_fine(&s)).chain(faults));
-    s.tell(move |facts| {
-        facts.preflight = Some(problems);
-        facts.scraped_every = every;
-        facts.scripts = hashes;
-    });
+    s.tell(Fact::Checked { problems, scraped_every: every, scripts: hashes });
 }
 
 /// The hash of a script in a ConfigMap, with its scenario.

@@ -20,6 +20,7 @@ use kube::{
 };
 use loadtest_core::machine::{
     behind::Behind,
+    fact::Fact,
     pick::Candidate,
     serving::{Endpoints, SERVICE_LABEL},
 };
@@ -34,10 +35,10 @@ use crate::clients::EffectClient;
 /// Watches, and tells each change.
 pub async fn watch(s: Arc<Shared>, fault: String, behind: Behind) {
     let (Some(plan), Ok(effect)) = (s.plan.fault(&fault), effect_client(&s)) else { return };
+    let behind = Arc::new(behind);
     let mut looks = looks(&effect, &plan.namespace, &plan.selector_text(), behind.services());
     while let Some((at, pods)) = looks.next().await {
-        let (fault, behind) = (fault.clone(), behind.clone());
-        s.tell(move |facts| facts.behind.entry(fault).or_insert(behind).tell(at, &pods));
+        s.tell(Fact::SeenBehind { fault: fault.clone(), from: behind.clone(), at, pods });
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kube::api::{Patch, PatchParams};
 use loadtest_core::{
+    machine::fact::Fact,
     objects,
     record::{Draft, MOST_BYTES, Record},
 };
@@ -21,7 +22,7 @@ pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
     if let Err(why) = &result {
         tracing::warn!(why, "the record of the run cannot be kept");
     }
-    s.tell(move |facts| facts.record = Some(result));
+    s.tell(Fact::Recorded(result));
 }
 
 async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {

@@ -7,7 +7,10 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 use loadtest_core::{
     k6::{self, RunnerStatus, log},
-    machine::world::{PodState, Promptness, RunnerStart},
+    machine::{
+        fact::Fact,
+        world::{PodState, Promptness, RunnerStart},
+    },
     plan::names::RunnerId,
 };
 use tokio::{
@@ -60,10 +63,7 @@ pub async fn await_barrier(s: Arc<Shared>, runner: RunnerId) {
                     && status.status >= k6::ExecutionStatus::PAUSED_BEFORE_RUN
                 {
                     let now = Timestamp::now();
-                    s.tell(move |facts| {
-                        facts.at_barrier.insert(runner, now);
-                    });
-                    return;
+                    return s.tell(Fact::AtBarrier { runner, at: now });
                 }
             }
             Some(PodState::Ended { .. }) => return,
@@ -76,7 +76,7 @@ pub async fn await_barrier(s: Arc<Shared>, runner: RunnerId) {
 pub async fn set_up(s: Arc<Shared>, scenario: String) {
     failpoint::hit("setup-intended");
     let result = try_set_up(&s, &scenario).await;
-    s.tell(move |facts| drop(facts.setup.insert(scenario, result)));
+    s.tell(Fact::SetUp { scenario, result });
 }
 
 async fn try_set_up(s: &Shared, scenario: &str) -> Result<(), String> {
@@ -148,7 +148,7 @@ pub async fn start(s: Arc<Shared>, runners: Vec<RunnerId>, intended: Option<Time
     open.send_replace(true);
     let starts: Vec<RunnerStart> = join_all(starts).await.into_iter().filter_map(Result::ok).collect();
     failpoint::hit("started");
-    s.tell(move |facts| facts.started = Some(starts));
+    s.tell(Fact::Started(starts));
 }
 
 async fn start_one(
@@ -179,13 +179,8 @@ async fn start_one(
 /// promptly the runner has answered.
 pub async fn follow(s: Arc<Shared>, runner: RunnerId) {
     let mut promptness = Promptness::default();
-    let status = follow_to_end(&s, &runner, &mut promptness).await;
-    s.tell(move |facts| {
-        facts.promptness.insert(runner.clone(), promptness);
-        if let Some(status) = status {
-            facts.k6.insert(runner, status);
-        }
-    });
+    let last = follow_to_end(&s, &runner, &mut promptness).await;
+    s.tell(Fact::Followed { runner, promptness, last });
 }
 
 /// `None` where its pod has ended before it.
@@ -239,7 +234,7 @@ pub async fn stop_load(s: Arc<Shared>, runners: Vec<RunnerId>) {
     .into_iter()
     .flatten()
     .collect();
-    s.tell(move |facts| facts.load_stopped = Some(unstopped));
+    s.tell(Fact::LoadStopped { unstopped });
 }
 
 pub async fn tear_down(s: Arc<Shared>, scenario: String, runner: RunnerId) {
@@ -253,7 +248,7 @@ pub async fn tear_down(s: Arc<Shared>, scenario: String, runner: RunnerId) {
     if let Err(error) = &result {
         tracing::warn!(%error, scenario, "teardown() failed");
     }
-    s.tell(move |facts| drop(facts.teardown.insert(scenario, result)));
+    s.tell(Fact::TornDown { scenario, result });
 }
 
 /// The sum of the runners' own counts, if every one of them can tell.
@@ -267,5 +262,5 @@ pub async fn count_requests(s: Arc<Shared>, runners: Vec<RunnerId>) {
         .collect::<Vec<Option<i64>>>()
         .await;
     let sum = counts.into_iter().sum::<Option<i64>>();
-    s.tell(move |facts| facts.k6_requests = Some(sum));
+    s.tell(Fact::Counted(sum));
 }

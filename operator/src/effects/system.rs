@@ -11,11 +11,9 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use loadtest_core::{
+    machine::fact::{Fact, News},
     plan::system::WatchPlan,
-    watch::system::{
-        course::Course,
-        pod::{ContainerEnd, ContainerSeen, Disruption, PodSeen},
-    },
+    watch::system::pod::{ContainerEnd, ContainerSeen, Disruption, PodSeen},
 };
 use loadtest_crds::{HappeningKind, LoadTestStatus, WatchedStatus};
 
@@ -36,12 +34,11 @@ pub async fn watch(s: Arc<Shared>, status: LoadTestStatus) {
 }
 
 async fn watch_part(s: &Shared, part: &WatchPlan, status: &LoadTestStatus) {
-    let tell = |update: Box<dyn FnOnce(&mut Course) + Send>| tell(s, part, status, update);
+    let tell = |at, news| tell(s, part, status, at, news);
     let client = match effect_client(s) {
         Ok(effect) => effect.client,
         Err(problem) => {
-            let at = Timestamp::now();
-            return tell(Box::new(move |course| course.trouble(at, problem.message)));
+            return tell(Timestamp::now(), News::Trouble(problem.message));
         }
     };
     let api: Api<Pod> = Api::namespaced(client, &part.namespace);
@@ -54,20 +51,17 @@ async fn watch_part(s: &Shared, part: &WatchPlan, status: &LoadTestStatus) {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(pod)) => listed.push(seen(&pod)),
             Ok(watcher::Event::InitDone) => {
-                let pods = std::mem::take(&mut listed);
-                tell(Box::new(move |course| course.all(at, pods)));
+                tell(at, News::All(std::mem::take(&mut listed)));
             }
             Ok(watcher::Event::Apply(pod)) => {
-                let pod = seen(&pod);
-                tell(Box::new(move |course| course.changed(at, pod)));
+                tell(at, News::Changed(Box::new(seen(&pod))));
             }
             Ok(watcher::Event::Delete(pod)) => {
-                let uid = pod.uid().unwrap_or_default();
-                tell(Box::new(move |course| course.gone(at, &uid)));
+                tell(at, News::Gone(pod.uid().unwrap_or_default()));
             }
             Err(error) => {
                 tracing::warn!(%error, part = part.name, "failed to watch the system under test, trying again");
-                tell(Box::new(move |course| course.trouble(at, said_of_watch(&error))));
+                tell(at, News::Trouble(said_of_watch(&error)));
             }
         }
     }
@@ -79,8 +73,7 @@ pub async fn look(s: Arc<Shared>, status: LoadTestStatus) {
         let (s, status) = (&s, &status);
         async move {
             let pods = list(s, part).await;
-            let at = Timestamp::now();
-            tell(s, part, status, Box::new(move |course| course.close(at, pods)));
+            tell(s, part, status, Timestamp::now(), News::Last(pods));
         }
     }))
     .await;
@@ -113,15 +106,13 @@ pub async fn list_once(s: &Shared, part: &WatchPlan) -> Result<Vec<Pod>, String>
 }
 
 /// Hands what was seen to the part's course, which goes on from what was recorded when this effect began.
-fn tell(s: &Shared, part: &WatchPlan, status: &LoadTestStatus, update: Box<dyn FnOnce(&mut Course) + Send>) {
-    let name = part.name.clone();
-    let recorded = status.system.iter().find(|p| p.name == name).cloned();
+fn tell(s: &Shared, part: &WatchPlan, status: &LoadTestStatus, at: Timestamp, news: News) {
+    let name = &part.name;
+    let recorded = status.system.iter().find(|p| p.name == *name).cloned();
     let before = recorded.unwrap_or_else(|| WatchedStatus { name: name.clone(), ..WatchedStatus::default() });
     let started =
         status.load.as_ref().and_then(|l| l.started_at.as_ref()).map_or_else(Timestamp::now, |t| t.0);
-    s.tell(move |facts| {
-        update(facts.system.entry(name).or_insert_with(|| Course::new(before, started)));
-    });
+    s.tell(Fact::SeenOfSystem { before: Box::new(before), started, at, news });
 }
 
 /// A pod as the core takes it in.

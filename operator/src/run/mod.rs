@@ -12,7 +12,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use jiff::Timestamp;
 use loadtest_core::{
     machine::{
-        self, claim, guard, unrecorded,
+        self, claim,
+        fact::Fact,
+        guard, unrecorded,
         world::{Claim, Effect, Facts, PodView, World},
     },
     plan::Plan,
@@ -23,7 +25,7 @@ use tracing::Instrument;
 
 use crate::{
     context::Context,
-    effects::{Effects, Update},
+    effects::Effects,
     events, failpoint,
     metrics::{PassOutcome, VerdictLabels},
 };
@@ -120,16 +122,15 @@ impl Run {
             Ok(plan) => Arc::new(plan),
             Err(error) => return self.refuse(record, &error.to_string()).await,
         };
-        let (updates, mut arrived) = mpsc::unbounded_channel::<Update>();
+        let (told, mut arrived) = mpsc::unbounded_channel::<Fact>();
         let test = LoadTest { status: None, ..record.object.clone() };
-        let effects =
-            Effects::new(self.context.clone(), plan.clone(), test, self.pods.store.clone(), updates);
+        let effects = Effects::new(self.context.clone(), plan.clone(), test, self.pods.store.clone(), told);
         let mut facts = Facts::default();
         let context = self.context.clone();
         loop {
             let started = Instant::now();
-            while let Ok(update) = arrived.try_recv() {
-                update(&mut facts);
+            while let Ok(fact) = arrived.try_recv() {
+                facts.apply(fact);
             }
 
             guard::read_guardrails(&plan, record.status(), &mut facts);
@@ -253,7 +254,7 @@ impl Run {
     /// Until something may have changed. False when the object is gone for good.
     async fn wait(
         &mut self,
-        arrived: &mut mpsc::UnboundedReceiver<Update>,
+        arrived: &mut mpsc::UnboundedReceiver<Fact>,
         facts: &mut Facts,
         wake: Option<Timestamp>,
     ) -> bool {
@@ -265,7 +266,7 @@ impl Run {
             }
         };
         tokio::select! {
-            Some(update) = arrived.recv() => update(facts),
+            Some(fact) = arrived.recv() => facts.apply(fact),
             () = self.pods_changed.notified() => {}
             changed = self.object.changed() => return changed.is_ok(),
             () = alarm => {}

@@ -17,6 +17,7 @@ pub mod behind;
 pub mod bounds;
 pub mod claim;
 mod conditions;
+pub mod fact;
 pub mod fault;
 mod finish;
 pub mod guard;

@@ -12,10 +12,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    evaluate::{fault::steady::Health, judgement::Judgement, windows::context::Settings},
+    evaluate::{fault::steady::Health, windows::context::Settings},
     k6::{ExecutionStatus, RunnerStatus},
     machine::{
         behind::Behind,
+        fact::{Fact, News},
         guard::read_guardrails,
         pick::Candidate,
         world::{Claim, KillResult, LogSummary, PodState, RunnerStart, TargetSeen},
@@ -26,10 +27,7 @@ use crate::{
     },
     record::{Draft, Evidence},
     verdict::baseline::History,
-    watch::{
-        guardrail::Reading,
-        system::{course::Course, pod::PodSeen},
-    },
+    watch::{guardrail::Reading, system::pod::PodSeen},
 };
 
 mod begins;
@@ -299,8 +297,8 @@ impl Sim {
         for fault in &self.status.faults {
             let watch = Effect::AwaitReplacement { fault: fault.name.clone() };
             if self.facts.has_dispatched(&watch) && !self.unseen {
-                let behind = self.facts.behind.entry(fault.name.clone()).or_insert_with(|| Behind::of(fault));
-                behind.tell(now, &self.cluster.candidates());
+                let (from, pods) = (Arc::new(Behind::of(fault)), self.cluster.candidates());
+                self.facts.apply(Fact::SeenBehind { fault: fault.name.clone(), from, at: now, pods });
             }
         }
         let over = self.cluster.stopped_at.is_some()
@@ -310,7 +308,7 @@ impl Sim {
         {
             let value = if self.now >= from + after { 9.0 } else { 1.0 };
             let guardrail = "harm".to_owned();
-            self.facts.watches.tell([Reading { guardrail, at: self.now, value: Ok(value) }]);
+            self.facts.apply(Fact::Read(vec![Reading { guardrail, at: self.now, value: Ok(value) }]));
         }
         for id in self.cluster.started.clone() {
             if over && !self.node_lost {
@@ -327,7 +325,11 @@ impl Sim {
         let running = || PodState::Running { ip: "198.19.0.1".to_owned() };
         let ended = || PodState::Ended { exit_code: Some(0), reason: "Completed".to_owned() };
         match effect {
-            Effect::Preflight => facts.preflight = Some(Vec::new()),
+            Effect::Preflight => facts.apply(Fact::Checked {
+                problems: Vec::new(),
+                scraped_every: BTreeMap::new(),
+                scripts: BTreeMap::new(),
+            }),
             Effect::Create => {
                 for s in &self.plan.scenarios {
                     let name = self.plan.names.inspect_pod(&s.spec.name);
@@ -349,44 +351,44 @@ impl Sim {
                         leaves_by: None,
                     });
                 }
-                facts.created = Some(Ok(()));
+                facts.apply(Fact::Created(Ok(())));
             }
             Effect::ReadInspection { scenario } if self.unread_inspection => {
-                facts.unread_inspections.insert(scenario, "no luck".to_owned());
+                facts.apply(Fact::InspectionUnread { scenario, why: "no luck".to_owned() });
             }
             Effect::ReadInspection { scenario } => {
-                facts.inspections.insert(scenario, Ok(NOTHING.to_owned()));
+                facts.apply(Fact::Inspected { scenario, result: Ok(NOTHING.to_owned()) });
             }
             Effect::ReadLastWords { runner } => {
-                facts.last_words.insert(runner, Ok(String::new()));
+                facts.apply(Fact::LastWords { runner, log: Ok(String::new()) });
             }
             Effect::AwaitBarrier { runner } => {
-                facts.at_barrier.insert(runner, now);
+                facts.apply(Fact::AtBarrier { runner, at: now });
             }
             Effect::Setup { scenario } => {
                 cluster.setups += 1;
-                facts.setup.insert(scenario, Ok(()));
+                facts.apply(Fact::SetUp { scenario, result: Ok(()) });
             }
             Effect::Start { runners } => {
                 cluster.load_from.get_or_insert(now);
                 cluster.started.extend(runners.iter().cloned());
                 let starts = runners.into_iter();
-                facts.started = Some(
+                facts.apply(Fact::Started(
                     starts.map(|runner| RunnerStart { runner, sent: now, acknowledged: Ok(now) }).collect(),
-                );
+                ));
             }
             Effect::ListCandidates { fault } if self.unlisted.is_some() => {
                 if let Some(Unlisted::Error(message)) = self.unlisted {
-                    facts.unlisted.insert(fault.clone(), message.to_owned());
+                    facts.apply(Fact::Unlisted { fault: fault.clone(), why: message.to_owned() });
                 }
                 self.under_way.push(Effect::ListCandidates { fault });
             }
             Effect::ListCandidates { fault } => {
-                facts.candidates.insert(fault, Ok(cluster.candidates()));
+                facts.apply(Fact::Listed { fault, result: Ok(cluster.candidates()) });
             }
             Effect::CheckSteady { fault } => {
                 if let Some(health) = self.health.clone() {
-                    facts.steady.insert(fault, health);
+                    facts.apply(Fact::Steady { fault, health });
                 }
             }
             Effect::LookAgain { fault } => {
@@ -395,7 +397,7 @@ impl Sim {
                     let alive = cluster.dbmans.get(&t.uid).copied().unwrap_or(false);
                     (t.uid.clone(), if alive { TargetSeen::Alive } else { TargetSeen::Gone })
                 });
-                facts.seen.insert(fault, seen.collect());
+                facts.apply(Fact::LookedAgain { fault, targets: seen.collect() });
             }
             Effect::Kill { fault, uids } => {
                 let targets = &recorded(&self.status, &fault).targets;
@@ -414,34 +416,38 @@ impl Sim {
                     };
                     (uid, result)
                 });
-                facts.kills.insert(fault, results.collect());
+                let results = results.collect();
+                facts.apply(Fact::Killed { fault, results });
             }
             Effect::Watch { .. } => {}
             Effect::StopLoad { .. } => {
                 cluster.stopped_at.get_or_insert(now);
-                facts.load_stopped = Some(Vec::new());
+                facts.apply(Fact::LoadStopped { unstopped: Vec::new() });
             }
             Effect::WatchSystem => {
                 let started = self.status.load.as_ref().and_then(|l| l.started_at.as_ref()).unwrap().0;
                 for part in &self.status.system {
-                    let mut course = Course::new(part.clone(), started);
-                    course.all(now, cluster.dbmans());
-                    facts.system.insert(part.name.clone(), course);
+                    let (before, news) = (Box::new(part.clone()), News::All(cluster.dbmans()));
+                    facts.apply(Fact::SeenOfSystem { before, started, at: now, news });
                 }
             }
             Effect::LookAtSystem => {
                 let started = self.status.load.as_ref().and_then(|l| l.started_at.as_ref()).unwrap().0;
                 for part in &self.status.system {
-                    let course = facts.system.entry(part.name.clone());
-                    let course = course.or_insert_with(|| Course::new(part.clone(), started));
-                    course.close(now, Ok(cluster.dbmans()));
+                    let news = News::Last(Ok(cluster.dbmans()));
+                    facts.apply(Fact::SeenOfSystem {
+                        before: Box::new(part.clone()),
+                        started,
+                        at: now,
+                        news,
+                    });
                 }
             }
             Effect::Teardown { scenario, .. } => {
                 cluster.teardowns += 1;
-                facts.teardown.insert(scenario, self.teardown.clone());
+                facts.apply(Fact::TornDown { scenario, result: self.teardown.clone() });
             }
-            Effect::CountRequests { .. } => facts.k6_requests = Some(Some(100)),
+            Effect::CountRequests { .. } => facts.apply(Fact::Counted(Some(100))),
             Effect::Release { .. } if self.node_lost => {}
             Effect::Release { runners } => {
                 for id in runners {
@@ -450,31 +456,30 @@ impl Sim {
                     }
                 }
             }
-            Effect::KeepLogs => facts.logs = Some(self.logs.clone()),
-            Effect::Settle { .. } => facts.settled = Some(Ok(())),
+            Effect::KeepLogs => facts.apply(Fact::LogsKept(self.logs.clone())),
+            Effect::Settle { .. } => facts.apply(Fact::Settled(Ok(()))),
             Effect::Evaluate => {
                 self.cluster.judgements += 1;
                 let settings = Settings { run_id: "uid-1".to_owned(), push: Duration::from_secs(1) };
-                facts.judgement = Some(Judgement::default());
-                facts.evidence =
-                    Some(Arc::new(Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) }));
+                let evidence = Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) };
+                facts.apply(Fact::Judged { judgement: Box::default(), evidence: Arc::new(evidence) });
             }
-            Effect::FetchHistory => facts.history = Some(History::default()),
+            Effect::FetchHistory => facts.apply(Fact::History(History::default())),
             Effect::KeepRecord(draft) => {
                 // The status as the verdict will make it is in the record before it is anywhere else.
                 assert_eq!(draft.judged.verdict.is_some(), draft.status.verdict.is_none());
                 cluster.record = Some(draft);
-                facts.record = Some(Ok(()));
+                facts.apply(Fact::Recorded(Ok(())));
             }
             Effect::DeletePods if self.node_lost => {
                 for pod in cluster.pods.values_mut() {
                     pod.leaves_by.get_or_insert(now + Duration::from_secs(2));
                 }
-                facts.pods_deleted = true;
+                facts.apply(Fact::PodsDeleted);
             }
             Effect::DeletePods => {
                 cluster.pods.clear();
-                facts.pods_deleted = true;
+                facts.apply(Fact::PodsDeleted);
             }
             Effect::RemoveFinalizer => cluster.finalizer_gone = true,
             // Told as the cluster moves.
