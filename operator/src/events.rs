@@ -8,7 +8,10 @@ use kube::{
 use loadtest_core::evaluate::names;
 use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
-use crate::{context::Context, run::refused::Refusal};
+use crate::{
+    context::Context,
+    run::refused::{Cause, Refusal},
+};
 
 /// Publishes what changed. An event that cannot be published is only logged: the status has it all.
 pub fn publish(context: &Context, object: &LoadTest, before: &LoadTestStatus, after: &LoadTestStatus) {
@@ -20,14 +23,28 @@ pub fn refused(context: &Context, object: &LoadTest, refusal: &Refusal) {
     send(context, object, [of_refusal(refusal)]);
 }
 
-/// Publishes which pods are not waited for any more.
-pub fn left_behind(context: &Context, object: &LoadTest, pods: &[&str]) {
+/// Publishes what an effect was refused.
+pub fn given_up(context: &Context, object: &LoadTest, what: &str, why: &str) {
     let note = format!(
-        "{} deleted pods are still there long after their grace period, as on a node that is lost; if it comes back it \
-         ends them: {}",
-        pods.len(),
-        pods.join(", ")
+        "failed to {what}: {}; {}. It is not tried again.",
+        first(600, why),
+        Cause::Forbidden.advice()
     );
+    send(context, object, [event(EventType::Warning, "GivenUp", what, &note)]);
+}
+
+/// Publishes which pods are not waited for any more, and why they could not be deleted, if so.
+pub fn left_behind(context: &Context, object: &LoadTest, pods: &[&str], undeleted: Option<&str>) {
+    let why = match undeleted {
+        Some(why) => format!(
+            "pods could not be deleted ({}); they end at their activeDeadlineSeconds, and go with the LoadTest",
+            first(300, why)
+        ),
+        None => "deleted pods are still there long after their grace period, as on a node that is lost; if it comes \
+                 back it ends them"
+            .to_owned(),
+    };
+    let note = format!("{} {why}: {}", pods.len(), pods.join(", "));
     send(context, object, [event(EventType::Warning, "PodsLeftBehind", "Run", &note)]);
 }
 

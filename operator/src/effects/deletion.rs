@@ -17,9 +17,12 @@ use loadtest_core::{
     machine::fact::Fact,
     plan::names::{MANAGED_BY_LABEL, MANAGER, UID_LABEL, owner_of},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::{Shared, persist};
+use super::{
+    Shared,
+    persist::{No, RIGHTS_COME, persist},
+};
 
 /// Requests under way at once.
 const PARALLEL: usize = 64;
@@ -31,20 +34,33 @@ const UNWATCHED: Duration = Duration::from_secs(60);
 /// Deletes all pods of the run. `created` says whether any was ever asked for.
 pub async fn delete_pods(s: Arc<Shared>, created: bool) {
     let planned = if created { s.plan.pods().into_keys().collect() } else { BTreeSet::new() };
-    delete(&s.pods(), &s.plan.names.uid, &planned).await;
-    s.tell(Fact::PodsDeleted);
+    let deleted = delete(&s.pods(), &s.plan.names.uid, &planned, Instant::now() + RIGHTS_COME).await;
+    if let Err(why) = &deleted {
+        s.refused("delete the run's pods", why);
+    }
+    s.tell(Fact::PodsDeleted(deleted));
 }
 
-async fn delete(api: &Api<Pod>, uid: &str, planned: &BTreeSet<String>) {
-    let unwatched = persist("delete the run's pods", || async {
+/// Fails where it is refused, until after `rights`.
+async fn delete(
+    api: &Api<Pod>,
+    uid: &str,
+    planned: &BTreeSet<String>,
+    rights: Instant,
+) -> Result<(), String> {
+    let deleted = persist("delete the run's pods", rights, || async {
         let pods = find(api, uid, planned).await?;
         let deleted = stream::iter(pods.clone())
             .map(|(name, pod)| async move { delete_one(api, &name, pod.uid).await });
         let deleted = deleted.buffer_unordered(PARALLEL).collect::<Vec<_>>().await;
         deleted.into_iter().collect::<kube::Result<()>>()?;
         Ok(pods.into_iter().filter(|(_, pod)| !is_watched(pod)).collect::<Vec<_>>())
-    })
-    .await;
+    });
+    let unwatched = match deleted.await {
+        Ok(unwatched) => unwatched,
+        Err(No::Gone) => Vec::new(),
+        Err(No::Refused(why)) => return Err(why),
+    };
     stream::iter(unwatched)
         .for_each_concurrent(PARALLEL, |(name, pod)| async move {
             tracing::warn!(pod = name, "a pod of the run had lost its labels");
@@ -54,6 +70,7 @@ async fn delete(api: &Api<Pod>, uid: &str, planned: &BTreeSet<String>) {
             let _ = timeout(UNWATCHED, gone).await;
         })
         .await;
+    Ok(())
 }
 
 /// The run's pods, by name: those with its label, and of the others that it planned those that it owns.
@@ -163,7 +180,7 @@ mod tests {
         let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
 
         let planned = ["chat-a-0", "chat-a-1", "chat-a-2", "chat-a-3"].map(str::to_owned).into();
-        delete(&Api::namespaced(client, "loadtests"), "uid-1", &planned).await;
+        delete(&Api::namespaced(client, "loadtests"), "uid-1", &planned, Instant::now()).await.unwrap();
 
         let sent = server.received_requests().await.unwrap();
         let deletions = sent.iter().filter(|request| request.method.as_str() == "DELETE");

@@ -9,9 +9,12 @@ use loadtest_core::{
     verdict::baseline::{Earlier, History},
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
+use tokio::time::Instant;
 
-use super::{Shared, persist};
-use crate::error::of_refusal;
+use super::{
+    Shared,
+    persist::{No, persist},
+};
 
 /// LoadTests are large, some of them 200 kB, and only a few of them matter.
 const PAGE: u32 = 10;
@@ -34,27 +37,25 @@ pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
 async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, String> {
     let passing = s.plan.baseline.as_ref().map_or(0, |baseline| baseline.runs);
     let api: Api<LoadTest> = Api::namespaced(s.context.own.client.clone(), &s.plan.names.namespace);
-    persist("look up earlier runs", || async {
+    let history = persist("look up earlier runs", Instant::now(), || async {
         let mut history = History::default();
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = match api.list(&params).await {
-                Err(kube::Error::Api(refusal)) if refusal.code != 429 && refusal.code < 500 => {
-                    return Ok(Err(of_refusal(&refusal)));
-                }
-                page => page?,
-            };
+            let page = api.list(&params).await?;
             let mut all = history.runs;
             all.extend(page.items.iter().filter_map(|t| Earlier::of(t, &s.plan.series, &s.plan.names.uid)));
             // What matters of all of them matters of each part of them.
             history = History::of(all, fingerprint, passing);
             match page.metadata.continue_ {
                 Some(next) if !next.is_empty() => params = params.continue_token(&next),
-                _ => return Ok(Ok(history)),
+                _ => return Ok(history),
             }
         }
+    });
+    history.await.map_err(|no| match no {
+        No::Gone => "the API server knows no LoadTests".to_owned(),
+        No::Refused(why) => why,
     })
-    .await
 }
 
 /// What the run matched: it stands beside its record. Without it there is nothing to compare.

@@ -27,13 +27,14 @@ use tokio::time::{sleep, timeout};
 use super::{
     Shared,
     objects::{Whose, whose},
-    persist,
+    persist::{No, persist},
 };
 use crate::{
     error::{said, short},
     run::observe,
 };
 
+const KEEP: &str = "keep the runners' logs";
 /// A ConfigMap holds 1 MiB; this much of it is shared by the runners.
 const KEPT_BYTES: usize = 900_000;
 /// So many logs are read at once: each is on its way through the API server and the operator.
@@ -155,24 +156,22 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
     let name = s.plan.names.logs_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
-    persist("keep the runners' logs", || async {
-        if whose(&api, &name, &s.plan.names.uid).await? == Whose::Others {
-            tracing::warn!(
-                name,
-                "the runners' logs cannot be kept: a ConfigMap of that name is not of this run"
-            );
-            return Ok(());
+    let kept = persist(KEEP, tokio::time::Instant::now(), || async {
+        let whose = whose(&api, &name, &s.plan.names.uid).await?;
+        if whose != Whose::Others {
+            api.patch(&name, &params, &Patch::Apply(&map)).await?;
         }
-        match api.patch(&name, &params, &Patch::Apply(&map)).await {
-            // Not worth a run: the verdict does not depend on it.
-            Err(kube::Error::Api(refusal)) => {
-                tracing::warn!(%refusal, "the runners' logs cannot be kept");
-                Ok(())
-            }
-            other => other.map(drop),
+        Ok(whose)
+    });
+    // Not worth a run: the verdict does not depend on it.
+    match kept.await {
+        Ok(Whose::Others) => {
+            tracing::warn!(name, "failed to {KEEP}: a ConfigMap of that name is not of this run");
         }
-    })
-    .await;
+        Ok(Whose::Ours | Whose::Nobodys) => {}
+        Err(No::Gone) => tracing::warn!("failed to {KEEP}: the namespace is gone"),
+        Err(No::Refused(why)) => s.refused(KEEP, &why),
+    }
     s.tell(Fact::LogsKept(summary));
 }
 

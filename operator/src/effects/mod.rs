@@ -8,6 +8,7 @@ mod guardrails;
 mod history;
 mod logs;
 mod objects;
+mod persist;
 mod preflight;
 mod replacement;
 mod report;
@@ -18,7 +19,6 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ use loadtest_crds::{LoadTest, LoadTestStatus};
 use tokio::{sync::mpsc, task::AbortHandle};
 use tracing::Instrument;
 
-use crate::{context::Context, room::Held, run::observe};
+use crate::{context::Context, events, room::Held, run::observe};
 
 /// Carries out the effects of one run. Dropped with its task, it ends those under way.
 pub struct Effects {
@@ -189,6 +189,12 @@ impl Shared {
         let _ = self.facts.send(fact);
     }
 
+    /// Says that the API server has refused something, and that it was given up.
+    pub fn refused(&self, what: &str, why: &str) {
+        tracing::warn!(why, "failed to {what}: refused");
+        events::given_up(&self.context, &self.test, what, why);
+    }
+
     pub fn change_room<T>(&self, change: impl FnOnce(&mut Option<Held>) -> T) -> T {
         change(&mut self.room.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -212,21 +218,5 @@ impl Shared {
             Some(PodState::Running { ip }) => Some(ip),
             _ => None,
         }
-    }
-}
-
-/// Repeats what may be repeated until the API server has taken it, with growing pauses.
-pub async fn persist<T, F: Future<Output = kube::Result<T>>>(
-    what: &str,
-    mut attempt: impl FnMut() -> F,
-) -> T {
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match attempt().await {
-            Ok(value) => return value,
-            Err(error) => tracing::warn!(%error, "failed to {what}, trying again"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(5));
     }
 }

@@ -1,6 +1,6 @@
 //! The run's own objects: created, released.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::join_all, stream};
 use k8s_openapi::api::core::v1::Pod;
@@ -15,9 +15,12 @@ use loadtest_core::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::{Shared, persist};
+use super::{
+    Shared,
+    persist::{No, RIGHTS_COME, persist},
+};
 use crate::error::said;
 
 /// Requests under way at once. The API server queues what it cannot take, so more brings nothing.
@@ -123,30 +126,47 @@ pub async fn lower_deadline(s: Arc<Shared>, seconds: i64) {
     let s = &s;
     let patches = (0..).zip(s.plan.runners()).map(|(turn, runner)| async move {
         sleep(DEADLINES_AFTER + DEADLINE_TURN * turn).await;
-        patch_deadline(s, &runner, seconds).await;
+        patch_deadline(s, &runner, seconds, Instant::now()).await
     });
-    join_all(patches).await;
+    // They end with the run all the same, or with the ceiling.
+    if let Some(why) = join_all(patches).await.into_iter().find_map(Result::err) {
+        s.refused("lower the runners' deadlines", &why);
+    }
 }
 
 /// Makes the kubelet end the pods: SIGTERM within a second, and the pod stays with its exit code and logs.
 /// Deleting it would lose them, and a k6 that lingers ends by nothing else.
 pub async fn release(s: Arc<Shared>, runners: Vec<RunnerId>) {
-    let s = &s;
-    stream::iter(runners)
-        .for_each_concurrent(PARALLEL, |runner| async move { patch_deadline(s, &runner, 1).await })
+    let (s, rights) = (&s, Instant::now() + RIGHTS_COME);
+    let refused: BTreeMap<RunnerId, String> = stream::iter(runners)
+        .map(|runner| async move {
+            let why = patch_deadline(s, &runner, 1, rights).await.err()?;
+            Some((runner, why))
+        })
+        .buffer_unordered(PARALLEL)
+        .filter_map(async |refused| refused)
+        .collect()
         .await;
+    if let Some(why) = refused.values().next() {
+        s.refused("release the runners", why);
+        s.tell(Fact::Unreleased(refused));
+    }
 }
 
-async fn patch_deadline(s: &Shared, runner: &RunnerId, seconds: i64) {
+/// Fails where it is refused, until after `rights`.
+async fn patch_deadline(s: &Shared, runner: &RunnerId, seconds: i64, rights: Instant) -> Result<(), String> {
     let api = s.pods();
     let name = s.plan.names.runner_pod(runner);
     let patch = Patch::Strategic(json!({"spec": {"activeDeadlineSeconds": seconds}}));
-    persist("patch a runner's deadline", || async {
+    let patched = persist("patch a runner's deadline", rights, || async {
         match api.patch(&name, &PatchParams::default(), &patch).await {
-            // Gone, or lowered already. A conflict with the kubelet's own writes is tried again.
-            Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 422) => Ok(()),
+            // Lowered already. A conflict with the kubelet's own writes is tried again.
+            Err(kube::Error::Api(refusal)) if refusal.code == 422 => Ok(()),
             other => other.map(drop),
         }
-    })
-    .await;
+    });
+    match patched.await {
+        Ok(()) | Err(No::Gone) => Ok(()),
+        Err(No::Refused(why)) => Err(why),
+    }
 }

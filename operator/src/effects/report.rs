@@ -8,13 +8,14 @@ use loadtest_core::{
     objects,
     record::{Draft, MOST_BYTES, Record},
 };
+use tokio::time::Instant;
 
 use super::{
     Shared,
     objects::{Whose, whose},
-    persist,
+    persist::{No, persist},
 };
-use crate::{apart::apart, error::of_refusal};
+use crate::apart::apart;
 
 /// Writes the record of the run into its ConfigMap.
 pub async fn keep(s: Arc<Shared>, draft: Arc<Draft>) {
@@ -33,21 +34,17 @@ async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
     let name = s.plan.names.record_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
-    persist("keep the record of the run", || async {
-        let whose = match whose(&api, &name, &s.plan.names.uid).await {
-            // Asked again it is refused again; meanwhile the answers would be kept, and others wait for their room.
-            Err(kube::Error::Api(refusal)) if (400..500).contains(&refusal.code) && refusal.code != 429 => {
-                return Ok(Err(refusal.to_string()));
-            }
-            whose => whose?,
-        };
-        if whose == Whose::Others {
-            return Ok(Err(format!("a ConfigMap named {name} exists and is not of this run")));
+    let kept = persist("keep the record of the run", Instant::now(), || async {
+        let whose = whose(&api, &name, &s.plan.names.uid).await?;
+        if whose != Whose::Others {
+            api.patch(&name, &params, &Patch::Apply(&map)).await?;
         }
-        match api.patch(&name, &params, &Patch::Apply(&map)).await {
-            Err(kube::Error::Api(refusal)) => Ok(Err(of_refusal(&refusal))),
-            other => other.map(|_| Ok(())),
-        }
-    })
-    .await
+        Ok(whose)
+    });
+    match kept.await {
+        Ok(Whose::Others) => Err(format!("a ConfigMap named {name} exists and is not of this run")),
+        Ok(Whose::Ours | Whose::Nobodys) => Ok(()),
+        Err(No::Gone) => Err(format!("namespace {} is gone", s.plan.names.namespace)),
+        Err(No::Refused(why)) => Err(why),
+    }
 }

@@ -197,7 +197,7 @@ impl Run {
                     begun = true;
                     tracing::debug!(effect = effect.key(), "begin");
                     if effect == Effect::RemoveFinalizer {
-                        self.tell_left_behind(&record, &pods);
+                        self.tell_left_behind(&record, &pods, &facts);
                         match record.remove_finalizer(&self.context).await {
                             // It holds nothing any more, but it is not told either.
                             Ok(()) if refused.is_some() => continue,
@@ -319,8 +319,8 @@ impl Run {
         Ok(())
     }
 
-    /// Pods that could not be waited for: their node is lost, and they may still run there.
-    fn tell_left_behind(&self, record: &Record, pods: &BTreeMap<String, PodView>) {
+    /// Pods that could not be deleted, or not be waited for: their node is lost, and they may still run there.
+    fn tell_left_behind(&self, record: &Record, pods: &BTreeMap<String, PodView>, facts: &Facts) {
         if pods.is_empty() {
             return;
         }
@@ -328,9 +328,10 @@ impl Run {
         tracing::warn!(
             count = names.len(),
             first = names[0],
-            "pods are left behind: their node does not end them"
+            "pods are left behind: they could not be deleted, or their node does not end them"
         );
-        events::left_behind(&self.context, &record.object, &names);
+        let undeleted = facts.pods_deleted.as_ref().and_then(|deleted| deleted.as_ref().err());
+        events::left_behind(&self.context, &record.object, &names, undeleted.map(String::as_str));
     }
 
     fn count(&self, before: &LoadTestStatus, after: &LoadTestStatus) {

@@ -30,6 +30,8 @@ struct Stored {
     fits: fn(&Value) -> bool,
     /// The status is never taken, and the object is deleted when it is refused for the first time.
     broken: bool,
+    /// Pods may not be listed.
+    powerless: bool,
     version: u64,
 }
 
@@ -76,6 +78,7 @@ impl Respond for Api {
             ("POST" | "PATCH", None) if at.starts_with(EVENTS) => {
                 ResponseTemplate::new(201).set_body_json(body)
             }
+            ("GET", None) if at == PODS && stored.powerless => failure(403, "Forbidden", json!([])),
             ("GET", None) if at == PODS => ResponseTemplate::new(200).set_body_json(json!({
                 "apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": [],
             })),
@@ -114,6 +117,7 @@ struct Given {
     lost: usize,
     fits: fn(&Value) -> bool,
     broken: bool,
+    powerless: bool,
     script: Value,
 }
 
@@ -121,7 +125,7 @@ impl Default for Given {
     fn default() -> Self {
         // The ConfigMap does not exist, so that the run ends with its checks.
         let script = json!({"configMap": {"name": "none", "key": "a.js"}});
-        Self { refusals: 0, lost: 0, fits: |_| true, broken: false, script }
+        Self { refusals: 0, lost: 0, fits: |_| true, broken: false, powerless: false, script }
     }
 }
 
@@ -130,14 +134,14 @@ async fn played(
     given: Given,
     meanwhile: impl AsyncFn(&MockServer, &Mutex<Stored>, &watch::Sender<LoadTest>),
 ) -> (MockServer, String) {
-    let Given { refusals, lost, fits, broken, script } = given;
+    let Given { refusals, lost, fits, broken, powerless, script } = given;
     let test = json!({
         "apiVersion": "loadtest.dev/v1alpha1", "kind": "LoadTest",
         "metadata": {"name": "chat", "namespace": "loadtests", "uid": "4f1c", "resourceVersion": "1"},
         "spec": {"prometheus": "main", "scenarios": [{"name": "a", "script": script}]},
     });
     let server = MockServer::start().await;
-    let stored = Stored { test: test.clone(), refusals, lost, fits, broken, version: 1 };
+    let stored = Stored { test: test.clone(), refusals, lost, fits, broken, powerless, version: 1 };
     let stored = Arc::new(Mutex::new(stored));
     Mock::given(any()).respond_with(Api(stored.clone())).mount(&server).await;
     let config: Config = serde_json::from_value(json!({
@@ -189,6 +193,21 @@ async fn told(server: &MockServer) -> Vec<String> {
     let events = sent(server, "POST", EVENTS).await;
     let refused = events.iter().filter(|event| event["reason"] == "StatusRefused");
     refused.map(|event| event["note"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Without the right to its pods a run ends all the same, and says so.
+#[tokio::test]
+async fn pods_that_may_not_be_deleted_are_told() {
+    let (server, _) = played(Given { powerless: true, ..Given::default() }, nothing).await;
+    assert_eq!(finalizers(&server).await.last(), Some(&json!([])));
+    let events = sent(&server, "POST", EVENTS).await;
+    let told: Vec<&Value> = events.iter().filter(|event| event["reason"] == "GivenUp").collect();
+    let [event] = &told[..] else { panic!("{events:#?}") };
+    let note = event["note"].as_str().unwrap();
+    assert_eq!((&event["type"], &event["action"]), (&json!("Warning"), &json!("delete the run's pods")));
+    for words in ["failed to delete the run's pods: Forbidden", Cause::Forbidden.advice()] {
+        assert!(note.contains(words), "{words} is missing in {note}");
+    }
 }
 
 /// The phases that were written, in their order.

@@ -111,7 +111,8 @@ pub enum Fact {
     },
     History(History),
     Recorded(Result<(), String>),
-    PodsDeleted,
+    Unreleased(BTreeMap<RunnerId, String>),
+    PodsDeleted(Result<(), String>),
 }
 
 /// What is seen of a part of the system under test.
@@ -157,7 +158,8 @@ impl Fact {
             Self::Judged { .. } => "judged",
             Self::History(_) => "history",
             Self::Recorded(_) => "recorded",
-            Self::PodsDeleted => "pods-deleted",
+            Self::Unreleased(_) => "unreleased",
+            Self::PodsDeleted(_) => "pods-deleted",
         }
     }
 }
@@ -211,7 +213,8 @@ impl Facts {
             }
             Fact::History(history) => self.history = Some(history),
             Fact::Recorded(result) => self.record = Some(result),
-            Fact::PodsDeleted => self.pods_deleted = true,
+            Fact::Unreleased(refused) => self.unreleased = refused,
+            Fact::PodsDeleted(result) => self.pods_deleted = Some(result),
         }
     }
 }

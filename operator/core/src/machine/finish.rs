@@ -1,6 +1,10 @@
 //! Evaluating, Finished and deletion: runners released, logs kept, figures judged, pods gone.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -72,8 +76,12 @@ pub fn clean_up(pass: &mut Pass, world: &World) {
         return;
     }
     pass.effect(Effect::DeletePods);
-    if !world.facts.pods_deleted {
-        return;
+    match &world.facts.pods_deleted {
+        None => return,
+        // They go with the object, whose owner references the API server follows with rights of its own; until then their
+        // deadline ends them.
+        Some(Err(_)) => return pass.effect(Effect::RemoveFinalizer),
+        Some(Ok(())) => {}
     }
     // Only a kubelet can say that a pod is gone; one whose node is lost would hold the object for ever.
     let leave_by: Option<Vec<Timestamp>> = world.pods.values().map(|pod| pod.leaves_by).collect();
@@ -161,7 +169,7 @@ fn release(pass: &mut Pass, world: &World) -> bool {
     if waiting && pass.status.load.as_ref().is_none_or(|l| l.started_at.is_none()) {
         // Pods that never ran have no logs worth waiting for.
         pass.effect(Effect::DeletePods);
-        return world.facts.pods_deleted;
+        return world.facts.pods_deleted.is_some();
     }
     let release = Effect::Release { runners: alive.clone() };
     let runners = pass.status.runners.get_or_insert_default();
@@ -170,8 +178,9 @@ fn release(pass: &mut Pass, world: &World) -> bool {
         runners.released_at = Some(MicroTime(world.now));
     }
     let until = runners.released_at.get_or_insert(MicroTime(world.now)).0 + RELEASED;
-    if world.now >= until {
-        note_unreleased(runners, &alive);
+    let unreleased = &world.facts.unreleased;
+    if world.now >= until || alive.iter().all(|id| unreleased.contains_key(id)) {
+        note_unreleased(runners, &alive, unreleased);
         return true;
     }
     pass.wake_at(until);
@@ -180,7 +189,7 @@ fn release(pass: &mut Pass, world: &World) -> bool {
 }
 
 /// What such a runner still held of its figures is not known, and its log cannot be read: it counts as lost.
-fn note_unreleased(runners: &mut RunnersStatus, alive: &[RunnerId]) {
+fn note_unreleased(runners: &mut RunnersStatus, alive: &[RunnerId], refused: &BTreeMap<RunnerId, String>) {
     let lost = i32::try_from(alive.len()).unwrap_or(i32::MAX);
     if lost <= runners.lost {
         return;
@@ -188,8 +197,10 @@ fn note_unreleased(runners: &mut RunnersStatus, alive: &[RunnerId]) {
     runners.lost = lost;
     runners.ended = runners.ended.min(runners.total - lost);
     let within = duration::human(RELEASED);
-    let problems =
-        alive.iter().map(|id| format!("{id}: its pod did not end within {within} of being told to"));
+    let problems = alive.iter().map(|id| match refused.get(id) {
+        Some(why) => format!("{id}: its pod could not be told to end: {why}"),
+        None => format!("{id}: its pod did not end within {within} of being told to"),
+    });
     runners.problems = problems.take(10).collect();
 }
 

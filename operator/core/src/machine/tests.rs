@@ -176,6 +176,8 @@ struct Sim {
     claimed: Vec<Arc<Claim>>,
     /// The watches of targets tell nothing.
     unseen: bool,
+    /// The operator may neither release its pods nor delete them.
+    powerless: bool,
 }
 
 impl Sim {
@@ -204,6 +206,7 @@ impl Sim {
             replaced_after: Some(Duration::from_secs(1)),
             claimed: Vec::new(),
             unseen: false,
+            powerless: false,
         }
     }
 
@@ -448,6 +451,13 @@ impl Sim {
                 facts.apply(Fact::TornDown { scenario, result: self.teardown.clone() });
             }
             Effect::CountRequests { .. } => facts.apply(Fact::Counted(Some(100))),
+            Effect::Release { runners } if self.powerless => {
+                let refused = runners.into_iter().map(|id| (id, "forbidden".to_owned()));
+                facts.apply(Fact::Unreleased(refused.collect()));
+            }
+            Effect::DeletePods if self.powerless => {
+                facts.apply(Fact::PodsDeleted(Err("forbidden".to_owned())));
+            }
             Effect::Release { .. } if self.node_lost => {}
             Effect::Release { runners } => {
                 for id in runners {
@@ -475,11 +485,11 @@ impl Sim {
                 for pod in cluster.pods.values_mut() {
                     pod.leaves_by.get_or_insert(now + Duration::from_secs(2));
                 }
-                facts.apply(Fact::PodsDeleted);
+                facts.apply(Fact::PodsDeleted(Ok(())));
             }
             Effect::DeletePods => {
                 cluster.pods.clear();
-                facts.apply(Fact::PodsDeleted);
+                facts.apply(Fact::PodsDeleted(Ok(())));
             }
             Effect::RemoveFinalizer => cluster.finalizer_gone = true,
             // Told as the cluster moves.

@@ -123,7 +123,10 @@ pub struct Facts {
     pub record: Option<Result<(), String>>,
     /// Figures so far, while the load runs.
     pub live: Option<Live>,
-    pub pods_deleted: bool,
+    /// By runner: why it could not be told to end.
+    pub unreleased: BTreeMap<RunnerId, String>,
+    /// All pods are told to end, or why they cannot be.
+    pub pods_deleted: Option<Result<(), String>>,
     /// What was seen of the guardrails.
     pub watches: Watches,
     /// The load was stopped; the runners that did not answer, if any.

@@ -298,3 +298,27 @@ fn runners_that_nobody_told_to_end_are_not_lost() {
     sim.run(&BTreeMap::new());
     assert_eq!(sim.status.runners.unwrap().lost, 0);
 }
+
+/// The operator may not touch its pods any more: the load has its end, and the run says what is left.
+#[test]
+fn pods_that_may_not_be_released_hold_up_nothing() {
+    let mut sim = Sim { powerless: true, ..Sim::new() };
+    sim.run(&BTreeMap::new());
+    assert_eq!((sim.status.phase, sim.status.verdict), (Phase::Finished, Some(Verdict::Inconclusive)));
+    assert_eq!(sim.cluster.pods.len(), 5, "nobody has deleted them");
+    let runners = sim.status.runners.unwrap();
+    assert_eq!(runners.lost, 3);
+    assert_eq!(runners.problems[0], "a-0: its pod could not be told to end: forbidden");
+    let (released, ended) = (runners.released_at.unwrap().0, sim.status.finished_at.unwrap().0);
+    assert!(ended.duration_since(released).as_secs() < 10, "it waited for pods that nobody ends");
+}
+
+/// The API server follows the owner references then.
+#[test]
+fn a_deletion_does_not_wait_for_a_right() {
+    let mut sim = Sim { powerless: true, ..Sim::new() };
+    sim.run_to(&Effect::Follow { runners: Vec::new() });
+    sim.deleting = true;
+    sim.run_by_the_clock();
+    assert!(sim.cluster.finalizer_gone);
+}
