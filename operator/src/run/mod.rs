@@ -17,6 +17,7 @@ use loadtest_core::{
         guard, unrecorded,
         world::{Claim, Effect, Facts, PodView, World},
     },
+    numbers::hash::fnv,
     plan::Plan,
 };
 use loadtest_crds::{FaultStatus, LoadTest, LoadTestStatus, Phase};
@@ -373,7 +374,5 @@ impl Run {
 
 /// A seed that is the run's own: from its uid, so that a crash before the first record changes nothing.
 fn seed(uid: &str) -> i64 {
-    let hash =
-        uid.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    i64::try_from(hash >> 12).unwrap_or_default()
+    i64::try_from(fnv(uid.bytes()) >> 12).unwrap_or_default()
 }

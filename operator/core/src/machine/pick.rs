@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::plan::fault::{FaultPlan, PickPlan};
+use crate::{
+    numbers::hash::fnv,
+    plan::fault::{FaultPlan, PickPlan},
+};
 
 /// A pod behind a fault's selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,8 +87,7 @@ pub fn pick(
 /// Not for secrets: for a choice that can be made again.
 fn mix(seed: i64, fault: &str, uid: &str) -> u64 {
     let bytes = seed.to_le_bytes().into_iter().chain(fault.bytes()).chain([0]).chain(uid.bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let hash = fnv(bytes);
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

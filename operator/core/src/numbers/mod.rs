@@ -2,5 +2,7 @@
 
 pub mod confidence;
 pub mod duration;
+pub mod hash;
 pub mod interval;
 pub mod limit;
+pub mod median;

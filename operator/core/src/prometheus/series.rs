@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::numbers::median::median;
+
 /// One sample: seconds since the epoch, and its value.
 pub type Point = (f64, f64);
 
@@ -148,19 +150,11 @@ pub fn theil_sen(points: &[Point]) -> Option<f64> {
     // Of more points, each so many-th: the pairs grow with the square.
     let every = points.len().div_ceil(MOST_POINTS).max(1);
     let points: Vec<Point> = points.iter().copied().step_by(every).collect();
-    let mut slopes: Vec<f64> = points
+    let slopes = points
         .iter()
         .enumerate()
-        .flat_map(|(i, a)| points[i + 1..].iter().map(move |b| (b.1 - a.1) / (b.0 - a.0)))
-        .filter(|slope| slope.is_finite())
-        .collect();
-    slopes.sort_unstable_by(f64::total_cmp);
-    let middle = slopes.len() / 2;
-    match slopes.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(slopes[middle]),
-        _ => Some(f64::midpoint(slopes[middle - 1], slopes[middle])),
-    }
+        .flat_map(|(i, a)| points[i + 1..].iter().map(move |b| (b.1 - a.1) / (b.0 - a.0)));
+    median(slopes.filter(|slope| slope.is_finite()))
 }
 
 const MOST_POINTS: usize = 500;

@@ -19,7 +19,10 @@ use loadtest_crds::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    numbers::limit::{Bound, Limit, percent, read_decimal},
+    numbers::{
+        limit::{Bound, Limit, percent, read_decimal},
+        median::median,
+    },
     plan::{BaselinePlan, objective::ObjectivePlan},
 };
 
@@ -279,7 +282,7 @@ fn one(
         before.into_iter().filter_map(|one| Some((one, read(one)?))).unzip();
     result.runs = i32::try_from(values.len()).unwrap_or(i32::MAX);
     let limit = objective.bound.limit();
-    let median = median(&values);
+    let median = median(values.iter().copied());
     result.median = median.map(|median| limit.show(median));
     let message = match (read(own), median) {
         _ if history.unread.is_some() => {
@@ -317,16 +320,16 @@ fn one(
 
 impl Held {
     fn of(plan: &BaselinePlan, bound: &Bound, value: f64, earlier: &[f64]) -> Self {
-        let median = median(earlier).unwrap_or(value);
-        let deviations: Vec<f64> = earlier.iter().map(|one| (one - median).abs()).collect();
-        let scatter = 3.0 * 1.4826 * self::median(&deviations).unwrap_or(0.0);
-        let allowed = scatter.max(plan.max_regression.base() * median.abs());
+        let usual = median(earlier.iter().copied()).unwrap_or(value);
+        let deviations = earlier.iter().map(|one| (one - usual).abs());
+        let scatter = 3.0 * 1.4826 * median(deviations).unwrap_or(0.0);
+        let allowed = scatter.max(plan.max_regression.base() * usual.abs());
         let by = match bound {
-            Bound::AtMost(_) => value - median,
-            Bound::AtLeast(_) => median - value,
+            Bound::AtMost(_) => value - usual,
+            Bound::AtLeast(_) => usual - value,
         };
         // What is exactly allowed is not lost to rounding.
-        Self { value, median, allowed, worse: by > allowed * (1.0 + 1e-9) }
+        Self { value, median: usual, allowed, worse: by > allowed * (1.0 + 1e-9) }
     }
 }
 
@@ -361,17 +364,6 @@ fn change(limit: &Limit, value: f64, median: f64, of: &str) -> String {
     }
     let side = if value > median { "above" } else { "below" };
     format!("{shown}, {} {side} {usual}, {of}", percent((value - median).abs() / median.abs()))
-}
-
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match (sorted.len(), sorted.len() % 2) {
-        (0, _) => None,
-        (_, 1) => Some(sorted[middle]),
-        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a verdict is made of: facts, and grounds with their reasons.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use loadtest_crds::Verdict;
 use serde::{Deserialize, Serialize};
@@ -71,48 +71,10 @@ pub enum Reason {
     AllObjectivesMet,
 }
 
-impl Reason {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FaultFailed => "FaultFailed",
-            Self::ScriptFailed => "ScriptFailed",
-            Self::GuardrailBreached => "GuardrailBreached",
-            Self::GuardrailWithoutData => "GuardrailWithoutData",
-            Self::GuardrailWarned => "GuardrailWarned",
-            Self::ThresholdNotJudged => "ThresholdNotJudged",
-            Self::KeyObjectiveMissed => "KeyObjectiveMissed",
-            Self::ObjectivesMissed => "ObjectivesMissed",
-            Self::MissedAgain => "MissedAgain",
-            Self::ObjectiveMissed => "ObjectiveMissed",
-            Self::RecoveryTooSlow => "RecoveryTooSlow",
-            Self::BudgetExceeded => "BudgetExceeded",
-            Self::AssertFailed => "AssertFailed",
-            Self::ScalingMissed => "ScalingMissed",
-            Self::NotSettled => "NotSettled",
-            Self::FiguresIncomplete => "FiguresIncomplete",
-            Self::RunnerLost => "RunnerLost",
-            Self::RunnerInterrupted => "RunnerInterrupted",
-            Self::LoadNotDelivered => "LoadNotDelivered",
-            Self::Rollout => "Rollout",
-            Self::FaultUnconfirmed => "FaultUnconfirmed",
-            Self::NotSteady => "NotSteady",
-            Self::FaultNotInjected => "FaultNotInjected",
-            Self::NotExercised => "NotExercised",
-            Self::Drift => "Drift",
-            Self::NoData => "NoData",
-            Self::Unmeasurable => "Unmeasurable",
-            Self::TooFew => "TooFew",
-            Self::Unclear => "Unclear",
-            Self::Unstable => "Unstable",
-            Self::NoObjectives => "NoObjectives",
-            Self::NotReplaced => "NotReplaced",
-            Self::ScriptErrors => "ScriptErrors",
-            Self::Confounded => "Confounded",
-            Self::InWarningBand => "InWarningBand",
-            Self::Regression => "Regression",
-            Self::AllObjectivesMet => "AllObjectivesMet",
-        }
+/// The word itself.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }
 

@@ -59,7 +59,7 @@ pub fn conclude(
     status.baseline = baseline::compare(plan.baseline.as_ref(), &judged, &status, &facts.history);
     let ruling = decide(&plan.policy, &judged, &plan::guardrails_of(plan, &status), &status, facts);
     status.verdict = Some(ruling.verdict);
-    status.reason = Some(ruling.reason.as_str().to_owned());
+    status.reason = Some(ruling.reason.to_string());
     status.message = Some(ruling.message);
     status.grounds = ruling.grounds;
     status

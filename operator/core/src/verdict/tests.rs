@@ -214,7 +214,7 @@ fn the_grounds_of_a_fail() {
     insta::assert_snapshot!(format!(
         "{:?} {}: {}\n{}",
         ruling.verdict,
-        ruling.reason.as_str(),
+        ruling.reason,
         ruling.message,
         ruling.grounds.join("\n")
     ));

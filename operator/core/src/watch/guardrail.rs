@@ -18,6 +18,7 @@ use crate::{
     numbers::{
         duration,
         limit::{Bound, Limit, count},
+        median::median,
     },
     plan::{
         Plan,
@@ -118,14 +119,7 @@ impl Usual {
         if stretch != self.stretch || self.values.len() < USUAL {
             return None;
         }
-        let mut sorted: Vec<f64> = self.values.iter().copied().collect();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        Some(if sorted.len().is_multiple_of(2) {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        } else {
-            sorted[middle]
-        })
+        median(self.values.iter().copied())
     }
 }
 

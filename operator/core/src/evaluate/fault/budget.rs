@@ -32,6 +32,7 @@ use crate::{
     numbers::{
         duration::human,
         limit::{Limit, count as grouped, percent},
+        median::median,
     },
     plan::fault::BudgetPlan,
 };
@@ -196,7 +197,7 @@ impl Harm<'_> {
         if self.flat_cells.is_some_and(|flat| cells > flat.saturating_add(1)) {
             return Err("the load ramps, so nothing is usual: inject the fault in constant load".to_owned());
         }
-        let usual = median(&good_before);
+        let usual = median(good_before.iter().copied()).unwrap_or(0.0);
         if usual <= 0.0 {
             return Err(format!("no good request of {name} was usual before the fault"));
         }
@@ -289,7 +290,7 @@ fn bad(track: &Track, cells: usize) -> f64 {
 /// The largest share of bad requests in a cell, and in two cells in a row.
 fn worst_cell(track: &Track, cells: usize) -> Option<(f64, f64)> {
     let totals: Vec<f64> = track.before.iter().map(|c| c.total).collect();
-    let usual = if totals.len() < USUAL_CELLS { 0.0 } else { median(&totals) };
+    let usual = if totals.len() < USUAL_CELLS { 0.0 } else { median(totals).unwrap_or(0.0) };
     // A cell that is empty since its neighbour has its requests is not silent.
     let last = track.before.last().copied().unwrap_or_default();
     let around: Vec<f64> =
@@ -316,17 +317,6 @@ fn worst_cell(track: &Track, cells: usize) -> Option<(f64, f64)> {
     let most = |length: usize| (0..after.len()).filter_map(|at| share(at, length)).max_by(f64::total_cmp);
     let single = most(1)?;
     Some((single, most(2).unwrap_or(single)))
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match (sorted.len() % 2, sorted.get(middle), middle.checked_sub(1).and_then(|m| sorted.get(m))) {
-        (0, Some(high), Some(low)) => f64::midpoint(*low, *high),
-        (_, Some(value), _) => *value,
-        _ => 0.0,
-    }
 }
 
 /// To a tenth of a second: less is noise.

@@ -38,11 +38,6 @@ pub(crate) fn because(cause: ShortfallCause, message: String) -> Shortfall {
     Shortfall { cause, message }
 }
 
-pub(crate) fn median(mut all: Vec<f64>) -> Option<f64> {
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied()
-}
-
 pub(crate) fn milliseconds(seconds: f64) -> String {
     format!("{} ms", shown(seconds * 1000.0))
 }

@@ -27,7 +27,7 @@ use loadtest_crds::{Expectation, LoadTestStatus, Shortfall, ShortfallCause};
 use crate::{
     evaluate::{
         load::{
-            case::{Case, MISSING, Totals, because, median, milliseconds, shown},
+            case::{Case, MISSING, Totals, because, milliseconds, shown},
             cells::{CELL, Cell, CellsProbe, add_vus, users_by_scenario},
             parts::{Parts, PartsProbe, highest},
         },
@@ -38,6 +38,7 @@ use crate::{
         duration::human,
         interval::Interval,
         limit::{count, percent},
+        median::median,
     },
     prometheus::ask::{Answers, Asks, RequestKind},
 };
@@ -295,7 +296,7 @@ impl Case<'_> {
 }
 
 fn median_p95(cells: &[Cell]) -> Option<f64> {
-    median(cells.iter().filter_map(|cell| cell.p95).collect())
+    median(cells.iter().filter_map(|cell| cell.p95))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use loadtest_crds::{LoadTestStatus, Shortfall, ShortfallCause};
 
 use crate::{
     evaluate::load::{
-        case::{Case, HALF, because, median, milliseconds},
+        case::{Case, HALF, because, milliseconds},
         cells::{CELL, Cell},
         missing::MISSING_VUS,
     },
@@ -15,6 +15,7 @@ use crate::{
     numbers::{
         duration::human,
         interval::{Interval, seconds},
+        median::median,
     },
 };
 
@@ -100,7 +101,7 @@ impl Case<'_> {
     /// A request that hangs neither fails nor is slow before it ends. While iterations are dropped all virtual users
     /// are busy: where none gets to the end of what usually takes less than a cell, they wait for answers.
     pub(super) fn of_silence(&self) -> Option<String> {
-        let usual = median(self.cells.iter().filter_map(|cell| cell.iteration_p95).collect())?;
+        let usual = median(self.cells.iter().filter_map(|cell| cell.iteration_p95))?;
         let silent = |cell: &&Cell| cell.dropped > 0.0 && cell.iteration_p95.is_none();
         let dropped: f64 = self.cells.iter().map(|cell| cell.dropped).sum();
         let stuck: f64 = self.cells.iter().filter(silent).map(|cell| cell.dropped).sum();

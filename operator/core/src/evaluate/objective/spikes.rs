@@ -17,6 +17,7 @@ use crate::{
     numbers::{
         confidence::{Block, wilson},
         limit::{percent, whole},
+        median::median,
     },
     plan::objective::ObjectivePlan,
     prometheus::ask::{Answers, Asks},
@@ -96,8 +97,8 @@ pub fn outstanding(cells: &[Block], allowed: f64) -> (Vec<usize>, f64) {
     if shares.len() < FEWEST_CELLS {
         return (Vec::new(), 0.0);
     }
-    let usual = median(shares.clone());
-    let spread = median(shares.iter().map(|share| (share - usual).abs()).collect());
+    let usual = median(shares.iter().copied()).unwrap_or(0.0);
+    let spread = median(shares.iter().map(|share| (share - usual).abs())).unwrap_or(0.0);
     let stands_out = |cell: &Block| {
         cell.bad > 1.5
             && wilson(cell.bad / cell.total, cell.total).0 > allowed
@@ -125,16 +126,6 @@ pub fn unstable<'a>(spikes: impl Iterator<Item = &'a Spike>) -> bool {
         }
     }
     apart.windows(2).any(|pair| pair[1].0.duration_since(pair[0].0) <= TOGETHER)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
-    }
 }
 
 #[cfg(test)]

@@ -300,12 +300,12 @@ proptest! {
         let value = |slower: f64, noise: f64| format!("{:.1}ms", 200.0 * slower * (1.0 + 0.015 * noise));
         let earlier: Vec<String> = scatter.iter().map(|n| value(1.0, *n)).collect();
         let earlier: Vec<&str> = earlier.iter().map(String::as_str).collect();
-        let median_off = (median(&scatter).unwrap() * 0.015).abs();
+        let median_off = (median(scatter.iter().copied()).unwrap() * 0.015).abs();
         // What of the noise is left over is worth less than the distance of 3% and 15% from 10%.
         prop_assume!(median_off + 0.015 * now.abs() < 0.04);
         prop_assert_eq!(one(&value(1.03, now), &earlier, 7).outcome, Outcome::Met);
-        let spread: Vec<f64> = scatter.iter().map(|n| (n - median(&scatter).unwrap()).abs()).collect();
-        let allowed = 3.0 * 1.4826 * 0.015 * median(&spread).unwrap();
+        let spread: Vec<f64> = scatter.iter().map(|n| (n - median(scatter.iter().copied()).unwrap()).abs()).collect();
+        let allowed = 3.0 * 1.4826 * 0.015 * median(spread.iter().copied()).unwrap();
         if allowed < 0.10 {
             prop_assert_eq!(one(&value(1.15, now), &earlier, 7).outcome, Outcome::Warn);
         }

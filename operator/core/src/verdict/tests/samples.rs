@@ -59,7 +59,7 @@ fn what_cannot_be_told(
         (plan.on_too_few, plan.on_no_data) = (on_too_few, on_no_data);
     }
     let ruling = case.decide();
-    assert_eq!((ruling.verdict, ruling.reason.as_str()), (verdict, reason));
+    assert_eq!((ruling.verdict, ruling.reason.to_string().as_str()), (verdict, reason));
     assert_eq!(ruling.message, "list: the samples cannot tell");
 }
 
@@ -89,7 +89,7 @@ fn spikes_of_steady_load(
     case.status.objectives[0].spikes = save.iter().map(spike).collect();
     case.status.objectives[1].spikes = list.iter().map(spike).collect();
     let ruling = case.decide();
-    assert_eq!((ruling.verdict, ruling.reason.as_str()), (verdict, reason));
+    assert_eq!((ruling.verdict, ruling.reason.to_string().as_str()), (verdict, reason));
     let words = "save at 22:13:30 (10s after the start): 42% of 100 requests bad in 5s, usually 0.1%";
     assert_eq!(ruling.grounds.iter().any(|line| line.contains(words)), !save.is_empty(), "{ruling:#?}");
 }

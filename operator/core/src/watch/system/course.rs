@@ -6,9 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{HappeningKind, ReadyStep, WatchGap, WatchedStatus};
 
-use crate::watch::system::{
-    pod::{ContainerSeen, PodSeen},
-    ready::push_step,
+use crate::{
+    numbers::hash::fnv,
+    watch::system::{
+        pod::{ContainerSeen, PodSeen},
+        ready::push_step,
+    },
 };
 
 /// A first look that comes later after the start of the load than this leaves a gap.
@@ -422,8 +425,5 @@ fn image_changes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>)
 /// A hash of the pods that live: FNV-1a over their uids, in order.
 pub(super) fn members(pods: &BTreeMap<String, PodSeen>) -> String {
     let live = pods.values().filter(|p| p.lives());
-    let hash = live
-        .flat_map(|p| p.uid.bytes().chain([0]))
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    format!("{:016x}", fnv(live.flat_map(|p| p.uid.bytes().chain([0]))))
 }
