@@ -1,9 +1,12 @@
 //! Watches LoadTests and their pods in the served namespaces, and keeps one task per active run: it spawns,
 //! forwards to and reaps them. What a run does is in [`crate::run`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use futures::{StreamExt, stream::SelectAll};
+use futures::{Stream, StreamExt, stream::SelectAll};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
@@ -30,6 +33,7 @@ const PAGE_OF_PODS: u32 = 100;
 
 /// What a task hears from its supervisor.
 struct Handle {
+    namespace: String,
     object: watch::Sender<LoadTest>,
     pods: Arc<Notify>,
 }
@@ -37,8 +41,13 @@ struct Handle {
 enum Seen {
     Test(Box<LoadTest>),
     TestGone(String),
-    /// The LoadTests of a namespace were listed, or cannot be.
-    Heard(String),
+    /// All LoadTests of a namespace were read, by uid. Of those that went while nobody watched there is no event.
+    AllTests {
+        namespace: String,
+        uids: BTreeSet<String>,
+    },
+    /// The LoadTests of a namespace cannot be read now.
+    NoTests(String),
     /// A pod of this run changed.
     Pod(String),
     /// All pods were read anew. Of those that went while nobody watched there is no event, so this is news for every
@@ -65,7 +74,12 @@ pub async fn supervise(context: Arc<Context>) -> anyhow::Result<()> {
             Some(seen) = seen.next() => match seen {
                 Seen::Test(test) => forward(&context, &stores, &mut handles, &mut tasks, *test),
                 Seen::TestGone(uid) => drop(handles.remove(&uid)),
-                Seen::Heard(namespace) => context.claims.heard(&namespace),
+                Seen::AllTests { namespace, uids } => {
+                    leave_gone(&mut handles, &namespace, &uids);
+                    context.claims.heard(&namespace);
+                }
+                // The runs of other namespaces do not wait for it.
+                Seen::NoTests(namespace) => context.claims.heard(&namespace),
                 Seen::Pod(uid) => handles.get(&uid).iter().for_each(|handle| handle.pods.notify_one()),
                 Seen::AllPods => handles.values().for_each(|handle| handle.pods.notify_one()),
             },
@@ -102,12 +116,17 @@ fn forward(
     context.claims.learn(&test);
     let pods = Arc::new(Notify::new());
     let (sender, object) = watch::channel(test);
-    handles.insert(uid.clone(), Handle { object: sender, pods: pods.clone() });
+    handles.insert(uid.clone(), Handle { namespace, object: sender, pods: pods.clone() });
     let task = run::Run::new(context.clone(), uid.clone(), object, pods, store.clone());
     tasks.spawn(async move {
         task.run().await;
         uid
     });
+}
+
+/// Drops those whose LoadTest is not there any more; their tasks end with that.
+fn leave_gone(handles: &mut HashMap<String, Handle>, namespace: &str, there: &BTreeSet<String>) {
+    handles.retain(|uid, handle| handle.namespace != namespace || there.contains(uid));
 }
 
 /// A finished run without our finalizer is history.
@@ -122,24 +141,38 @@ fn is_active(test: &LoadTest) -> bool {
 
 fn watch_tests(context: &Context, namespace: &str) -> futures::stream::BoxStream<'static, Seen> {
     let api: Api<LoadTest> = Api::namespaced(context.own.client.clone(), namespace);
-    let namespace = namespace.to_owned();
-    watcher::watcher(api, watcher::Config::default().page_size(PAGE_OF_TESTS))
-        .default_backoff()
-        .filter_map(move |event| {
-            let seen = match event {
-                Ok(Event::Apply(test) | Event::InitApply(test)) => Some(Seen::Test(Box::new(test))),
-                Ok(Event::Delete(test)) => Some(Seen::TestGone(test.uid().unwrap_or_default())),
-                Ok(Event::Init) => None,
-                Ok(Event::InitDone) => Some(Seen::Heard(namespace.clone())),
-                Err(error) => {
-                    tracing::warn!(%error, "failed to watch LoadTests, trying again");
-                    // The runs of other namespaces do not wait for it.
-                    Some(Seen::Heard(namespace.clone()))
-                }
-            };
-            async move { seen }
-        })
-        .boxed()
+    let events = watcher::watcher(api, watcher::Config::default().page_size(PAGE_OF_TESTS)).default_backoff();
+    seen_of_tests(events, namespace.to_owned()).boxed()
+}
+
+/// A store of them all, as kube has it, would take too much memory: only who is there is kept, while a list is read.
+fn seen_of_tests(
+    events: impl Stream<Item = watcher::Result<Event<LoadTest>>>,
+    namespace: String,
+) -> impl Stream<Item = Seen> {
+    let mut listed = BTreeSet::new();
+    events.filter_map(move |event| {
+        let seen = match event {
+            Ok(Event::Init) => {
+                listed.clear();
+                None
+            }
+            Ok(Event::InitApply(test)) => {
+                listed.extend(test.uid());
+                Some(Seen::Test(Box::new(test)))
+            }
+            Ok(Event::InitDone) => {
+                Some(Seen::AllTests { namespace: namespace.clone(), uids: std::mem::take(&mut listed) })
+            }
+            Ok(Event::Apply(test)) => Some(Seen::Test(Box::new(test))),
+            Ok(Event::Delete(test)) => Some(Seen::TestGone(test.uid().unwrap_or_default())),
+            Err(error) => {
+                tracing::warn!(%error, "failed to watch LoadTests, trying again");
+                Some(Seen::NoTests(namespace.clone()))
+            }
+        };
+        async move { seen }
+    })
 }
 
 fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::BoxStream<'static, Seen>) {
@@ -173,4 +206,52 @@ fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::Box
         async move { seen }
     });
     (pods, changes.boxed())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    fn test(uid: &str) -> LoadTest {
+        let mut test = LoadTest::new(uid, loadtest_crds::LoadTestSpec::default());
+        test.metadata.uid = Some(uid.to_owned());
+        test
+    }
+
+    fn list(uids: &[&str]) -> Vec<watcher::Result<Event<LoadTest>>> {
+        let each = uids.iter().map(|uid| Event::InitApply(test(uid)));
+        [Event::Init].into_iter().chain(each).chain([Event::InitDone]).map(Ok).collect()
+    }
+
+    /// a went while the watch was away, and c came after the first list. The list in between broke off.
+    #[tokio::test]
+    async fn a_loadtest_that_went_while_nobody_watched_is_left() {
+        let mut events = list(&["a", "b"]);
+        events.push(Ok(Event::Apply(test("c"))));
+        events.push(Err(watcher::Error::NoResourceVersion));
+        events.extend([Ok(Event::Init), Ok(Event::InitApply(test("a")))]);
+        events.push(Err(watcher::Error::NoResourceVersion));
+        events.extend(list(&["b", "c"]));
+
+        let mut handles: HashMap<String, Handle> = HashMap::new();
+        let mut insert = |namespace: &str, test: LoadTest| {
+            let uid = test.metadata.uid.clone().unwrap();
+            let (object, heard) = watch::channel(test);
+            let handle = Handle { namespace: namespace.to_owned(), object, pods: Arc::default() };
+            handles.insert(uid, handle);
+            heard
+        };
+        let gone = insert("loadtests", test("a"));
+        let there = ["b", "c"].map(|uid| insert("loadtests", test(uid)));
+        let elsewhere = insert("others", test("d"));
+
+        let seen: Vec<Seen> = seen_of_tests(stream::iter(events), "loadtests".to_owned()).collect().await;
+        let last = seen.into_iter().last();
+        let Some(Seen::AllTests { namespace, uids }) = last else { panic!("the list is not told") };
+        leave_gone(&mut handles, &namespace, &uids);
+        assert!(gone.has_changed().is_err(), "its task is not told");
+        assert!(there.iter().chain([&elsewhere]).all(|object| object.has_changed().is_ok()));
+    }
 }
