@@ -22,7 +22,7 @@ use crate::{
     kind = "LoadTest",
     plural = "loadtests",
     shortname = "lt",
-    category = "all",
+    category = "loadtest",
     namespaced,
     status = "LoadTestStatus",
     derive = "PartialEq",

@@ -71,11 +71,23 @@ async fn explain_reads_like_a_manual_page() {
 }
 
 #[tokio::test]
-async fn the_short_name_and_the_category_are_known() {
+async fn the_short_name_is_known() {
     Server::new().await;
-    for name in ["lt", "loadtests", "loadtest", "all"] {
+    for name in ["lt", "loadtests", "loadtest"] {
         let output = kubectl(&["get", name, "--namespace=default"]);
         assert!(output.status.success(), "{}", printed(&output));
+    }
+}
+
+/// Whoever deletes all of a namespace's workloads, `kubectl delete all --all`, does not mean the verdicts.
+#[tokio::test]
+async fn loadtests_are_in_a_category_of_their_own() {
+    Server::new().await;
+    for (category, expected) in [("all", ""), ("loadtest", "loadtests.loadtest.dev")] {
+        let category = format!("--categories={category}");
+        let output = kubectl(&["api-resources", "--api-group=loadtest.dev", "--output=name", &category]);
+        assert!(output.status.success(), "{}", printed(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected);
     }
 }
 
