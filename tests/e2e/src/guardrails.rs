@@ -178,10 +178,10 @@ async fn late(stage: &Stage, url: &str, name: &str, route: &str, delay: u64) -> 
     run.finished().await
 }
 
-/// The runners have CPU, so that iterations are dropped is the target's doing: it hangs to the end of the one load, and
-/// needs twice the time that there are virtual users for in the other.
+/// Iterations are dropped while the runners have CPU. That the target hangs to the end of the one load is a fail; that it
+/// needs twice the time that there are virtual users for in the other is shown, and for an objective to judge.
 #[tokio::test]
-async fn a_target_that_hangs_or_is_slow_fails_the_run() {
+async fn a_target_that_hangs_fails_the_run_and_a_slow_one_is_shown() {
     Setup::new("late")
         .room(3)
         .play(async |stage| {
@@ -197,11 +197,12 @@ async fn a_target_that_hangs_or_is_slow_fails_the_run() {
                 "LoadNotDelivered",
                 &[dropped, "no answers came", "not one iteration ended"],
             );
-            expect(&slow, Verdict::Fail, "LoadNotDelivered", &[dropped, "answers were slower then: p95 "]);
-            for status in [hung, slow] {
+            let beside = "busy; of the requests then 0% failed, p95 ";
+            expect(&slow, Verdict::Inconclusive, "LoadNotDelivered", &[dropped, beside, "; else 0% failed"]);
+            for (status, cause) in [(hung, ShortfallCause::Target), (slow, ShortfallCause::Unknown)] {
                 let load = status.load.unwrap_or_default();
                 assert_eq!(load.asked_iterations, Some(600));
-                assert!(load.shortfalls.iter().all(|s| s.cause == ShortfallCause::Target), "{load:?}");
+                assert!(load.shortfalls.iter().all(|s| s.cause == cause), "{load:?}");
                 let runners = status.runners.unwrap_or_default();
                 assert_eq!((runners.lost, runners.starved.len()), (0, 0), "{runners:?}");
             }

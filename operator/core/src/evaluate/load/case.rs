@@ -10,8 +10,8 @@ use crate::evaluate::load::{cells::Cell, parts::Parts};
 /// can tell from none.
 pub(crate) const MISSING: f64 = 0.01;
 
-/// This share of the dropped iterations tells why they were dropped.
-pub(crate) const HALF: f64 = 0.5;
+/// Of the virtual users more may be missing: k6 reports them once a second only.
+pub(crate) const MISSING_VUS: f64 = 0.1;
 
 /// What is not in a status: sums over the whole run.
 #[derive(Clone, Copy, Debug, Default)]

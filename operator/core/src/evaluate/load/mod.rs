@@ -1,16 +1,10 @@
 //! The load itself: what was asked for against what was delivered, and whose fault the difference is.
 //!
-//! Less than was asked for is a [`Shortfall`] with its cause:
+//! Less than was asked for is a [`Shortfall`] with its cause, where one is known:
 //! - **Generator**: a runner was short of CPU or was lost, k6 never tried to start the iterations, or the runners
-//!   did not start together. What such runners measure is no evidence, so this is looked at first.
-//! - **Target**: in the cells of time with too little load requests failed (1%, and at least twice the share of
-//!   the other cells), or answers were slower (p95 at least half as long again as in the other cells, and 10 ms); or
-//!   at least half of what was dropped was dropped in cells in which no iteration ended, though they usually end within
-//!   one.
-//! - **Target** too: a load in which answers stop coming for good. k6 counts neither the requests nor the iterations that it
-//!   interrupts as the load ends, so that a hang to the end leaves no trace but silence, and of a load by arrival rate
-//!   the number of iterations that are missing.
-//! - **Unknown**: neither; the script may simply ask for too few virtual users.
+//!   did not start together. What such runners measure is no evidence.
+//! - **Target**: answers stopped coming for good ([`silence`]).
+//! - **Unknown**: else. What the answers were like then and else stands beside it, and who reads it may judge.
 
 pub mod case;
 mod cells;
@@ -21,7 +15,7 @@ mod silence;
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use loadtest_crds::{Expectation, LoadTestStatus, Shortfall, ShortfallCause};
 
 use crate::{
@@ -30,6 +24,7 @@ use crate::{
             case::{Case, MISSING, Totals, because, milliseconds, shown},
             cells::{CELL, Cell, CellsProbe, add_vus, users_by_scenario},
             parts::{Parts, PartsProbe, highest},
+            silence::Silence,
         },
         windows::{self, context::Context},
     },
@@ -47,11 +42,6 @@ use crate::{
 const EARLY: SignedDuration = SignedDuration::from_secs(2);
 /// Runners that start further apart than this do not make one load.
 const SPREAD_MILLISECONDS: i64 = 1000;
-/// Failed requests below this share explain no missing load.
-const FAILED: f64 = 0.01;
-/// Answers are slower when their p95 is so many times what it is elsewhere, and by so many seconds.
-const SLOWER: f64 = 1.5;
-const SLOWER_SECONDS: f64 = 0.01;
 /// Points that are asked for.
 const MOST_POINTS: u64 = 2000;
 /// A status must stay small.
@@ -98,7 +88,7 @@ impl LoadProbe {
         let is_coarse = cells.as_ref().is_some_and(|cells| cells.step > CELL);
         let level = silence::constant_load(status).filter(|_| is_coarse);
         let end = level.and_then(|(_, level)| CellsProbe::around(level.to, metrics, load, asks));
-        let parts = Some(PartsProbe::new(status, metrics, load, asks));
+        let parts = Some(PartsProbe::new(metrics, load, asks));
         Self { parts, vus, steady, cells, end }
     }
 
@@ -138,12 +128,17 @@ impl Case<'_> {
         // A guardrail that stopped the load is reason enough for what is missing, as is a script that ended a runner.
         let interrupted = self.status.runners.as_ref().is_some_and(|runners| runners.interrupted > 0);
         if self.status.stopper().is_none() {
+            let silence = self.silence().filter(|_| !interrupted);
             // That all virtual users were busy says more than how many were still so at the end.
-            self.dropped(&mut shortfalls);
+            self.dropped(silence.as_ref(), &mut shortfalls);
             if !interrupted {
-                self.iterations(&mut shortfalls);
+                self.iterations(silence.as_ref(), &mut shortfalls);
                 self.vus(&mut shortfalls);
-                self.silence(&mut shortfalls);
+            }
+            // A script by arrival rate may ask for nothing at its end: there silence only says why something is missing.
+            if let Some(silence) = silence.filter(|_| arrivals().next().is_none()) {
+                let text = format!("{}, with all virtual users there", silence.text());
+                shortfalls.push(because(ShortfallCause::Target, text));
             }
             self.expected(&mut shortfalls);
         }
@@ -168,7 +163,7 @@ impl Case<'_> {
         due.zip(ended).is_none_or(|(due, ended)| due.duration_since(ended) <= EARLY)
     }
 
-    fn dropped(&self, shortfalls: &mut Vec<Shortfall>) {
+    fn dropped(&self, silence: Option<&Silence>, shortfalls: &mut Vec<Shortfall>) {
         // k6 has no series for iterations of which none ended.
         let (iterations, Some(dropped)) = (self.totals.iterations.unwrap_or(0), self.totals.dropped) else {
             return;
@@ -176,14 +171,14 @@ impl Case<'_> {
         let share = dropped as f64 / (dropped + iterations).max(1) as f64;
         if share > MISSING {
             let text = format!(
-                "{} of {} iterations ({}) were dropped: all virtual users were busy",
+                "{} of {} iterations ({}) were dropped: all virtual users were busy{}",
                 count(dropped),
                 count(dropped + iterations),
-                percent(share)
+                percent(share),
+                self.beside(|cell| cell.dropped > 0.0)
             );
             let advice = "raise maxVUs of the script if the system under test may take so long";
-            let why = self.of_target(|cell| cell.dropped > 0.0).or_else(|| self.of_silence());
-            shortfalls.push(self.explained(text, why, advice));
+            shortfalls.push(self.explained(text, silence.filter(|silence| silence.dropped), advice));
         }
     }
 
@@ -197,10 +192,10 @@ impl Case<'_> {
                 Some(_) => None,
             };
             if let Some(text) = text {
-                let text = format!("{text}, and expect.minRequests is {}", count(least));
                 let fair = least as f64 / self.cells.len().max(1) as f64;
-                let why = self.of_target(|cell| cell.requests < fair);
-                shortfalls.push(self.explained(text, why, advice));
+                let beside = self.beside(|cell| cell.requests < fair);
+                let text = format!("{text}, and expect.minRequests is {}{beside}", count(least));
+                shortfalls.push(self.explained(text, None, advice));
             }
         }
         if let Some(least) = expect.min_rate {
@@ -212,25 +207,24 @@ impl Case<'_> {
                 Some(_) => None,
             };
             if let Some(text) = text {
-                let text = format!("{text}, and expect.minRate is {}", count(least));
                 let fair = least as f64 * self.step.as_secs_f64();
-                let why = self.of_target(|cell| cell.requests < fair);
-                shortfalls.push(self.explained(text, why, advice));
+                let beside = self.beside(|cell| cell.requests < fair);
+                let text = format!("{text}, and expect.minRate is {}{beside}", count(least));
+                shortfalls.push(self.explained(text, None, advice));
             }
         }
     }
 
-    /// A shortfall with its cause. That it is the target, the cells of time in which it showed tell against the others.
-    fn explained(&self, text: String, target: Option<String>, advice: &str) -> Shortfall {
+    /// A shortfall with its cause.
+    fn explained(&self, text: String, silence: Option<&Silence>, advice: &str) -> Shortfall {
+        if let Some(silence) = silence {
+            return because(ShortfallCause::Target, format!("{text}; {}", silence.text()));
+        }
         if let Some(why) = self.of_generator() {
             return because(ShortfallCause::Generator, format!("{text}; {why}"));
         }
-        if let Some(why) = target {
-            return because(ShortfallCause::Target, format!("{text}; {why}"));
-        }
-        let advice = if advice.is_empty() { String::new() } else { format!(": {advice}") };
-        let text = format!("{text}; neither the runners nor the system under test show why{advice}");
-        because(ShortfallCause::Unknown, text)
+        let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
+        because(ShortfallCause::Unknown, format!("{text}{advice}"))
     }
 
     fn starved(&self) -> Option<String> {
@@ -268,35 +262,23 @@ impl Case<'_> {
         load.into_iter().flat_map(of).collect()
     }
 
-    /// True where a fault was under way between these times, in milliseconds from the start.
-    fn is_disturbed(&self, from: i64, to: i64) -> bool {
-        let Some(started) = self.status.load.as_ref().and_then(|load| load.started_at.as_ref()) else {
-            return false;
-        };
-        let after = |at: Timestamp| at.as_millisecond() - started.0.as_millisecond();
-        self.disturbances().iter().any(|d| after(d.from) < to && after(d.to) > from)
-    }
-
-    fn of_target(&self, lacks: impl Fn(&Cell) -> bool) -> Option<String> {
+    /// What the answers were like in the cells of time in which the load lacked something, and else.
+    fn beside(&self, lacks: impl Fn(&Cell) -> bool) -> String {
         let (low, rest): (Vec<Cell>, Vec<Cell>) = self.cells.iter().partition(|cell| lacks(cell));
-        let failed = |cells: &[Cell]| {
+        let answers = |cells: &[Cell]| {
             let requests: f64 = cells.iter().map(|cell| cell.requests).sum();
             let failed: f64 = cells.iter().map(|cell| cell.failed).sum();
-            if requests > 0.0 { failed / requests } else { 0.0 }
+            let p95 = median(cells.iter().filter_map(|cell| cell.p95)).map(milliseconds);
+            let p95 = p95.map(|p95| format!(", p95 {p95}")).unwrap_or_default();
+            (requests >= 0.5).then(|| format!("{} failed{p95}", percent(failed / requests)))
         };
-        let (then, else_) = (failed(&low), failed(&rest));
-        if then >= FAILED && then >= 2.0 * else_ {
-            return Some(format!("{} of the requests failed then, {} else", percent(then), percent(else_)));
+        match (low.is_empty(), answers(&low), answers(&rest)) {
+            (true, ..) | (_, None, None) => String::new(),
+            (_, Some(then), None) => format!("; of the requests {then}"),
+            (_, Some(then), Some(else_)) => format!("; of the requests then {then}; else {else_}"),
+            (_, None, Some(else_)) => format!("; no request ended then; else {else_}"),
         }
-        let (slow, usual) = (median_p95(&low)?, median_p95(&rest)?);
-        (slow >= SLOWER * usual && slow - usual >= SLOWER_SECONDS).then(|| {
-            format!("answers were slower then: p95 {}, else {}", milliseconds(slow), milliseconds(usual))
-        })
     }
-}
-
-fn median_p95(cells: &[Cell]) -> Option<f64> {
-    median(cells.iter().filter_map(|cell| cell.p95))
 }
 
 #[cfg(test)]

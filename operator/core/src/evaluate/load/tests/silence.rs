@@ -2,47 +2,6 @@ use loadtest_crds::{FaultState, FaultStatus, Plateau};
 
 use super::*;
 
-/// A cell in which iterations were dropped and none ended.
-fn stuck(dropped: f64) -> Cell {
-    Cell { dropped, ..Cell::default() }
-}
-
-/// Of 200 dropped iterations, so many in two cells in which none ended. Else they take so many seconds.
-#[rstest]
-#[case::all(0.0, 0.5, Target)]
-#[case::half(100.0, 0.5, Target)]
-#[case::less_than_half(101.0, 0.5, Unknown)]
-#[case::usually_within_a_cell(0.0, 4.9, Target)]
-// As where the script sleeps between its requests: virtual users are simply too few.
-#[case::usually_longer_than_a_cell(0.0, 5.0, Unknown)]
-fn requests_that_hang(#[case] dropped_else: f64, #[case] usual: f64, #[case] cause: ShortfallCause) {
-    let ended = |cell: Cell| Cell { iteration_p95: Some(usual), ..cell };
-    let busy = ended(cell(80.0, 0.0, dropped_else, 0.020));
-    let hung = stuck((200.0 - dropped_else) / 2.0);
-    let cells = [vec![ended(good()); 9], vec![busy], vec![hung; 2]].concat();
-    let delivered = assess(&status(), 800.0, 200.0, cells);
-    assert_eq!(causes(&delivered), [cause], "{:?}", delivered.shortfalls);
-}
-
-#[test]
-fn a_target_that_hangs_is_named() {
-    let ended = Cell { iteration_p95: Some(0.5), ..good() };
-    let delivered = assess(&status(), 800.0, 200.0, [vec![ended; 10], vec![stuck(100.0); 2]].concat());
-    assert_eq!(
-        delivered.shortfalls[0].message,
-        "200 of 1,000 iterations (20%) were dropped: all virtual users were busy; no answers came: for 10s not one \
-         iteration ended, which takes 500 ms (p95) else"
-    );
-}
-
-/// That no iteration ended says nothing where none ever did, or where nothing was dropped meanwhile.
-#[rstest]
-#[case::never(vec![stuck(50.0); 4])]
-#[case::a_pause([vec![Cell { iteration_p95: Some(0.5), ..cell(80.0, 0.0, 200.0, 0.020) }], vec![stuck(0.0); 3]].concat())]
-fn silence_that_explains_nothing(#[case] cells: Vec<Cell>) {
-    assert_eq!(causes(&assess(&status(), 800.0, 200.0, cells)), [Unknown]);
-}
-
 /// A minute of 40 virtual users, and half a minute for what is under way as it ends.
 fn held() -> LoadTestStatus {
     let mut status = status();
@@ -55,7 +14,7 @@ fn held() -> LoadTestStatus {
 }
 
 /// So many cells with 182 requests, and nothing in those after them.
-fn hung(busy: usize, all: usize) -> Vec<Cell> {
+pub fn hung(busy: usize, all: usize) -> Vec<Cell> {
     let usual = Cell { iteration_p95: Some(1.1), ..cell(182.0, 0.0, 0.0, 0.1) };
     let cells = (0..all).map(|n| Cell {
         to: 1_800_000_000.0 + 5.0 * (n as f64 + 1.0),
@@ -127,8 +86,8 @@ fn silence_to_the_end(#[case] busy: usize, #[case] change: Change, #[case] expec
 fn a_target_that_hangs_to_the_end_is_named() {
     assert_eq!(
         in_users(&held(), hung(7, 18)).shortfalls[0].message,
-        "no answers came: for the last 25s of constant load not one request and not one iteration ended, with all virtual \
-         users there; an iteration took at most 1100 ms (p95) before"
+        "no answers came: for the last 25s of constant load not one request and not one iteration ended; an iteration \
+         took at most 1100 ms (p95) before, with all virtual users there"
     );
 }
 
