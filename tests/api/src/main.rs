@@ -4,12 +4,21 @@
 //! `cases` holds one line per accepted or refused spec; `rules` runs them and sees that no rule is left out;
 //! `bounds` derives a violation from every bound in the schema.
 
+#[cfg(test)]
 mod bounds;
+#[cfg(test)]
 mod cases;
+#[cfg(test)]
 mod changes;
+#[cfg(test)]
 mod chart;
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
 mod rules;
+#[cfg(test)]
 mod schema;
+#[cfg(test)]
 mod server;
+#[cfg(test)]
 mod shown;

@@ -21,23 +21,43 @@
 //! - `lost`: pods that several faults want, and pods that do not come again
 //! - `failover`: the example, shortened
 
+#[cfg(test)]
 mod ended;
+#[cfg(test)]
 mod exact;
+#[cfg(test)]
 mod failover;
+#[cfg(test)]
 mod figures;
+#[cfg(test)]
 mod guardrails;
+#[cfg(test)]
 mod heavy;
+#[cfg(test)]
 mod judged;
+#[cfg(test)]
 mod large;
+#[cfg(test)]
 mod lost;
+#[cfg(test)]
 mod outage;
+#[cfg(test)]
 mod power;
+#[cfg(test)]
 mod refused;
+#[cfg(test)]
 mod replayed;
+#[cfg(test)]
 mod restarted;
+#[cfg(test)]
 mod sets;
+#[cfg(test)]
 mod spec;
+#[cfg(test)]
 mod together;
+#[cfg(test)]
 mod trust;
+#[cfg(test)]
 mod unaggregated;
+#[cfg(test)]
 mod watched;
