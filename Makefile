@@ -86,7 +86,7 @@ generate: ## Write the generated files: CRD and its reference
 lint: ## Check format, lints, the rooms of the core, scripts, charts and generated files
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- --deny warnings
-	cargo test --quiet --package loadtest-core --test rooms
+	cargo test --quiet --workspace --test sources
 	@$(C)/lint.sh
 	@$(MAKE) generate
 	git diff --exit-code -- charts/loadtest-operator/crds docs/crd-reference.md

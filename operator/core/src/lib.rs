@@ -7,7 +7,7 @@
 //! [`numbers`] → [`prometheus`] → [`k6`] → [`plan`] (the spec, checked) → [`objects`] (built for the API server),
 //! [`watch`] (while the load runs) and [`evaluate`] (what to ask Prometheus, over which [`evaluate::windows`], and what
 //! the answers say) → [`verdict`] → [`record`] (kept, and judged again) → [`machine`] (state and observations in, next
-//! state and effects out). `tests/rooms` keeps that order.
+//! state and effects out). `tests/sources/rooms.rs` keeps that order.
 
 pub mod evaluate;
 pub mod k6;

@@ -100,8 +100,8 @@ async fn a_spec_that_leaves_no_room_for_a_status() {
 const ETCD: usize = 3 << 19;
 
 /// Notes beside an object that fill it up, as far as it goes: so many bytes are tried, and fewer each time.
-async fn fill<T>(bytes: usize, mut attempt: impl AsyncFnMut(Value) -> kube::Result<T>) -> T {
-    for less in (0..20_000).step_by(100) {
+async fn fill<T>(bytes: usize, step: usize, mut attempt: impl AsyncFnMut(Value) -> kube::Result<T>) -> T {
+    for less in (0..20_000).step_by(step) {
         match attempt(json!({"notes": "n".repeat(20_000 - less), "more": script_of(bytes - 20_000)})).await {
             Ok(taken) => return taken,
             Err(error) => assert!(error.to_string().contains("too large"), "{error}"),
@@ -127,7 +127,7 @@ async fn an_object_without_room_for_a_status_can_be_deleted() {
             let resource = ApiResource::erase::<LoadTest>(&());
             let api: Api<DynamicObject> =
                 Api::namespaced_with(stage.client.clone(), &stage.namespace, &resource);
-            fill(ETCD - 1_200_000, async |notes| {
+            fill(ETCD - 1_200_000, 100, async |notes| {
                 let object = json!({
                     "apiVersion": "loadtest.dev/v1alpha1", "kind": "LoadTest",
                     "metadata": {"name": "full", "namespace": stage.namespace, "annotations": notes},
@@ -156,10 +156,10 @@ async fn a_run_that_is_filled_up_ends_and_can_be_deleted() {
         .play(async |stage| {
             // Annotations alone may not take as much.
             let script = format!("{READER}// {}", script_of(150_000));
-            let run = stage.run("later", load(&script, "15s")).await;
+            let run = stage.run("later", load(&script, "30s")).await;
             run.reached(Phase::Running).await;
             let runs = stage.runs();
-            fill(ETCD - 150_000, async |notes| {
+            fill(ETCD - 150_000, 500, async |notes| {
                 let patch = Patch::Merge(json!({"metadata": {"annotations": notes}}));
                 runs.patch("later", &PatchParams::default(), &patch).await
             })

@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
-    FLOORS, WITHIN,
+    files::sources,
     reader::{Name, Room, name_of, read},
+    rooms::{FLOORS, WITHIN},
 };
 
 #[derive(Default)]
@@ -31,8 +32,11 @@ impl House {
     }
 
     pub fn at(root: &Path) -> Self {
-        let mut files = Vec::new();
-        collect(root, root, &mut files);
+        let read = |path: PathBuf| {
+            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            (name, fs::read_to_string(path).unwrap())
+        };
+        let files: Vec<(String, String)> = sources(root).into_iter().map(read).collect();
         let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
         Self::of(&files)
     }
@@ -54,7 +58,10 @@ impl House {
             if let [top, ..] = own.as_slice()
                 && floor(FLOORS, top).is_none()
             {
-                all.push(format!("{}: this room has no place: give it one in tests/rooms.rs", file(own)));
+                all.push(format!(
+                    "{}: this room has no place: give it one in operator/core/tests/sources/rooms.rs",
+                    file(own)
+                ));
             }
             if own.is_empty() {
                 continue;
@@ -132,16 +139,4 @@ fn circle<'a>(imports: &BTreeMap<&'a [String], BTreeSet<&'a [String]>>) -> Optio
 
 fn file(name: &[String]) -> String {
     if name.is_empty() { "the root".to_owned() } else { name.join("::") }
-}
-
-fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            collect(root, &path, files);
-        } else if name.ends_with(".rs") {
-            files.push((name, fs::read_to_string(&path).unwrap()));
-        }
-    }
 }

@@ -3,12 +3,9 @@
 //! A room imports only from rooms below it, and no circle of files closes inside a room or between rooms. A name is
 //! imported from the file that defines it, never through another file's `pub use`. Tests may import what they like.
 
-mod house;
-mod reader;
-
 use std::path::Path;
 
-use house::House;
+use crate::house::House;
 
 /// From the ground up. Rooms that stand beside each other do not import from each other.
 pub const FLOORS: &[&[&str]] = &[
