@@ -177,15 +177,9 @@ pub struct Arrivals {
     pub name: String,
     /// Iterations that it asks for, all runners together.
     pub iterations: i64,
-    /// The most that it asks for in a minute, rounded up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub most_per_minute: Option<i64>,
     /// When it is due to end, in milliseconds from the start of the load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_at_milliseconds: Option<i64>,
-    /// How long k6 then waits for iterations under way, before it interrupts them: its `gracefulStop`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub graceful_stop_milliseconds: Option<i64>,
 }
 
 /// One threshold of a script.

@@ -38,13 +38,8 @@ fn iterations_by_rate_that_hang_are_seen_at_the_end(
     // The fake has no names for them.
     let scenario = &mut status.scenarios[0];
     (scenario.name, scenario.max_vus) = (String::new(), Some(400));
-    scenario.arrivals = vec![Arrivals {
-        iterations: 1200,
-        most_per_minute: Some(1200),
-        ends_at_milliseconds: Some(60_000),
-        graceful_stop_milliseconds: Some(30_000),
-        ..Arrivals::default()
-    }];
+    scenario.arrivals =
+        vec![Arrivals { iterations: 1200, ends_at_milliseconds: Some(60_000), ..Arrivals::default() }];
     let judgement =
         minute::judge(Evaluation::new(&[success(&ALL[..1])], Vec::new(), &status, settings()), &fake);
     let shortfalls = &judgement.delivered.shortfalls;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use loadtest_crds::{Arrivals, Plateau};
 
-use crate::k6::inspect::document::{GRACEFUL_STOP, K6Scenario, length, millis};
+use crate::k6::inspect::document::{K6Scenario, length, millis};
 
 /// A stretch of constant load must last so long for its virtual users to be seen: k6 reports them each second.
 const SEEN: Duration = Duration::from_secs(5);
@@ -17,11 +17,7 @@ pub fn arrivals<'a>(scenarios: impl Iterator<Item = (&'a String, &'a K6Scenario)
             Some(Arrivals {
                 name: name.clone(),
                 iterations: scenario.iterations_to_arrive()?,
-                most_per_minute: scenario.most_per_minute(),
                 ends_at_milliseconds: Some(millis(scenario.planned_end())),
-                graceful_stop_milliseconds: Some(millis(
-                    scenario.graceful_stop.as_deref().and_then(length).unwrap_or(GRACEFUL_STOP),
-                )),
             })
         })
         .collect()
@@ -56,13 +52,6 @@ impl K6Scenario {
     /// The time of its rates: so many iterations in this time.
     fn unit(&self) -> Duration {
         self.time_unit.as_deref().and_then(length).unwrap_or(Duration::from_secs(1))
-    }
-
-    fn most_per_minute(&self) -> Option<i64> {
-        let targets = self.stages.iter().flatten().filter_map(|stage| stage.target);
-        let rate = targets.chain(self.rate).chain(self.start_rate).reduce(f64::max)?;
-        let most = rate * 60.0 / self.unit().as_secs_f64();
-        most.is_finite().then_some(most.ceil() as i64)
     }
 
     fn iterations_to_arrive(&self) -> Option<i64> {
@@ -145,20 +134,15 @@ mod tests {
     #[rstest]
     #[case::constant(
         r#"{"executor":"constant-arrival-rate","rate":5,"startTime":"10s","duration":"20s","gracefulStop":"1s"}"#,
-        (300, 30_000, 1000)
+        30_000
     )]
-    #[case::as_k6_has_it_by_default(
-        r#"{"executor":"constant-arrival-rate","rate":7,"timeUnit":"2m","duration":"20s","gracefulStop":null}"#,
-        (4, 20_000, 30_000)
+    #[case::a_ramp(
+        r#"{"executor":"ramping-arrival-rate","startRate":2,"stages":[{"duration":"10s","target":10},{"duration":"5s","target":0}]}"#,
+        15_000
     )]
-    #[case::the_top_of_a_ramp(
-        r#"{"executor":"ramping-arrival-rate","startRate":2,"stages":[{"duration":"10s","target":10},{"duration":"5s","target":0}],"gracefulStop":"0s"}"#,
-        (600, 15_000, 0)
-    )]
-    fn how_a_part_ends(#[case] json: &str, #[case] (most, ends_at, graceful_stop): (i64, i64, i64)) {
+    fn when_a_part_ends(#[case] json: &str, #[case] ends_at: i64) {
         let found = arrivals(scenarios(&format!(r#"{{"a":{json}}}"#)).iter()).remove(0);
-        let of = (found.most_per_minute, found.ends_at_milliseconds, found.graceful_stop_milliseconds);
-        assert_eq!(of, (Some(most), Some(ends_at), Some(graceful_stop)));
+        assert_eq!(found.ends_at_milliseconds, Some(ends_at));
     }
 
     const TEN: &str = r#""a":{"executor":"constant-vus","vus":10,"duration":"60s"}"#;

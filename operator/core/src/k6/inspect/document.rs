@@ -46,7 +46,6 @@ pub(crate) enum Source {
 pub(crate) struct K6Scenario {
     pub(crate) executor: String,
     pub(crate) start_time: Option<String>,
-    pub(crate) graceful_stop: Option<String>,
     pub(crate) duration: Option<String>,
     max_duration: Option<String>,
     pub(crate) stages: Option<Vec<Stage>>,

@@ -10,13 +10,8 @@ fn arriving() -> LoadTestStatus {
     let scenario = &mut status.scenarios[0];
     (scenario.runners, scenario.max_vus) = (2, Some(100));
     scenario.plateaus = vec![Plateau { from: 0, to: 60_000 }];
-    scenario.arrivals[0] = Arrivals {
-        name: "steady".to_owned(),
-        iterations: 600,
-        most_per_minute: Some(600),
-        ends_at_milliseconds: Some(60_000),
-        graceful_stop_milliseconds: Some(30_000),
-    };
+    scenario.arrivals[0] =
+        Arrivals { name: "steady".to_owned(), iterations: 600, ends_at_milliseconds: Some(60_000) };
     status
 }
 
