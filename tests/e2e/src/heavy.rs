@@ -69,6 +69,8 @@ pub async fn beside_an_innocent_run(stage: &Stage, heavy: Value, seconds: u32) -
         "the operator held {rest:.0} MiB at rest, {most:.0} at most, {:.0} after it",
         stage.operator_memory()
     );
+    let late: Vec<_> = innocent.faults.iter().filter_map(|fault| fault.timing_error_milliseconds).collect();
+    println!("the faults beside it were {late:?} ms late");
     heavy
 }
 
