@@ -9,7 +9,7 @@ use std::{
 use futures::{StreamExt, stream};
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, ListParams, Preconditions},
     runtime::{conditions::is_deleted, wait::await_condition},
 };
@@ -17,12 +17,14 @@ use loadtest_core::{
     machine::fact::Fact,
     plan::names::{MANAGED_BY_LABEL, MANAGER, UID_LABEL, owner_of},
 };
+use loadtest_crds::LoadTest;
 use tokio::time::{Instant, timeout};
 
 use super::{
     Shared,
     persist::{No, RIGHTS_COME, persist},
 };
+use crate::context::Context;
 
 /// Requests under way at once.
 const PARALLEL: usize = 64;
@@ -39,6 +41,14 @@ pub async fn delete_pods(s: Arc<Shared>, created: bool) {
         s.refused("delete the run's pods", why);
     }
     s.tell(Fact::PodsDeleted(deleted));
+}
+
+/// Deletes the pods of a run that has no plan.
+pub async fn end_pods(context: &Context, test: &LoadTest, uid: &str) {
+    let api = Api::namespaced(context.own.client.clone(), &test.namespace().unwrap_or_default());
+    if let Err(why) = delete(&api, uid, &BTreeSet::new(), Instant::now() + RIGHTS_COME).await {
+        tracing::warn!(why, "failed to delete the run's pods");
+    }
 }
 
 /// Fails where it is refused, until after `rights`.

@@ -9,11 +9,10 @@ use loadtest_core::{
     verdict::baseline::{Earlier, History},
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
-use tokio::time::Instant;
 
 use super::{
     Shared,
-    persist::{No, persist},
+    persist::{DISPENSABLE, No, persist_within},
 };
 
 /// LoadTests are large, some of them 200 kB, and only a few of them matter.
@@ -37,7 +36,7 @@ pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
 async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, String> {
     let passing = s.plan.baseline.as_ref().map_or(0, |baseline| baseline.runs);
     let api: Api<LoadTest> = Api::namespaced(s.context.own.client.clone(), &s.plan.names.namespace);
-    let history = persist("look up earlier runs", Instant::now(), || async {
+    let history = persist_within("look up earlier runs", DISPENSABLE, || async {
         let mut history = History::default();
         let mut params = ListParams::default().limit(PAGE);
         loop {

@@ -27,7 +27,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     Shared,
     objects::{Whose, whose},
-    persist::{No, persist},
+    persist::{DISPENSABLE, No, persist_within},
 };
 use crate::{
     error::{said, short},
@@ -156,7 +156,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
     let name = s.plan.names.logs_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
-    let kept = persist(KEEP, tokio::time::Instant::now(), || async {
+    let kept = persist_within(KEEP, DISPENSABLE, || async {
         let whose = whose(&api, &name, &s.plan.names.uid).await?;
         if whose != Whose::Others {
             api.patch(&name, &params, &Patch::Apply(&map)).await?;

@@ -1,7 +1,7 @@
 //! What a run does to the world. Each effect runs beside the run's task and reports what came of it as a fact; it
 //! decides nothing.
 
-mod deletion;
+pub mod deletion;
 mod evaluate;
 mod faults;
 mod guardrails;

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{error::said, run::refused::Refusal};
 
@@ -11,6 +11,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What ends load is asked for again though it was refused, for so long: a right that is given anew counts within
 /// moments.
 pub const RIGHTS_COME: Duration = Duration::from_secs(5);
+/// What a run can do without is asked for so long.
+pub const DISPENSABLE: Duration = Duration::from_secs(60);
 
 /// Asked again, it would be answered the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,18 @@ pub async fn persist<T, F: Future<Output = kube::Result<T>>>(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The same for what a run can do without: for so long, whatever the answers are.
+pub async fn persist_within<T, F: Future<Output = kube::Result<T>>>(
+    what: &str,
+    limit: Duration,
+    attempt: impl FnMut() -> F,
+) -> Result<T, No> {
+    match timeout(limit, persist(what, Instant::now(), attempt)).await {
+        Ok(result) => result,
+        Err(_) => Err(No::Refused(format!("the API server has not taken it within {} s", limit.as_secs()))),
     }
 }
 
@@ -97,6 +111,17 @@ mod tests {
         let (result, questions) = ask(&[403], Instant::now() + Duration::from_millis(50)).await;
         assert_eq!(result, Err(No::Refused(WORDS.to_owned())));
         assert!(questions > 1, "asked once");
+    }
+
+    /// An API server that is never well does not hold up the verdict.
+    #[tokio::test]
+    async fn what_a_run_can_do_without_is_asked_for_a_while() {
+        let unwell =
+            || async { Err::<(), _>(kube::Error::Api(Status::failure(WORDS, "").with_code(500).boxed())) };
+        let Err(No::Refused(why)) = persist_within("ask", Duration::from_millis(50), unwell).await else {
+            panic!("taken")
+        };
+        assert_eq!(why, "the API server has not taken it within 0 s");
     }
 
     /// The last answer is given for ever.

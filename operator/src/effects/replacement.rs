@@ -42,7 +42,8 @@ pub async fn watch(s: Arc<Shared>, fault: String, behind: Behind) {
     }
 }
 
-/// The pods as they are, each time that something about them has changed.
+/// The pods as they are, each time that something about them has changed. Half a picture would show pods that are gone
+/// or serve nobody: there is none before the first lists of both are whole.
 fn looks(
     effect: &EffectClient,
     namespace: &str,
@@ -57,15 +58,22 @@ fn looks(
         follow::<EndpointSlice>(effect, namespace, &matching)
     };
     let mut last = None;
-    let looks = stream::select(pods_changed, slices_changed).filter_map(move |()| {
+    let (mut pods_listed, mut slices_listed) = (false, services.is_empty());
+    let changed = stream::select(pods_changed.map(|()| true), slices_changed.map(|()| false));
+    let looks = changed.filter_map(move |of_pods| {
+        pods_listed |= of_pods;
+        slices_listed |= !of_pods;
+        let whole = pods_listed && slices_listed;
         let at = Timestamp::now();
         let (pods, slices) = (pods.state(), slices.state());
         let endpoints = Endpoints::of(slices.iter().map(AsRef::as_ref));
         let going_on = pods.iter().filter(|pod| !has_ended(pod));
         let mut now: Vec<Candidate> = going_on.map(|pod| candidate(pod, &endpoints)).collect();
         now.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
-        let look = (last.as_ref() != Some(&now)).then(|| (at, now.clone()));
-        last = Some(now);
+        let look = (whole && last.as_ref() != Some(&now)).then(|| (at, now.clone()));
+        if whole {
+            last = Some(now);
+        }
         async move { look }
     });
     looks.boxed()
@@ -210,5 +218,33 @@ mod tests {
         let selectors = of(SLICES, "labelSelector");
         assert_eq!(selectors.is_empty(), !served, "{selectors:?}");
         assert!(selectors.iter().all(|s| s == "kubernetes.io/service-name in (dbman)"), "{selectors:?}");
+    }
+
+    /// The lists of two watches come one after the other, in any order.
+    #[rstest]
+    #[case::pods_come_last(PODS)]
+    #[case::slices_come_last(SLICES)]
+    #[tokio::test]
+    async fn half_a_picture_is_none(#[case] late: &'static str) {
+        let server = MockServer::start().await;
+        let respond = move |request: &Request| {
+            let first = match request.url.path() {
+                PODS => vec![pod("a", true), pod("b", true)],
+                _ => vec![slice(&["a", "b"])],
+            };
+            let delay = Duration::from_millis(if request.url.path() == late { 500 } else { 0 });
+            match answer(request, &first, None) {
+                list if !request.url.query().unwrap_or_default().contains("watch=true") => {
+                    list.set_delay(delay)
+                }
+                nothing => nothing,
+            }
+        };
+        Mock::given(any()).respond_with(respond).mount(&server).await;
+        let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
+        let effect = EffectClient { client, user: "system:serviceaccount:loadtests:breaker".to_owned() };
+        let (_, pods) = looks(&effect, "shop", "app=dbman", &["dbman".to_owned()]).next().await.unwrap();
+        assert_eq!(pods.len(), 2);
+        assert!(pods.iter().all(|pod| pod.ready), "{pods:?}");
     }
 }

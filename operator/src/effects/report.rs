@@ -8,12 +8,11 @@ use loadtest_core::{
     objects,
     record::{Draft, MOST_BYTES, Record},
 };
-use tokio::time::Instant;
 
 use super::{
     Shared,
     objects::{Whose, whose},
-    persist::{No, persist},
+    persist::{DISPENSABLE, No, persist_within},
 };
 use crate::apart::apart;
 
@@ -34,7 +33,7 @@ async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
     let name = s.plan.names.record_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
-    let kept = persist("keep the record of the run", Instant::now(), || async {
+    let kept = persist_within("keep the record of the run", DISPENSABLE, || async {
         let whose = whose(&api, &name, &s.plan.names.uid).await?;
         if whose != Whose::Others {
             api.patch(&name, &params, &Patch::Apply(&map)).await?;

@@ -26,7 +26,7 @@ use tracing::Instrument;
 
 use crate::{
     context::Context,
-    effects::Effects,
+    effects::{Effects, deletion},
     events, failpoint,
     metrics::{PassOutcome, VerdictLabels},
 };
@@ -359,6 +359,10 @@ impl Run {
         let told = is_to_end(&record.object);
         let (_, deleting) = told;
         if record.status().phase != Phase::Finished && !deleting {
+            // Begun by an operator to which it was valid: its load must not go on.
+            if record.status().phase != Phase::Pending {
+                deletion::end_pods(&self.context, &record.object, &self.uid).await;
+            }
             let generation = record.object.metadata.generation;
             let status = machine::refuse(record.status(), generation, message.to_owned(), Timestamp::now());
             if let Err(error) = self.write(&mut record, status, told).await {
