@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use loadtest_crds::GROUP;
 
-/// A runner: scenario and index in it. Its text form, `chat-0`, is the `runner` tag of its k6 metrics.
+/// A runner: scenario and index in it. Its text form, `chat-0`, is the tag `loadtest_runner` of its k6 metrics.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunnerId {
     pub scenario: String,
