@@ -1,6 +1,6 @@
 //! Several runs at once, users who edit, several operators.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use loadtest_crds::{FaultState, Verdict};
 use serde_json::json;
@@ -109,7 +109,9 @@ async fn two_operators_at_once() {
             let run = stage.run("operators", load_with_fault(stage, "25s", "5s")).await;
             let status = run.finished().await;
             let deletions = audit::deletions_by(&stage.targets, &stage.user(BREAKER));
-            assert_eq!(deletions.iter().filter(|d| d.code == 200).count(), 1, "{deletions:#?}");
+            // Within some milliseconds of each other both requests may be taken: for the same pod, by its UID.
+            let hit: BTreeSet<_> = deletions.iter().filter(|d| d.code == 200).map(|d| &d.uid).collect();
+            assert!(hit.len() == 1 && !hit.contains(&None), "{deletions:#?}");
             // The operator whose record wins may be the one whose request came second.
             match fault(&status, "kill").state {
                 FaultState::Unconfirmed => expect(&status, Verdict::Inconclusive, "FaultUnconfirmed", &[]),
