@@ -51,16 +51,6 @@ fn root_cause(error: &dyn Error) -> String {
     cause.to_string()
 }
 
-/// What another program says, as one line of bounded length: it goes into the status.
-pub fn short(text: &str) -> String {
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(300) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

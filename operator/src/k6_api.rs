@@ -22,6 +22,7 @@ use loadtest_core::{
     k6::{ExecutionStatus, RunnerStatus},
     numbers::duration::human,
     objects::pod::K6_API_PORT,
+    prometheus::ask::short,
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -30,7 +31,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::error::{chain, short};
+use crate::error::chain;
 
 /// Client of all runners; it keeps their connections warm.
 #[derive(Clone)]

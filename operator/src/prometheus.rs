@@ -6,11 +6,14 @@
 use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use loadtest_core::prometheus::{
-    ask::{AlertRule, Answer, Request, RequestKind},
-    histogram::{Bucket, Histogram},
-    room,
-    series::Labels,
+use loadtest_core::{
+    k6::question::{Question, Request},
+    prometheus::{
+        ask::{AlertRule, Answer, RequestKind, short},
+        histogram::{Bucket, Histogram},
+        room,
+        series::Labels,
+    },
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{
@@ -19,12 +22,7 @@ use serde::{
 };
 use tokio::{sync::SemaphorePermit, time::timeout};
 
-use crate::{
-    apart::apart,
-    config::PrometheusEndpoint,
-    error::{chain, short},
-    room::Rooms,
-};
+use crate::{apart::apart, config::PrometheusEndpoint, error::chain, room::Rooms};
 
 /// A larger answer is refused. The operator has 128 MiB, and reads one large answer at a time.
 const MOST_BYTES: usize = 12 << 20;
@@ -254,13 +252,16 @@ impl Prometheus {
     }
 
     pub async fn answer(&self, request: &Request, purpose: Purpose) -> Result<Answer, QueryError> {
-        let query = ("query", request.query.clone());
-        match &request.kind {
+        if let Question::AlertRules(alert) = &request.question {
+            return self.rules(alert).await;
+        }
+        let query = ("query", request.question.to_string());
+        match request.kind {
             RequestKind::Instant { at } => {
-                self.ask::<{ usize::MAX }>("query", &[query, ("time", seconds(*at))], purpose).await
+                self.ask::<{ usize::MAX }>("query", &[query, ("time", seconds(at))], purpose).await
             }
             RequestKind::Range { from, to, step } => {
-                let (from, to) = (("start", seconds(*from)), ("end", seconds(*to)));
+                let (from, to) = (("start", seconds(from)), ("end", seconds(to)));
                 let step = ("step", step.as_secs_f64().to_string());
                 if purpose == Purpose::Cells {
                     return self
@@ -272,7 +273,6 @@ impl Prometheus {
                 let form = [query, from, to, step, limit];
                 self.ask::<{ room::MOST_SERIES }>("query_range", &form, purpose).await
             }
-            RequestKind::AlertRules => self.rules(&request.query).await,
         }
     }
 

@@ -5,9 +5,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use k8s_openapi::ByteString;
 use loadtest_core::{
     evaluate::{Evaluation, Step, windows::context::Settings},
+    k6::question::Request,
     objects::keys::RECORD_KEY,
     plan::Plan,
-    prometheus::ask::{Answer, Request, RequestKind},
+    prometheus::ask::{Answer, RequestKind},
     record::{Draft, Evidence, MOST_BYTES, Record, cells::Cells},
     verdict::{conclude, ground::Facts},
 };
@@ -25,10 +26,10 @@ fn answer(request: &Request) -> Answer {
             Answer::Matrix(vec![(Default::default(), points.collect())])
         }
         // There are series of that name.
-        RequestKind::Instant { .. } if request.query.starts_with("count({__name__=") => {
+        RequestKind::Instant { .. } if request.question.to_string().starts_with("count({__name__=") => {
             Answer::Vector(vec![(Default::default(), 0.0, 1.0)])
         }
-        RequestKind::Instant { .. } | RequestKind::AlertRules => Answer::Vector(Vec::new()),
+        RequestKind::Instant { .. } => Answer::Vector(Vec::new()),
     }
 }
 

@@ -18,14 +18,12 @@ use loadtest_core::{
         settle::{Settled, Settling},
         windows::context::Settings,
     },
-    k6::queries::{self, K6Metrics, K6Samples, OUTCOME, Split},
-    machine::{fact::Fact, world::Live},
-    prometheus::{
-        ask::{Answer, Request},
-        promql,
-        room::Room,
-        series::Labels,
+    k6::{
+        queries::{HTTP_REQ_DURATION, HTTP_REQS, K6Metrics, K6Series, OUTCOME, Split},
+        question::{About, Request},
     },
+    machine::{fact::Fact, world::Live},
+    prometheus::{ask::Answer, promql, room::Room, series::Labels},
     record::{
         self, Evidence,
         cells::{Cells, Reader},
@@ -260,12 +258,11 @@ pub async fn follow_live(s: Arc<Shared>) {
 
 /// The figures so far; none where Prometheus does not answer.
 async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
-    let all = K6Samples::default();
-    let counted = metrics.cumulative(&metrics.selector(queries::HTTP_REQS, &all), Split::Outcome, None);
-    let durations = queries::answered(&metrics.selector(queries::HTTP_REQ_DURATION, &all));
-    let p95 = metrics.cumulative(&durations, Split::Whole, None);
+    let counted = metrics.cumulative(K6Series::all(HTTP_REQS), Split::Outcome).to_string();
+    let durations = K6Series::all(HTTP_REQ_DURATION).answered();
+    let p95 = metrics.cumulative(durations, Split::Whole).to_string();
     // Of late: each of them may be a series by itself.
-    let names = queries::request_names(&metrics.lately(promql::LOOKBACK));
+    let names = metrics.lately(promql::LOOKBACK).about(About::RequestNames).to_string();
     let (counted, p95, names) =
         tokio::join!(prometheus.query(&counted), prometheus.query(&p95), prometheus.query(&names));
     let Ok(Answer::Vector(sums)) = counted else { return None };

@@ -21,6 +21,7 @@ use loadtest_core::{
     },
     objects,
     plan::names::RunnerId,
+    prometheus::ask::short,
 };
 use tokio::time::{sleep, timeout};
 
@@ -29,10 +30,7 @@ use super::{
     objects::{Whose, whose},
     persist::{DISPENSABLE, No, persist_within},
 };
-use crate::{
-    error::{said, short},
-    run::observe,
-};
+use crate::{error::said, run::observe};
 
 const KEEP: &str = "keep the runners' logs";
 /// A ConfigMap holds 1 MiB; this much of it is shared by the runners.

@@ -69,7 +69,7 @@ async fn serve(kind: &str, part: String, times: usize) -> (Prometheus, Arc<Rooms
 }
 
 fn request(kind: RequestKind) -> Request {
-    Request { id: 0, query: "{__name__=~\".+\"}".to_owned(), kind }
+    Request { id: 0, question: "{__name__=~\".+\"}".to_owned().into(), kind }
 }
 
 const INSTANT: RequestKind = RequestKind::Instant { at: jiff::Timestamp::UNIX_EPOCH };

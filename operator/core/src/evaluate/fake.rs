@@ -10,9 +10,10 @@ use promql_parser::parser::{
 };
 
 use crate::{
+    k6::question::{Question, Request},
     numbers::interval::seconds,
     prometheus::{
-        ask::{AlertRule, Answer, Request, RequestKind},
+        ask::{AlertRule, Answer, RequestKind},
         histogram::{Bucket, Histogram},
         series::Labels,
     },
@@ -107,7 +108,10 @@ impl Fake {
     }
 
     pub fn answer(&self, request: &Request) -> Answer {
-        let parsed = match parser::parse(&request.query) {
+        if let Question::AlertRules(_) = request.question {
+            return Answer::Rules(self.rules.clone());
+        }
+        let parsed = match parser::parse(&request.question.to_string()) {
             Ok(parsed) => parsed,
             Err(why) => return Answer::Failed(why),
         };
@@ -146,7 +150,6 @@ impl Fake {
                 });
                 Answer::Matrix(series.collect())
             }
-            (RequestKind::AlertRules, _) => Answer::Rules(self.rules.clone()),
         }
     }
 

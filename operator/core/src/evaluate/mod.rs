@@ -28,11 +28,12 @@ use crate::{
     },
     k6::{
         outcomes::Outcomes,
-        queries::{self, K6Samples, Split},
+        queries::{DROPPED_ITERATIONS, HTTP_REQS, ITERATIONS, K6Series, Metric, Split},
+        question::{About, Asked, Asks, Request},
     },
     numbers::{interval::Interval, limit},
     plan::{Plan, fault::FaultLimits, objective::ObjectivePlan},
-    prometheus::ask::{Answer, Answers, Asked, Asks, Request, RequestKind},
+    prometheus::ask::{Answer, Answers, RequestKind},
 };
 
 pub mod fault;
@@ -166,7 +167,7 @@ impl Evaluation {
     pub fn into_asked(mut self) -> Vec<Asked> {
         let answered = self.asked.into_iter().filter_map(|request| {
             let answer = self.answers.take(request.id)?;
-            Some(Asked { query: request.query, kind: request.kind, answer })
+            Some(Asked { question: request.question, kind: request.kind, answer })
         });
         answered.collect()
     }
@@ -193,17 +194,16 @@ impl Evaluation {
         let mut asks = Asks::from(self.next_id);
         let at = self.context.load.map_or(Timestamp::UNIX_EPOCH, |load| load.to);
         let stretches: Vec<Interval> = self.context.load.into_iter().collect();
-        let all = K6Samples::default();
-        let mut total = |metric: &str, split: Split| {
-            let selector = self.context.metrics.selector(metric, &all);
-            let query = self.context.metrics.increase(&selector, split, &stretches);
-            asks.ask(query, RequestKind::Instant { at })
+        let metrics = &self.context.metrics;
+        let mut total = |metric: Metric, split: Split| {
+            let increase = metrics.increase(K6Series::all(metric), split, &stretches);
+            asks.ask(increase, RequestKind::Instant { at })
         };
         let totals = Totals {
-            requests: total(queries::HTTP_REQS, Split::Outcome),
-            iterations: total(queries::ITERATIONS, Split::Whole),
-            dropped: total(queries::DROPPED_ITERATIONS, Split::Whole),
-            names: asks.ask(queries::request_names(&self.context.metrics), RequestKind::Instant { at }),
+            requests: total(HTTP_REQS, Split::Outcome),
+            iterations: total(ITERATIONS, Split::Whole),
+            dropped: total(DROPPED_ITERATIONS, Split::Whole),
+            names: asks.ask(metrics.about(About::RequestNames), RequestKind::Instant { at }),
         };
         let mut faults = Vec::new();
         for (name, limits) in &self.faults {

@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 16 << 10;
 /// The name that all others go by.
 pub const OTHER_NAMES: &str = "(other names)";
 
-/// What Prometheus has of a run's requests: the answer to [`crate::k6::queries::request_names`].
+/// What Prometheus has of a run's requests: the answer to [`About::RequestNames`](crate::k6::question::About::RequestNames).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
     pub(crate) names: u64,

@@ -13,11 +13,14 @@ use crate::{
         objective::scrapes::selectors,
         windows::{self, context::Settings},
     },
-    k6::queries::{self, K6Metrics, K6Samples, Split},
+    k6::{
+        queries::{HTTP_REQS, K6Metrics, K6Series, Split},
+        question::{Asks, Request},
+    },
     numbers::limit::count,
     plan::objective::ObjectivePlan,
     prometheus::{
-        ask::{Answer, Answers, Asks, Request, RequestKind},
+        ask::{Answer, Answers, RequestKind},
         promql,
     },
 };
@@ -56,10 +59,9 @@ impl Settling {
         let load = windows::load(status);
         let first = status.accepted_at.as_ref().map(|t| t.0).or(load.map(|l| l.from)).unwrap_or(now);
         let metrics = K6Metrics::new(&settings.run_id, now.duration_since(first).as_secs() + 60);
-        let selector = metrics.selector(queries::HTTP_REQS, &K6Samples::default());
         let at = RequestKind::Instant { at: now };
         let mut asks = Asks::default();
-        let counted = asks.ask(metrics.cumulative(&selector, Split::Whole, None), at);
+        let counted = asks.ask(metrics.cumulative(K6Series::all(HTTP_REQS), Split::Whole), at);
         let selectors: BTreeSet<String> = objectives.iter().flat_map(|o| selectors(&o.figure)).collect();
         let scraped = selectors
             .into_iter()

@@ -4,7 +4,9 @@ pub mod inspect;
 pub mod log;
 pub mod metrics;
 pub mod outcomes;
+pub mod promql;
 pub mod queries;
+pub mod question;
 
 /// `k6 run` and the REST API speak of the state of an execution in these numbers (k6, `lib/execution.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,8 @@ use loadtest_crds::{
 use crate::{
     k6::{
         metrics::{Kind, built_in},
-        queries::{self, K6Metrics, K6Samples, Split},
+        queries::{HTTP_REQS, K6Metrics, K6Samples, Metric, OUTCOME, Split},
+        question::About,
     },
     numbers::{
         duration,
@@ -261,30 +262,30 @@ impl Parsed {
 
     /// The figure over the run so far.
     fn so_far(&self, metrics: &K6Metrics) -> Option<String> {
-        let sum = |name: &str, samples: &K6Samples| {
-            metrics.cumulative(&metrics.selector(name, samples), Split::Whole, None)
+        let sum = |metric: Metric, samples: &K6Samples| {
+            metrics.cumulative(samples.of(metric), Split::Whole).to_string()
         };
+        let name = || self.metric.clone().into();
         Some(match self.aggregate {
             Aggregate::Percentile(percentile) => {
-                let of =
-                    |name: &str| promql::histogram_quantile(percentile / 100.0, &sum(name, &self.samples));
+                let of = |metric| promql::histogram_quantile(percentile / 100.0, &sum(metric, &self.samples));
                 // Times arrive in seconds, and as they are where the script did not say that they are times.
-                let (seconds, raw) = (format!("k6_{}_seconds", self.metric), format!("k6_{}", self.metric));
-                format!("{} or {} / 1000", of(&seconds), of(&raw))
+                format!("{} or {} / 1000", of(Metric::Times(name())), of(Metric::Trend(name())))
             }
             Aggregate::Rate if self.metric == "http_req_failed" => {
                 let mut failed = self.samples.clone();
-                failed.tags.insert(queries::OUTCOME.to_owned(), "false".to_owned());
-                let failed = sum(queries::HTTP_REQS, &failed);
-                let all = sum(queries::HTTP_REQS, &self.samples);
+                failed.tags.insert(OUTCOME.to_owned(), "false".to_owned());
+                let failed = sum(HTTP_REQS, &failed);
+                let all = sum(HTTP_REQS, &self.samples);
                 format!("({failed} or 0 * {all}) / {all}")
             }
             Aggregate::Rate if self.is_rate_of_runners() => {
                 // All of them beyond the limit, and so certainly what they are together.
-                let all = metrics.last_values(&format!("k6_{}_rate", self.metric), &self.samples, None);
+                let of = self.samples.of(Metric::Rate(name()));
+                let all = metrics.about(About::LastValues { of, at: None });
                 if self.is_upper() { format!("min({all})") } else { format!("max({all})") }
             }
-            Aggregate::Count => sum(&format!("k6_{}_total", self.metric), &self.samples),
+            Aggregate::Count => sum(Metric::Counter(name()), &self.samples),
             // So far a rate is still rising.
             Aggregate::Rate | Aggregate::Other(_) => return None,
         })

@@ -1,39 +1,39 @@
-//! Questions to Prometheus and its answers, as values: the pure core says what to ask, and somebody else asks.
+//! What Prometheus is asked for, one time or several, and its answers, as values: somebody else asks.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::prometheus::{
-    histogram::Histogram,
-    series::{Labels, Series},
-    wire,
+use crate::{
+    numbers::interval::seconds,
+    prometheus::{
+        histogram::Histogram,
+        series::{Labels, Series},
+        wire,
+    },
 };
 
 /// One series of histograms, in order of time.
 pub type HistogramSeries = (Labels, Vec<(f64, Histogram)>);
 
-/// One query to be asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
-    pub id: usize,
-    pub query: String,
-    pub kind: RequestKind,
-}
-
+/// For which time, or times, something is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RequestKind {
-    Instant {
-        at: Timestamp,
-    },
-    Range {
-        from: Timestamp,
-        to: Timestamp,
-        step: Duration,
-    },
-    /// The alerting rules whose name the query is.
-    AlertRules,
+    Instant { at: Timestamp },
+    Range { from: Timestamp, to: Timestamp, step: Duration },
+}
+
+impl RequestKind {
+    /// In seconds since the epoch.
+    pub fn times(self) -> impl Iterator<Item = f64> {
+        let (from, to, step) = match self {
+            Self::Instant { at } => (at, at, 1.0),
+            Self::Range { from, to, step } => (from, to, step.as_secs_f64()),
+        };
+        let steps = (seconds(to) - seconds(from)) / step;
+        (0..=(steps + 1e-6).max(0.0) as u64).map(move |n| (n as f64).mul_add(step, seconds(from)))
+    }
 }
 
 /// What Prometheus said. It can be written down and read again without loss, NaN and infinities included.
@@ -53,15 +53,6 @@ pub enum Answer {
     Failed(String),
 }
 
-/// A question with what was answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Asked {
-    pub query: String,
-    pub kind: RequestKind,
-    pub answer: Answer,
-}
-
 /// An alerting rule: for how long its condition must hold, and how often it is looked at, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertRule {
@@ -71,43 +62,9 @@ pub struct AlertRule {
     pub every: f64,
 }
 
-/// Collects requests; the same question is asked once.
-#[derive(Debug, Default)]
-pub struct Asks {
-    requests: Vec<Request>,
-    first: usize,
-}
-
 /// Everything answered so far.
 #[derive(Clone, Debug, Default)]
 pub struct Answers(BTreeMap<usize, Answer>);
-
-impl Asks {
-    /// Numbers requests from `first` on.
-    #[must_use]
-    pub fn from(first: usize) -> Self {
-        Self { requests: Vec::new(), first }
-    }
-
-    pub fn ask(&mut self, query: String, kind: RequestKind) -> usize {
-        if let Some(same) = self.requests.iter().find(|r| r.query == query && r.kind == kind) {
-            return same.id;
-        }
-        let id = self.next_id();
-        self.requests.push(Request { id, query, kind });
-        id
-    }
-
-    #[must_use]
-    pub fn next_id(&self) -> usize {
-        self.first + self.requests.len()
-    }
-
-    #[must_use]
-    pub fn into_requests(self) -> Vec<Request> {
-        self.requests
-    }
-}
 
 impl Answers {
     pub fn add(&mut self, answers: Vec<(usize, Answer)>) {
@@ -185,7 +142,9 @@ fn no_answer(answer: Option<&Answer>) -> String {
     }
 }
 
-fn short(text: &str) -> String {
+/// What another program says, as one line of bounded length: it goes into the status.
+#[must_use]
+pub fn short(text: &str) -> String {
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((cut, _)) = line.char_indices().nth(300) {
         line.truncate(cut);
@@ -224,20 +183,6 @@ mod tests {
         let written = serde_json::to_string(&Answer::Vector(vec![(Labels::new(), 1.0, f64::NAN)])).unwrap();
         let Answer::Vector(read) = serde_json::from_str(&written).unwrap() else { panic!("{written}") };
         assert!(read[0].2.is_nan());
-    }
-
-    #[test]
-    fn so_does_a_question() {
-        let at = Timestamp::from_millisecond(1_700_000_000_250).unwrap();
-        for kind in [
-            RequestKind::Instant { at },
-            RequestKind::Range { from: at, to: at, step: Duration::from_millis(1500) },
-            RequestKind::AlertRules,
-        ] {
-            let request = Request { id: 7, query: "up".to_owned(), kind };
-            let written = serde_json::to_string(&request).unwrap();
-            assert_eq!(serde_json::from_str::<Request>(&written).unwrap(), request, "{written}");
-        }
     }
 
     #[test]

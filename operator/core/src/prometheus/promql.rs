@@ -1,4 +1,4 @@
-//! Templates of PromQL that any series may fill. Those of k6's series are in [`crate::k6::queries`], and none are
+//! Templates of PromQL that any series may fill. Those of k6's series are in [`crate::k6::promql`], and none are
 //! anywhere else.
 
 use std::time::Duration;
@@ -136,9 +136,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        k6::queries::{
-            HTTP_REQ_DURATION, K6Metrics, K6Samples, OUTCOME, Split, VUS, answered, cumulative_by_names,
-            label, most_requested, of_run, push_age, pushes_late, request_names, virtual_users,
+        k6::{
+            promql::{cumulative_by_names, label, most_requested},
+            queries::{HTTP_REQ_DURATION, K6Metrics, K6Samples, Split, VUS, of_run},
+            question::{About, Question},
         },
         numbers::interval::Interval,
     };
@@ -157,31 +158,33 @@ mod tests {
     #[test]
     fn every_template_is_promql() {
         let metrics = K6Metrics::new("4f1c", 90);
-        let selector = metrics.selector(HTTP_REQ_DURATION, &samples());
+        let took = samples().of(HTTP_REQ_DURATION);
+        let of = |question: Question| question.to_string();
+        let about = |about| of(metrics.about(about));
         let one = [Interval { from: at(10), to: at(20) }];
         let two = [one[0], Interval { from: at(30), to: at(40) }];
         let all = [
-            metrics.cumulative(&selector, Split::Outcome, None),
-            metrics.increase(&selector, Split::Whole, &one),
-            metrics.increase(&selector, Split::Outcome, &two),
-            metrics.cumulative(&answered(&selector), Split::Whole, None),
-            histogram_quantile(0.95, &metrics.cumulative(&selector, Split::Whole, None)),
+            of(metrics.cumulative(took.clone(), Split::Outcome)),
+            of(metrics.increase(took.clone(), Split::Whole, &one)),
+            of(metrics.increase(took.clone(), Split::Outcome, &two)),
+            of(metrics.cumulative(took.clone().answered(), Split::Whole)),
+            histogram_quantile(0.95, &of(metrics.cumulative(took.clone(), Split::Whole))),
             scraped_every("requests_total{code=\"200\"}"),
             scrapes("requests_total{code=\"200\"}", one[0]),
             raw("requests_total{code=\"200\"}", 70, at(30)),
             scraped_at_the_start(&["ok_total", "requests_total{code=\"200\"}"], 70, at(10), at(30)),
             last_written("requests_total"),
-            push_age(&metrics),
-            pushes_late(&metrics, Some("chat"), Duration::from_secs(3)),
-            virtual_users(&metrics),
+            about(About::PushAge),
+            about(About::PushesLate { scenario: Some("chat".to_owned()), in_time: Duration::from_secs(3) }),
+            about(About::VirtualUsers { by: Split::Whole }),
             newest("requests_total", one[0], Duration::from_secs(2)),
             present("requests_total"),
             firing("DbmanDown", "msg-server"),
-            metrics.gained(&selector, Duration::from_secs(5)),
-            metrics.last_values(VUS, &samples(), Some(at(30))),
-            request_names(&metrics),
-            most_requested(&metrics, 200),
-            cumulative_by_names(&metrics, &selector, &[OUTCOME], ["save", "http://a/?x=(1)"], "(others)"),
+            about(About::GainedP95 { of: took.clone(), within: Duration::from_secs(5) }),
+            about(About::LastValues { of: samples().of(VUS), at: Some(at(30)) }),
+            about(About::RequestNames),
+            of(most_requested(&metrics, 200)),
+            of(cumulative_by_names(&metrics, &took, ["save", "http://a/?x=(1)"], "(others)")),
         ];
         for query in &all {
             parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));

@@ -19,13 +19,17 @@ use crate::{
         names::{self, Counted, MOST_NAMES, OTHER_NAMES},
         windows::{self, context::Settings},
     },
-    k6::queries::{self, K6Metrics, K6Samples},
+    k6::{
+        promql::{cumulative_by_names, most_requested},
+        queries::{HTTP_REQ_DURATION, K6Metrics, K6Series, NAME, Split},
+        question::{About, Question, Request},
+    },
     numbers::{
         interval::{Interval, seconds},
         limit::count,
     },
     prometheus::{
-        ask::{Answer, Request, RequestKind},
+        ask::{Answer, RequestKind},
         histogram::{Bucket, Histogram},
         room,
         series::Labels,
@@ -51,8 +55,6 @@ const EIGHT_BUCKETS: usize = 200;
 /// Longer cells tell nothing that the windows do not.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What cells tell besides the name of a request.
-const TOLD: [&str; 2] = [queries::SCENARIO, queries::OUTCOME];
 const OTHER_KIND: &str = "Prometheus answered with another kind of value than was asked for";
 
 /// What happened in each cell.
@@ -99,7 +101,7 @@ enum Stage {
     /// Too many: which of them are the most frequent.
     Most(Counted),
     /// How many series the cells will have.
-    Series { counted: Counted, query: String },
+    Series { counted: Counted, question: Question },
     /// The cells.
     Parts(Parts),
 }
@@ -107,7 +109,7 @@ enum Stage {
 /// The cells, part by part.
 #[derive(Debug)]
 struct Parts {
-    query: String,
+    question: Question,
     step: Duration,
     count: u64,
     next: u64,
@@ -149,13 +151,13 @@ impl Reader {
     /// The next question; `None` when all is known.
     #[must_use]
     pub fn next(&self) -> Option<Request> {
-        let query = match &self.stage {
-            Stage::Count => queries::request_names(&self.metrics),
-            Stage::Most(_) => queries::most_requested(&self.metrics, MOST_NAMES),
-            Stage::Series { query, .. } => format!("count({query})"),
+        let question = match &self.stage {
+            Stage::Count => self.metrics.about(About::RequestNames),
+            Stage::Most(_) => most_requested(&self.metrics, MOST_NAMES),
+            Stage::Series { question, .. } => format!("count({question})").into(),
             Stage::Parts(parts) => return parts.next(),
         };
-        Some(Request { id: 0, query, kind: RequestKind::Instant { at: self.load.to } })
+        Some(Request { id: 0, question, kind: RequestKind::Instant { at: self.load.to } })
     }
 
     /// Takes the answer to it.
@@ -171,26 +173,24 @@ impl Reader {
             Answer::Failed(why) => return Err(why),
             _ => return Err(OTHER_KIND.to_owned()),
         };
-        let selector = self.metrics.selector(queries::HTTP_REQ_DURATION, &K6Samples::default());
+        let durations = K6Series::all(HTTP_REQ_DURATION);
         self.stage = match &self.stage {
             Stage::Count => match Counted::of(&values).ok_or("k6 sent no request")? {
                 counted if counted.are_too_many() => Stage::Most(counted),
                 counted => {
-                    let labels = [&[queries::NAME][..], &TOLD].concat();
-                    Stage::Series { counted, query: self.metrics.cumulative_by(&selector, &labels) }
+                    Stage::Series { counted, question: self.metrics.cumulative(durations, Split::Cell) }
                 }
             },
             Stage::Most(counted) => {
                 let kept = names::kept(&self.wanted, &values);
                 let kept = kept.iter().map(String::as_str);
-                let query =
-                    queries::cumulative_by_names(&self.metrics, &selector, &TOLD, kept, names::OTHER_NAMES);
-                Stage::Series { counted: *counted, query }
+                let question = cumulative_by_names(&self.metrics, &durations, kept, OTHER_NAMES);
+                Stage::Series { counted: *counted, question }
             }
-            Stage::Series { counted, query } => {
+            Stage::Series { counted, question } => {
                 let series = values.first().map(|(.., count)| *count).filter(|count| *count >= 1.0);
                 let series = series.ok_or("k6 sent no request")? as u64;
-                Stage::Parts(Parts::new(self.load, query.clone(), series, *counted))
+                Stage::Parts(Parts::new(self.load, question.clone(), series, *counted))
             }
             Stage::Parts(_) => return Ok(()),
         };
@@ -208,7 +208,7 @@ impl Reader {
 }
 
 impl Parts {
-    pub(crate) fn new(load: Interval, query: String, series: u64, counted: Counted) -> Self {
+    pub(crate) fn new(load: Interval, question: Question, series: u64, counted: Counted) -> Self {
         let (series, within) = (series.max(1), counted.series.max(1));
         let most = MOST_CELLS.min(MOST_TOGETHER / series).min(MOST_LOOKED_AT / within).max(1);
         let step = Duration::from_secs(load.length().as_secs().div_ceil(most).max(1));
@@ -219,7 +219,7 @@ impl Parts {
             ..Cells::default()
         };
         Self {
-            query,
+            question,
             step,
             count: u64::try_from(load.length().as_millis().div_ceil(step.as_millis())).unwrap_or(u64::MAX),
             next: 0,
@@ -242,7 +242,7 @@ impl Parts {
         }
         let last = (self.next + self.at_a_time - 1).min(self.count);
         let kind = RequestKind::Range { from: at(self.next)?, to: at(last)?, step: self.step };
-        Some(Request { id: 0, query: self.query.clone(), kind })
+        Some(Request { id: 0, question: self.question.clone(), kind })
     }
 
     fn take(&mut self, answer: Answer) -> Result<(), String> {
@@ -325,7 +325,7 @@ impl Cells {
     /// The request names that have series of their own.
     #[must_use]
     pub fn names(&self) -> BTreeSet<&str> {
-        let all = self.series.iter().filter_map(|series| series.labels.get(queries::NAME));
+        let all = self.series.iter().filter_map(|series| series.labels.get(NAME));
         all.map(String::as_str).filter(|name| self.folded.is_none() || *name != OTHER_NAMES).collect()
     }
 

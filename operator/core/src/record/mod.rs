@@ -11,15 +11,14 @@ use loadtest_crds::{LoadTest, LoadTestStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    evaluate::windows::context::Settings, prometheus::ask::Asked, record::cells::Cells,
-    verdict::ground::Facts,
+    evaluate::windows::context::Settings, k6::question::Asked, record::cells::Cells, verdict::ground::Facts,
 };
 
 pub mod cells;
 pub mod replay;
 
 /// Raised when a record of before can no longer be read, or would be judged otherwise.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// A ConfigMap holds 1 MiB.
 pub const MOST_BYTES: usize = 900_000;
 /// No record is as large as this once it is decompressed.

@@ -12,10 +12,11 @@ use loadtest_crds::{LoadTest, LoadTestStatus, Objective, Phase, text::LimitText}
 
 use crate::{
     evaluate::{Evaluation, Step},
+    k6::question::{Asked, Question},
     numbers::limit::Limit,
     plan::{Plan, error::PlanError},
-    prometheus::ask::{Answer, Asked, RequestKind},
-    record::{Record, replay::recount::Recount},
+    prometheus::ask::{Answer, RequestKind},
+    record::{Evidence, Record, replay::recount::Recount},
     verdict::{self, display},
 };
 
@@ -80,18 +81,12 @@ pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<Replayed, ReplayE
     }
     let plan = Plan::of(&test)?;
     let before = test.status.clone().unwrap_or_default();
-    let answers: HashMap<(&str, RequestKind), &Answer> = record
-        .evidence
-        .asked
-        .iter()
-        .map(|Asked { query, kind, answer }| ((query.as_str(), *kind), answer))
-        .collect();
-    let recount = LazyCell::new(|| {
-        let run_id = &record.evidence.settings.run_id;
-        record.cells.as_ref().map(|cells| Recount::of(cells, run_id))
-    });
+    let Evidence { settings, asked, .. } = &*record.evidence;
+    let asked = asked.iter().map(|Asked { question, kind, answer }| ((question, *kind), answer));
+    let answers: HashMap<(&Question, RequestKind), &Answer> = asked.collect();
+    let recount = LazyCell::new(|| record.cells.as_ref().map(|cells| Recount::of(cells, &settings.run_id)));
     let mut recounted = 0;
-    let mut evaluation = Evaluation::of(&plan, &before, record.evidence.settings.clone());
+    let mut evaluation = Evaluation::of(&plan, &before, settings.clone());
     let mut answered = Vec::new();
     let judgement = loop {
         match evaluation.step(std::mem::take(&mut answered)) {
@@ -100,7 +95,7 @@ pub fn judge(record: &Record, limits: &[OtherLimit]) -> Result<Replayed, ReplayE
                 answered = requests
                     .into_iter()
                     .map(|request| {
-                        let recorded = answers.get(&(request.query.as_str(), request.kind));
+                        let recorded = answers.get(&(&request.question, request.kind));
                         if let Some(answer) = recorded {
                             return (request.id, (*answer).clone());
                         }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use loadtest_crds::LoadTestStatus;
 
 use crate::{
+    k6::question::{Asked, Question},
     plan::{Plan, figure::Figure, objective::ObjectivePlan},
-    prometheus::ask::{Answer, Asked},
+    prometheus::ask::Answer,
 };
 
 /// How many pods each selector of the LoadTest matched, and how many series each query. What was not asked, or could
@@ -37,7 +38,8 @@ pub fn matched(plan: &Plan, status: &LoadTestStatus, asked: &[Asked]) -> BTreeMa
 
 fn of_objective(objective: &ObjectivePlan, asked: &[Asked], from: f64) -> Vec<(String, i64)> {
     let most = |is_it: IsIt| {
-        let answers = asked.iter().filter(|a| is_it(&a.query)).filter_map(|a| series(&a.answer, from));
+        let of = |a: &&Asked| matches!(&a.question, Question::Promql(query) if is_it(query));
+        let answers = asked.iter().filter(of).filter_map(|a| series(&a.answer, from));
         answers.max()
     };
     questions(objective).into_iter().filter_map(|(what, is_it)| Some((what, most(is_it)?))).collect()

@@ -12,10 +12,11 @@ use loadtest_crds::RecoveryStatus;
 
 use crate::{
     evaluate::fault::recovery::millis,
+    k6::question::{Asks, Question},
     numbers::{duration::human, interval::seconds},
     plan::fault::AlertPlan,
     prometheus::{
-        ask::{AlertRule, Answers, Asks, RequestKind},
+        ask::{AlertRule, Answers, RequestKind},
         promql,
     },
 };
@@ -52,7 +53,7 @@ impl DetectProbe {
             end,
             before: asks.ask(selector.clone(), RequestKind::Instant { at: injected }),
             firing: asks.ask(promql::raw(&selector, reach, end), RequestKind::Instant { at: end }),
-            rules: asks.ask(alert.name.clone(), RequestKind::AlertRules),
+            rules: asks.ask(Question::AlertRules(alert.name.clone()), RequestKind::Instant { at: end }),
         }
     }
 

@@ -19,13 +19,13 @@ use crate::{
         },
         windows::{self, context::Context},
     },
-    k6::queries,
+    k6::question::{About, Asks},
     numbers::interval::Interval,
     plan::{
         fault::{self, FaultLimits, RecoveryPlan},
         objective::ObjectivePlan,
     },
-    prometheus::ask::{Answers, Asks},
+    prometheus::ask::Answers,
 };
 
 pub mod budget;
@@ -126,7 +126,7 @@ pub fn probe(
         end,
         push,
         tracks,
-        push_age: asks.ask(queries::push_age(&context.metrics), after.range()),
+        push_age: asks.ask(context.metrics.about(About::PushAge), after.range()),
         alert: recovery.alert.as_ref().map(|alert| DetectProbe::ask(alert, injected, load_end, asks)),
     }))
 }

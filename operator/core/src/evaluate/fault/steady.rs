@@ -18,9 +18,10 @@ use crate::{
             context::{Context, Settings},
         },
     },
+    k6::question::{Asks, Request},
     numbers::{duration::human, interval::Interval},
     plan::{Plan, objective::ObjectivePlan},
-    prometheus::ask::{Answer, Answers, Asks, Request},
+    prometheus::ask::{Answer, Answers},
 };
 
 /// How far back is looked.

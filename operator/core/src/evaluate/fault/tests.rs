@@ -9,8 +9,9 @@ use crate::{
         judgement::Judgement,
         minute::{self, GOOD, REFUSED, SLOW, at, injected, load, over, settings},
     },
+    k6::question::Request,
     plan::fault::{AlertPlan, BudgetPlan, RecoveryPlan, TimeLimit},
-    prometheus::ask::{AlertRule, Answer, Request},
+    prometheus::ask::{AlertRule, Answer},
 };
 
 fn objective(name: &str, metric: &str, percentile: Option<f64>, limit: &str) -> ObjectivePlan {
@@ -127,7 +128,7 @@ fn pushes_of_which_nothing_is_known_leave_all_open() {
     let mut evaluation = evaluation(vec![injected("kill", 30.0, 34.0)], &limits("ok", false));
     let mut answers = Vec::new();
     let judgement = loop {
-        let answer = |request: &Request| match request.query.starts_with("max((time()") {
+        let answer = |request: &Request| match request.question.to_string().starts_with("max((time()") {
             true => Answer::Failed("too many samples".to_owned()),
             false => fake.answer(request),
         };

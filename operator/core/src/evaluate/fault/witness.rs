@@ -13,15 +13,12 @@ use crate::{
     },
     k6::{
         outcomes::Outcomes,
-        queries::{self, Split},
+        queries::{HTTP_REQS, Split},
+        question::{Asks, Question},
     },
     numbers::limit::Bound,
     plan::{figure::Figure, objective::ObjectivePlan},
-    prometheus::{
-        ask::{Answers, Asks},
-        histogram::UpTo,
-        series::Labels,
-    },
+    prometheus::{ask::Answers, histogram::UpTo, series::Labels},
 };
 
 #[derive(Debug)]
@@ -51,7 +48,7 @@ impl TrackProbe {
         let split = if of_requests { Split::Outcome } else { Split::Whole };
         let (allowed, good_up_to, metrics, samples) = match &objective.figure {
             Figure::K6Failed { samples } => {
-                let metrics = vec![(queries::HTTP_REQS.to_owned(), 1.0)];
+                let metrics = vec![(HTTP_REQS, 1.0)];
                 (Allowed::of_share(&objective.bound), None, metrics, samples)
             }
             Figure::K6Percentile { metric, percentile, samples } => {
@@ -69,11 +66,9 @@ impl TrackProbe {
             }
             _ => return None,
         };
-        let queries: Vec<String> = metrics
+        let queries: Vec<Question> = metrics
             .iter()
-            .map(|(name, _)| {
-                context.metrics.cumulative(&context.metrics.selector(name, samples), split, None)
-            })
+            .map(|(name, _)| context.metrics.cumulative(samples.of(name.clone()), split))
             .collect();
         let mut ask = |grid: Grid| -> Vec<usize> {
             queries.iter().map(|query| asks.ask(query.clone(), grid.range())).collect()

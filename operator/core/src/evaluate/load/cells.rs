@@ -5,11 +5,16 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    k6::queries::{self, HTTP_REQ_DURATION, HTTP_REQS, K6Metrics, K6Samples, OUTCOME, Split},
+    k6::{
+        queries::{
+            DROPPED_ITERATIONS, HTTP_REQ_DURATION, HTTP_REQS, ITERATION_DURATION, K6Metrics, K6Series,
+            OUTCOME, Split,
+        },
+        question::{About, Asks, Question},
+    },
     numbers::interval::Interval,
     prometheus::{
-        ask::{Answers, Asks, RequestKind},
-        promql,
+        ask::{Answers, RequestKind},
         series::Point,
     },
 };
@@ -80,20 +85,19 @@ impl CellsProbe {
         before: Option<Timestamp>,
         asks: &mut Asks,
     ) -> Self {
-        let (all, range) = (K6Samples::default(), RequestKind::Range { from, to, step });
-        let requests = metrics.selector(HTTP_REQS, &all);
-        let dropped = metrics.selector(queries::DROPPED_ITERATIONS, &all);
-        let durations = queries::answered(&metrics.selector(HTTP_REQ_DURATION, &all));
+        let range = RequestKind::Range { from, to, step };
+        let (requests, dropped) = (K6Series::all(HTTP_REQS), K6Series::all(DROPPED_ITERATIONS));
+        let durations = K6Series::all(HTTP_REQ_DURATION).answered();
         // Histograms are dear: of those in short cells at the end of a long load only what is new is read.
         let lately = if before.is_some() { metrics.lately(LATELY) } else { metrics.clone() };
-        let p95 = |selector: &str| promql::histogram_quantile(0.95, &lately.gained(selector, step));
+        let p95 = |of: K6Series| lately.about(About::GainedP95 { of, within: step });
         Self {
             step,
             before,
-            requests: asks.ask(metrics.cumulative(&requests, Split::Outcome, None), range),
-            dropped: asks.ask(metrics.cumulative(&dropped, Split::Whole, None), range),
-            p95: asks.ask(p95(&durations), range),
-            iteration_p95: asks.ask(p95(&metrics.selector(queries::ITERATION_DURATION, &all)), range),
+            requests: asks.ask(metrics.cumulative(requests, Split::Outcome), range),
+            dropped: asks.ask(metrics.cumulative(dropped, Split::Whole), range),
+            p95: asks.ask(p95(durations), range),
+            iteration_p95: asks.ask(p95(K6Series::all(ITERATION_DURATION)), range),
         }
     }
 
@@ -134,9 +138,8 @@ impl CellsProbe {
     }
 }
 
-pub fn users_by_scenario(metrics: &K6Metrics) -> String {
-    let users = metrics.selector(queries::VUS, &K6Samples::default());
-    format!("sum by ({}) ({users})", queries::SCENARIO)
+pub fn users_by_scenario(metrics: &K6Metrics) -> Question {
+    metrics.about(About::VirtualUsers { by: Split::Scenario })
 }
 
 /// The fewest virtual users in each cell.

@@ -13,12 +13,12 @@ use loadtest_crds::LoadTestStatus;
 
 use crate::{
     evaluate::windows::context::Context,
-    k6::queries::{self, K6Samples},
-    numbers::interval::Interval,
-    prometheus::{
-        ask::{Answers, Asks, RequestKind},
-        promql,
+    k6::{
+        queries::{HTTP_REQS, ITERATIONS, K6Series, Split},
+        question::{About, Asks},
     },
+    numbers::interval::Interval,
+    prometheus::ask::{Answers, RequestKind},
 };
 
 /// Later than this the end was not seen when it came.
@@ -49,10 +49,10 @@ impl LoadEnd {
         let length = stretch.length();
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1));
         let range = RequestKind::Range { from, to: seen, step };
-        let users = asks.ask(queries::virtual_users(&context.metrics), range);
-        let newest = [queries::HTTP_REQS, queries::ITERATIONS].map(|metric| {
-            let selector = context.metrics.selector(metric, &K6Samples::default());
-            asks.ask(promql::newest(&selector, stretch, step), RequestKind::Instant { at: seen })
+        let users = asks.ask(context.metrics.about(About::VirtualUsers { by: Split::Whole }), range);
+        let newest = [HTTP_REQS, ITERATIONS].map(|metric| {
+            let newest = About::Newest { of: K6Series::all(metric), stretch, step };
+            asks.ask(context.metrics.about(newest), RequestKind::Instant { at: seen })
         });
         Some(Self { users, newest, seen })
     }

@@ -28,14 +28,17 @@ use crate::{
         },
         windows::{self, context::Context},
     },
-    k6::queries::{HTTP_REQS, K6Samples, Split},
+    k6::{
+        queries::{HTTP_REQS, K6Series, Split},
+        question::Asks,
+    },
     numbers::{
         duration::human,
         interval::Interval,
         limit::{count, percent},
         median::median,
     },
-    prometheus::ask::{Answers, Asks, RequestKind},
+    prometheus::ask::{Answers, RequestKind},
 };
 
 /// What ended so much before its plan was ended: that has its own ground.
@@ -79,10 +82,10 @@ impl LoadProbe {
             let range = RequestKind::Range { from: load.from, to: load.to, step };
             asks.ask(users_by_scenario(metrics), range)
         });
-        let requests = metrics.selector(HTTP_REQS, &K6Samples::default());
         let steady_length: Duration = steady.iter().map(Interval::length).sum();
-        let steady = (!steady.is_empty())
-            .then(|| (asks.ask(metrics.increase(&requests, Split::Whole, steady), at), steady_length));
+        let steady = (!steady.is_empty()).then(|| {
+            (asks.ask(metrics.increase(K6Series::all(HTTP_REQS), Split::Whole, steady), at), steady_length)
+        });
         let cells = CellsProbe::new(metrics, load, asks);
         // Longer cells hide a short silence at the end.
         let is_coarse = cells.as_ref().is_some_and(|cells| cells.step > CELL);

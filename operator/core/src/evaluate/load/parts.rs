@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use loadtest_crds::{Arrivals, ScenarioStatus};
 
 use crate::{
-    k6::queries::{self, K6Metrics, K6Samples},
+    k6::{
+        queries::{DROPPED_ITERATIONS, ITERATIONS, K6Metrics, K6Series, Metric, SCENARIO, Split},
+        question::Asks,
+    },
     numbers::interval::Interval,
     prometheus::{
-        ask::{Answers, Asks, RequestKind},
+        ask::{Answers, RequestKind},
         series::{Labels, Point},
     },
 };
@@ -33,12 +36,11 @@ pub struct PartsProbe {
 
 impl PartsProbe {
     pub fn new(metrics: &K6Metrics, load: Interval, asks: &mut Asks) -> Self {
-        let mut by_part = |metric: &str| {
-            let last = metrics.last_values(metric, &K6Samples::default(), Some(load.to));
-            let query = format!("sum by ({}, scenario) ({last})", queries::SCENARIO);
-            asks.ask(query, RequestKind::Instant { at: load.to })
+        let mut by_part = |metric: Metric| {
+            let sums = metrics.cumulative(K6Series::all(metric), Split::Part);
+            asks.ask(sums, RequestKind::Instant { at: load.to })
         };
-        Self { iterations: by_part(queries::ITERATIONS), dropped: by_part(queries::DROPPED_ITERATIONS) }
+        Self { iterations: by_part(ITERATIONS), dropped: by_part(DROPPED_ITERATIONS) }
     }
 
     /// All but the virtual users.
@@ -61,14 +63,14 @@ fn by_labels(id: usize, answers: &Answers) -> ByPart {
     answered
         .iter()
         .filter(|(.., value)| value.is_finite())
-        .map(|(labels, _, value)| ((label(labels, queries::SCENARIO), label(labels, "scenario")), *value))
+        .map(|(labels, _, value)| ((label(labels, SCENARIO), label(labels, "scenario")), *value))
         .collect()
 }
 
 /// The highest point of each scenario.
 pub fn highest(id: Option<usize>, answers: &Answers) -> ByPart {
     let answered = id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default();
-    let of = |labels: &Labels| labels.get(queries::SCENARIO).cloned().unwrap_or_default();
+    let of = |labels: &Labels| labels.get(SCENARIO).cloned().unwrap_or_default();
     let high = |points: &[Point]| points.iter().map(|(_, users)| *users).fold(0.0, f64::max);
     answered.iter().map(|(labels, points)| ((of(labels), String::new()), high(points))).collect()
 }

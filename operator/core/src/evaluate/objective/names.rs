@@ -8,8 +8,9 @@ use promql_parser::parser::{self, Expr, VectorSelector};
 
 use crate::{
     evaluate::{objective::finding::Finding, windows::Window},
+    k6::question::Asks,
     prometheus::{
-        ask::{Answers, Asks, RequestKind},
+        ask::{Answers, RequestKind},
         expression, promql,
     },
 };
@@ -130,9 +131,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        evaluate::windows::Extent,
-        numbers::interval::Interval,
-        prometheus::ask::{Answer, Request},
+        evaluate::windows::Extent, k6::question::Request, numbers::interval::Interval,
+        prometheus::ask::Answer,
     };
 
     /// Series are called `a` and `b`, none `x` or `y`.
@@ -168,7 +168,7 @@ mod tests {
         let number = |request: &Request| {
             let begins = request.kind == RequestKind::Instant { at: at(0) };
             let there = ["a", "b"].into_iter().chain(begins.then_some("z"));
-            if there.map(promql::present).any(|there| there == request.query) {
+            if there.map(promql::present).any(|there| there == request.question.to_string()) {
                 vec![(std::collections::BTreeMap::new(), 60.0, 3.0)]
             } else {
                 vec![]
@@ -199,7 +199,7 @@ mod tests {
         let extent = Extent::Stretches(vec![Interval { from: at(0), to: at(60) }]);
         let names = Names::ask(query, &Window { kind: WindowKind::Run, fault: None, extent }, &mut asks);
         let answer = |request: &Request| {
-            if request.query == promql::present("x") {
+            if request.question.to_string() == promql::present("x") {
                 Answer::Failed("503".to_owned())
             } else {
                 Answer::Vector(vec![(std::collections::BTreeMap::new(), 60.0, 3.0)])

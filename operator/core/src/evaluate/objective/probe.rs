@@ -17,11 +17,14 @@ use crate::{
         },
         windows::{Extent, Window, context::Context},
     },
-    k6::queries::{K6Samples, Split},
+    k6::{
+        queries::{K6Samples, Metric, Split},
+        question::Asks,
+    },
     numbers::{confidence::Block, interval::Interval},
     plan::{figure::Figure, objective::ObjectivePlan},
     prometheus::{
-        ask::{Answers, Asks, RequestKind},
+        ask::{Answers, RequestKind},
         expression::{goes_on, needs_all},
         promql,
         series::{Series, Value},
@@ -86,9 +89,10 @@ impl Probe {
             )));
         };
         let mut counter = |metric: &str, samples: &K6Samples| {
-            let selector = context.metrics.selector(&format!("k6_{metric}_total"), samples);
-            let query = context.metrics.increase(&selector, Split::Whole, &reads);
-            let events = asks.ask(query.clone(), RequestKind::Instant { at: last.to });
+            let of = samples.of(Metric::Counter(metric.to_owned().into()));
+            let question = context.metrics.increase(of, Split::Whole, &reads);
+            let query = question.to_string();
+            let events = asks.ask(question, RequestKind::Instant { at: last.to });
             let seconds = reads.iter().map(|read| read.length().as_secs_f64()).sum();
             Self::Counter { query, events, seconds }
         };

@@ -11,14 +11,14 @@ use crate::{
         objective::{finding::Finding, standing::Against},
         windows::context::Context,
     },
-    k6::queries,
+    k6::question::{About, Asks},
     numbers::{
         confidence::share_holds,
         duration::human,
         interval::{Interval, seconds},
     },
     plan::{figure::Figure, objective::ObjectivePlan},
-    prometheus::ask::{Answers, Asks, RequestKind},
+    prometheus::ask::{Answers, RequestKind},
 };
 
 /// k6 samples its number of virtual users once a second, and sends the last one.
@@ -52,12 +52,12 @@ impl Pushes {
         let ends: Vec<Timestamp> = ends.filter(|at| *at > load.from && *at < load.to).collect();
         // One more push than usual may be under way.
         let in_time = context.settings.push * 2 + SAMPLED;
-        let scenario = objective.figure.samples().and_then(|samples| samples.scenario.as_deref());
-        let query = queries::pushes_late(&context.metrics, scenario, in_time);
+        let scenario = objective.figure.samples().and_then(|samples| samples.scenario.clone());
+        let late = context.metrics.about(About::PushesLate { scenario, in_time });
         let step = Duration::from_secs(load.length().as_secs().div_ceil(MOST_POINTS).max(1));
         let range = RequestKind::Range { from: load.from, to: load.to, step };
         let window = reads.iter().map(Interval::length).sum();
-        Some(Self { late: asks.ask(query, range), step, from: load.from, ends, window })
+        Some(Self { late: asks.ask(late, range), step, from: load.from, ends, window })
     }
 
     /// The finding, unless it hangs on where the requests count that late pushes brought: as many as usually come in

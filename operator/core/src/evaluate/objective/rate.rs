@@ -5,13 +5,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, ObjectiveStatus, Outcome, WindowKind, WindowResult};
 
 use crate::{
-    k6::queries::K6Metrics,
+    k6::{
+        queries::{K6Metrics, Metric},
+        question::{About, Asks},
+    },
     numbers::{
         interval::Interval,
         limit::{count, decimal},
     },
     plan::threshold::{Meaning, Parsed, each, meaning},
-    prometheus::ask::{Answers, Asks, RequestKind},
+    prometheus::ask::{Answers, RequestKind},
 };
 
 /// A threshold over a Rate, and what is asked for it.
@@ -30,10 +33,10 @@ impl RateProbe {
     /// Asks for the shares as the load ended.
     pub fn ask(&mut self, metrics: &K6Metrics, load: Option<Interval>, asks: &mut Asks) {
         let Some(load) = load else { return };
-        let metric = format!("k6_{}_rate", self.threshold.metric);
-        let query = metrics.last_values(&metric, &self.threshold.samples, Some(load.to));
-        let id = asks.ask(query.clone(), RequestKind::Instant { at: load.to });
-        self.asked = Some((query, id, load));
+        let of = self.threshold.samples.of(Metric::Rate(self.threshold.metric.clone().into()));
+        let question = metrics.about(About::LastValues { of, at: Some(load.to) });
+        let query = question.to_string();
+        self.asked = Some((query, asks.ask(question, RequestKind::Instant { at: load.to }), load));
     }
 
     /// Met or missed where all of the shares are, and unclear between.

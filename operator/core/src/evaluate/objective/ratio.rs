@@ -15,14 +15,14 @@ use crate::{
         },
         windows::{Window, context::Context, grid::CELL_SECONDS},
     },
-    k6::queries,
+    k6::{queries, question::Asks},
     numbers::{
         confidence::Block,
         interval::{Interval, seconds},
     },
     plan::objective::ObjectivePlan,
     prometheus::{
-        ask::{Answers, Asks, RequestKind},
+        ask::{Answers, RequestKind},
         promql,
         series::{Coverage, Increase, Known, Labels, Series, gained_between, increase_of_all, sampled_every},
     },

@@ -10,10 +10,11 @@ use crate::{
         objective::{finding::Finding, names::Names, points},
         windows::Window,
     },
+    k6::question::Asks,
     numbers::interval::Interval,
     plan::figure::Figure,
     prometheus::{
-        ask::{Answers, Asks, RequestKind},
+        ask::{Answers, RequestKind},
         expression, promql,
         template::Values,
     },

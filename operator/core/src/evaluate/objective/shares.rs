@@ -12,7 +12,8 @@ use crate::{
     k6::{
         metrics::{Kind, built_in},
         outcomes::Outcomes,
-        queries::{self, K6Samples, Split},
+        queries::{HTTP_REQS, K6Samples, K6Series, Metric, OUTCOME, Split},
+        question::Asks,
     },
     numbers::{
         confidence::{Block, Count},
@@ -20,7 +21,7 @@ use crate::{
     },
     plan::figure::Figure,
     prometheus::{
-        ask::{Answers, Asks, RequestKind},
+        ask::{Answers, RequestKind},
         histogram::Histogram,
     },
 };
@@ -45,19 +46,20 @@ pub struct ShareProbe {
 
 /// A metric under one of the names that it may have: times arrive in seconds, and in milliseconds where the script
 /// did not say that its Trend is a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Candidate {
     pub(crate) seconds_per_unit: f64,
-    selector: String,
+    series: K6Series,
     query: String,
     counts: Option<usize>,
     cells: Option<usize>,
 }
 
 /// The names that a Trend may have in Prometheus, each with the seconds that one of its units is.
-pub fn trends(metric: &str) -> impl Iterator<Item = (String, f64)> {
-    let in_seconds = (format!("k6_{metric}_seconds"), 1.0);
-    let raw = (built_in(metric) != Some(Kind::Time)).then(|| (format!("k6_{metric}"), 0.001));
+pub fn trends(metric: &str) -> impl Iterator<Item = (Metric, f64)> {
+    let in_seconds = (Metric::Times(metric.to_owned().into()), 1.0);
+    let raw =
+        (built_in(metric) != Some(Kind::Time)).then(|| (Metric::Trend(metric.to_owned().into()), 0.001));
     std::iter::once(in_seconds).chain(raw)
 }
 
@@ -73,10 +75,11 @@ impl ShareProbe {
         asks: &mut Asks,
     ) -> Option<Self> {
         let at = RequestKind::Instant { at: reads.last()?.to };
-        let mut probe = Self::of(figure, limit, context)?;
+        let mut probe = Self::of(figure, limit)?;
         for candidate in &mut probe.candidates {
-            candidate.query = context.metrics.increase(&candidate.selector, probe.split, reads);
-            candidate.counts = Some(asks.ask(candidate.query.clone(), at));
+            let counts = context.metrics.increase(candidate.series.clone(), probe.split, reads);
+            candidate.query = counts.to_string();
+            candidate.counts = Some(asks.ask(counts, at));
         }
         if let Some(cells) = cells {
             probe.add_cells(cells, context, asks);
@@ -93,28 +96,28 @@ impl ShareProbe {
         context: &Context,
         asks: &mut Asks,
     ) -> Option<Self> {
-        let mut probe = Self::of(figure, limit, context)?;
+        let mut probe = Self::of(figure, limit)?;
         probe.add_cells(cells, context, asks);
         Some(probe)
     }
 
     fn add_cells(&mut self, cells: Cells, context: &Context, asks: &mut Asks) {
         for candidate in &mut self.candidates {
-            let cumulative = context.metrics.cumulative(&candidate.selector, self.split, None);
+            let cumulative = context.metrics.cumulative(candidate.series.clone(), self.split);
             candidate.cells = Some(asks.ask(cumulative, cells.range()));
         }
     }
 
-    fn of(figure: &Figure, limit: f64, context: &Context) -> Option<Self> {
-        let candidate = |(name, seconds_per_unit): (String, f64), samples: &K6Samples| Candidate {
+    fn of(figure: &Figure, limit: f64) -> Option<Self> {
+        let candidate = |(metric, seconds_per_unit): (Metric, f64), samples: &K6Samples| Candidate {
             seconds_per_unit,
-            selector: context.metrics.selector(&name, samples),
-            ..Candidate::default()
+            series: samples.of(metric),
+            query: String::new(),
+            counts: None,
+            cells: None,
         };
         let (bad, candidates) = match figure {
-            Figure::K6Failed { samples } => {
-                (Bad::Failed, vec![candidate((queries::HTTP_REQS.to_owned(), 1.0), samples)])
-            }
+            Figure::K6Failed { samples } => (Bad::Failed, vec![candidate((HTTP_REQS, 1.0), samples)]),
             Figure::K6Percentile { metric, samples, .. } => {
                 (Bad::Slower(limit), trends(metric).map(|name| candidate(name, samples)).collect())
             }
@@ -237,7 +240,7 @@ impl ShareProbe {
 }
 
 fn is_failed(labels: &crate::prometheus::series::Labels) -> bool {
-    labels.get(queries::OUTCOME).is_some_and(|outcome| outcome == "false")
+    labels.get(OUTCOME).is_some_and(|outcome| outcome == "false")
 }
 
 fn slower(took: &Histogram, limit: f64) -> Count {

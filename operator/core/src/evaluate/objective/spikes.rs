@@ -14,13 +14,14 @@ use crate::{
         objective::{shares::ShareProbe, standing::Against},
         windows::{Window, context::Context, grid::Cells},
     },
+    k6::question::Asks,
     numbers::{
         confidence::{Block, wilson},
         limit::{percent, whole},
         median::median,
     },
     plan::objective::ObjectivePlan,
-    prometheus::ask::{Answers, Asks},
+    prometheus::ask::Answers,
 };
 
 /// With fewer cells nothing is usual.

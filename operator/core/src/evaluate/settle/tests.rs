@@ -60,7 +60,7 @@ fn asks_for_the_runs_requests_and_for_each_scraped_series_once() {
         ],
         None,
     );
-    let queries: Vec<String> = settling.requests().into_iter().map(|r| r.query).collect();
+    let queries: Vec<String> = settling.requests().into_iter().map(|r| r.question.to_string()).collect();
     assert_eq!(
         queries,
         [

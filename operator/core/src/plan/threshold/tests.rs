@@ -5,10 +5,11 @@ use rstest::rstest;
 use super::*;
 use crate::{
     evaluate::objective::rate::rates,
+    k6::question::Asks,
     numbers::interval::Interval,
     plan::figure::Figure,
     prometheus::{
-        ask::{Answer, Answers, Asks},
+        ask::{Answer, Answers},
         series::Labels,
     },
 };

@@ -77,7 +77,7 @@ fn a_run_that_needs_more_than_little_room_is_told() {
 fn a_failure_and_rules_take_next_to_nothing() {
     let mut room = Room::whole();
     assert_eq!(failed(&room.keep(INSTANT, Answer::Failed("503".to_owned()))), Some("503"));
-    let _ = room.keep(RequestKind::AlertRules, Answer::Rules(Vec::new()));
+    let _ = room.keep(INSTANT, Answer::Rules(Vec::new()));
     assert!(room.taken() < 100);
 }
 

@@ -47,7 +47,7 @@ fn counted(names: f64, series: f64) -> Answer {
 /// Of the parts of a load with as many series in Prometheus as in the cells.
 fn parts(length: i64, series: u64) -> Parts {
     let load = Interval { from: at(0), to: at(length) };
-    Parts::new(load, String::new(), series, Counted { names: 1, series })
+    Parts::new(load, String::new().into(), series, Counted { names: 1, series })
 }
 
 /// Answers in the parts in which it is asked.
@@ -120,7 +120,7 @@ fn long_runs_have_longer_cells(#[case] length: i64, #[case] series: u64, #[case]
 #[case::an_hour(3600, 44)]
 fn prometheus_has_a_bounded_number_of_histograms_to_look_at(#[case] length: i64, #[case] step: u64) {
     let load = Interval { from: at(0), to: at(length) };
-    let parts = Parts::new(load, String::new(), 4, Counted { names: 36_392, series: 36_392 });
+    let parts = Parts::new(load, String::new().into(), 4, Counted { names: 36_392, series: 36_392 });
     assert_eq!((parts.step, parts.at_a_time), (Duration::from_secs(step), 1));
     assert!(parts.count * 36_392 <= MOST_LOOKED_AT);
 }
@@ -154,7 +154,7 @@ fn many_series_are_asked_for_in_smaller_parts() {
 
 /// As Prometheus answers which names are the most frequent.
 fn most(names: impl IntoIterator<Item = (String, f64)>) -> Answer {
-    let labelled = |name: String| [(queries::NAME.to_owned(), name)].into();
+    let labelled = |name: String| [(NAME.to_owned(), name)].into();
     Answer::Vector(names.into_iter().map(|(name, requests)| (labelled(name), 0.0, requests)).collect())
 }
 
@@ -166,8 +166,10 @@ fn up_to_a_number_all_names_are_told_apart() {
         reader.take(answer).unwrap();
         asked.push(reader.next().unwrap());
     }
-    insta::assert_snapshot!(asked.iter().map(|r| r.query.as_str()).collect::<Vec<_>>().join("\n\n"));
-    asked.iter().for_each(|request| drop(promql_parser::parser::parse(&request.query).unwrap()));
+    insta::assert_snapshot!(asked.iter().map(|r| r.question.to_string()).collect::<Vec<_>>().join("\n\n"));
+    asked
+        .iter()
+        .for_each(|request| drop(promql_parser::parser::parse(&request.question.to_string()).unwrap()));
     assert_eq!(reader.finish().unwrap().folded, None);
 }
 
@@ -176,15 +178,15 @@ fn of_more_the_wanted_ones_and_the_most_frequent_are() {
     let wanted = vec!["save".to_owned(), "http://chat/rooms/7?a=(b)|\"c\"".to_owned()];
     let mut reader = Reader::new(&status(60), &settings(), wanted.clone()).unwrap();
     reader.take(counted(36_392.0, 36_392.0)).unwrap();
-    assert!(reader.next().unwrap().query.starts_with("topk(200, "));
+    assert!(reader.next().unwrap().question.to_string().starts_with("topk(200, "));
     let frequent = (0..MOST_NAMES).map(|n| (format!("http://chat/{n}"), 1000.0 - n as f64));
     reader.take(most(frequent)).unwrap();
-    let query = reader.next().unwrap().query;
+    let query = reader.next().unwrap().question.to_string();
     promql_parser::parser::parse(&query).unwrap_or_else(|why| panic!("{query}: {why}"));
     let selectors = expression::selectors(&query);
     let told = |name: &str| {
         let found = selectors.iter().map(|s| {
-            let mut matchers = s.matchers.matchers.iter().filter(|m| m.name == queries::NAME);
+            let mut matchers = s.matchers.matchers.iter().filter(|m| m.name == NAME);
             matchers.next().unwrap().is_match(name)
         });
         found.collect::<Vec<_>>()
@@ -212,7 +214,7 @@ fn names_are_part_of_a_query_and_so_only_as_many_as_it_has_room_for() {
 #[test]
 fn a_thousand_series_take_a_thousand_steps() {
     let series = |n: usize| {
-        let labels = [(queries::NAME.to_owned(), format!("http://chat/{n}"))].into();
+        let labels = [(NAME.to_owned(), format!("http://chat/{n}"))].into();
         let points = (1..=2).map(|second| (seconds(at(second)), histogram(&[(0.1, second as f64)])));
         (labels, points.collect())
     };

@@ -95,7 +95,7 @@ fn without_an_answer_nothing_is_known() {
 fn it_reads_from_the_injection_to_the_end_of_the_load() {
     let mut asks = Asks::default();
     let _ = DetectProbe::ask(&alert(), at(0.0), at(0.0) + SignedDuration::from_millis(59_400), &mut asks);
-    let queries: Vec<String> = asks.into_requests().into_iter().map(|r| r.query).collect();
+    let queries: Vec<String> = asks.into_requests().into_iter().map(|r| r.question.to_string()).collect();
     let firing = r#"ALERTS{alertname="DbmanDown",alertstate="firing",namespace=~"|msg-server"}"#;
     assert_eq!(
         queries,

@@ -11,9 +11,8 @@ use crate::{
         names::{MOST_NAMES, OTHER_NAMES},
         windows::context::Settings,
     },
-    k6::queries::{K6Metrics, K6Samples, Split},
+    k6::queries::{ITERATIONS, K6Metrics, K6Samples},
     numbers::interval::Interval,
-    prometheus::promql,
     record::cells::Reader,
 };
 
@@ -39,7 +38,7 @@ fn fake() -> Fake {
     fake
 }
 
-fn recount(fake: &Fake) -> Recount {
+fn cells(fake: &Fake) -> Cells {
     let status: LoadTestStatus = serde_json::from_value(serde_json::json!({
         "acceptedAt": at(-5).to_string(),
         "load": {
@@ -52,15 +51,27 @@ fn recount(fake: &Fake) -> Recount {
     while let Some(request) = reader.next() {
         reader.take(fake.answer(&request)).unwrap();
     }
-    Recount::of(&reader.finish().unwrap(), "4f1c")
+    reader.finish().unwrap()
+}
+
+fn answer(cells: &Cells, request: &Request) -> Option<Answer> {
+    Recount::of(cells, "4f1c").answer(request)
 }
 
 fn metrics() -> K6Metrics {
     K6Metrics::new("4f1c", 120)
 }
 
+fn tagged(tag: &str, value: &str) -> K6Samples {
+    K6Samples { tags: [(tag.to_owned(), value.to_owned())].into(), scenario: None }
+}
+
 fn save() -> K6Samples {
-    K6Samples { tags: [("name".to_owned(), "save".to_owned())].into(), scenario: None }
+    tagged(NAME, "save")
+}
+
+fn instant(question: Question) -> Request {
+    Request { id: 0, question, kind: RequestKind::Instant { at: at(60) } }
 }
 
 fn interval(from: i64, to: i64) -> Interval {
@@ -69,7 +80,7 @@ fn interval(from: i64, to: i64) -> Interval {
 
 /// Numbers by outcome.
 fn counts(answer: Answer) -> Vec<(Option<String>, f64)> {
-    let of = |labels: &Labels| labels.get(queries::OUTCOME).cloned();
+    let of = |labels: &Labels| labels.get(OUTCOME).cloned();
     let mut counts: Vec<_> = match answer {
         Answer::Vector(all) => all.iter().map(|(labels, _, value)| (of(labels), value.round())).collect(),
         Answer::Histograms(all) => {
@@ -88,34 +99,32 @@ fn counts(answer: Answer) -> Vec<(Option<String>, f64)> {
 #[case::two_stretches(&[interval(10, 20), interval(40, 55)])]
 fn counts_are_those_that_prometheus_would_give(#[case] stretches: &[Interval]) {
     let fake = fake();
-    let recount = recount(&fake);
-    for metric in [queries::HTTP_REQS, queries::HTTP_REQ_DURATION] {
+    let cells = cells(&fake);
+    for metric in [HTTP_REQS, HTTP_REQ_DURATION] {
         for split in [Split::Outcome, Split::Whole] {
-            let query = metrics().increase(&metrics().selector(metric, &save()), split, stretches);
-            let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
+            let request = instant(metrics().increase(save().of(metric.clone()), split, stretches));
             assert_eq!(
-                counts(recount.answer(&request).unwrap()),
+                counts(answer(&cells, &request).unwrap()),
                 counts(fake.answer(&request)),
                 "{}",
-                request.query
+                request.question
             );
         }
     }
 }
 
 #[test]
-fn quantiles_and_shares_of_a_stretch() {
-    let recount = recount(&fake());
-    let answered = queries::answered(&metrics().selector(queries::HTTP_REQ_DURATION, &save()));
-    let ask = |query: String| {
-        recount.answer(&Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } }).unwrap()
+fn how_long_the_answered_requests_of_a_stretch_took() {
+    let cells = cells(&fake());
+    let took = |stretch| {
+        let answered = save().of(HTTP_REQ_DURATION).answered();
+        let request = instant(metrics().increase(answered, Split::Whole, &[stretch]));
+        let Some(Answer::Histograms(took)) = answer(&cells, &request) else { panic!("no histogram") };
+        took[0].1[0].1.clone()
     };
-    let slow = metrics().increase(&answered, Split::Whole, &[interval(30, 60)]);
-    let Answer::Vector(median) = ask(promql::histogram_quantile(0.5, &slow)) else { panic!("no number") };
-    assert!((0.18..0.22).contains(&median[0].2), "{median:?}");
-    let both = metrics().increase(&answered, Split::Whole, &[interval(0, 60)]);
-    let Answer::Histograms(both) = ask(both) else { panic!("no histogram") };
-    let histogram = &both[0].1[0].1;
+    let median = took(interval(30, 60)).quantile(0.5).unwrap();
+    assert!((0.18..0.22).contains(&median), "{median:?}");
+    let histogram = took(interval(0, 60));
     // 1,080 of 1,200 were answered, half of them fast.
     assert_eq!((histogram.count, histogram.up_to(0.15).likely), (1080.0, 540.0));
 }
@@ -123,11 +132,11 @@ fn quantiles_and_shares_of_a_stretch() {
 #[test]
 fn at_each_step_of_a_range() {
     let fake = fake();
-    let query = metrics().cumulative(&metrics().selector(queries::HTTP_REQS, &save()), Split::Outcome, None);
+    let question = metrics().cumulative(save().of(HTTP_REQS), Split::Outcome);
     let kind = RequestKind::Range { from: at(5), to: at(50), step: Duration::from_secs(5) };
-    let request = Request { id: 0, query, kind };
+    let request = Request { id: 0, question, kind };
     let (Some(Answer::Matrix(mut own)), Answer::Matrix(mut theirs)) =
-        (recount(&fake).answer(&request), fake.answer(&request))
+        (answer(&cells(&fake), &request), fake.answer(&request))
     else {
         panic!("no matrix")
     };
@@ -137,34 +146,15 @@ fn at_each_step_of_a_range() {
 }
 
 #[rstest]
-#[case::another_metric("sum(last_over_time(k6_iterations_total{loadtest_run=\"4f1c\"}[120s]))")]
-#[case::a_tag_that_cells_do_not_tell(
-    "sum(last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\",room=\"7\"}[120s]))"
-)]
-#[case::of_the_servers("sum(rate(http_requests_total[1m]))")]
-#[case::another_function("sum(increase(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))")]
-#[case::a_label_that_cells_do_not_tell(
-    "sum by (status) (last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))"
-)]
-#[case::series_that_cells_do_not_tell(
-    "sum(last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]) - last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))"
-)]
-#[case::raw_samples("http_requests_total[60s] @ 1700000030.000")]
-#[case::no_promql("sum(")]
-fn what_cells_cannot_tell_has_no_answer(#[case] query: &str) {
-    let request = Request { id: 0, query: query.to_owned(), kind: RequestKind::Instant { at: at(60) } };
-    assert_eq!(recount(&fake()).answer(&request), None);
-}
-
-#[test]
-fn another_run_is_not_counted() {
-    let query = metrics().cumulative(
-        &K6Metrics::new("other", 120).selector(queries::HTTP_REQS, &save()),
-        Split::Whole,
-        None,
-    );
-    let request = Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } };
-    assert_eq!(recount(&fake()).answer(&request), Some(Answer::Vector(vec![])));
+#[case::another_metric(metrics().cumulative(save().of(ITERATIONS), Split::Whole))]
+#[case::a_tag_that_cells_do_not_tell(metrics().cumulative(tagged("room", "7").of(HTTP_REQS), Split::Whole))]
+#[case::names_apart(metrics().cumulative(save().of(HTTP_REQS), Split::Name))]
+#[case::parts_apart(metrics().cumulative(save().of(HTTP_REQS), Split::Part))]
+#[case::each_series(metrics().about(About::LastValues { of: save().of(HTTP_REQS), at: None }))]
+#[case::another_run(K6Metrics::new("other", 120).cumulative(save().of(HTTP_REQS), Split::Whole))]
+#[case::promql("sum(last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))".to_owned().into())]
+fn what_cells_cannot_tell_has_no_answer(#[case] question: Question) {
+    assert_eq!(answer(&cells(&fake()), &instant(question)), None);
 }
 
 /// Ten requests of each of so many names, the first of them twenty.
@@ -183,30 +173,23 @@ fn many_names(names: usize) -> Fake {
 #[test]
 fn names_that_the_cells_count_together_are_in_no_answer_but_the_whole() {
     let fake = many_names(MOST_NAMES + 50);
-    let recount = recount(&fake);
-    let ask = |selector: String, split| {
-        let query = metrics().increase(&selector, split, &[interval(0, 60)]);
-        Request { id: 0, query, kind: RequestKind::Instant { at: at(60) } }
-    };
-    let named =
-        |name: &str| K6Samples { tags: [(queries::NAME.to_owned(), name.to_owned())].into(), scenario: None };
-    for metric in [queries::HTTP_REQS, queries::HTTP_REQ_DURATION] {
-        for samples in [K6Samples::default(), named("http://chat/0")] {
-            let request = ask(metrics().selector(metric, &samples), Split::Outcome);
+    let cells = cells(&fake);
+    let all = K6Samples::default();
+    for metric in [HTTP_REQS, HTTP_REQ_DURATION] {
+        for samples in [&all, &tagged(NAME, "http://chat/0")] {
+            let increase = metrics().increase(samples.of(metric.clone()), Split::Outcome, &[interval(0, 60)]);
+            let request = instant(increase);
             assert_eq!(
-                counts(recount.answer(&request).unwrap()),
+                counts(answer(&cells, &request).unwrap()),
                 counts(fake.answer(&request)),
                 "{}",
-                request.query
+                request.question
             );
         }
     }
     for name in ["http://chat/99", "never", OTHER_NAMES] {
-        let request = ask(metrics().selector(queries::HTTP_REQS, &named(name)), Split::Whole);
-        let Some(Answer::Failed(why)) = recount.answer(&request) else { panic!("{name} has an answer") };
+        let request = instant(metrics().cumulative(tagged(NAME, name).of(HTTP_REQS), Split::Whole));
+        let Some(Answer::Failed(why)) = answer(&cells, &request) else { panic!("{name} has an answer") };
         assert!(why.contains(&format!("does not tell {name} from others: of 250 request names")), "{why}");
     }
-    let by_name = "sum by (name) (last_over_time(k6_http_reqs_total{loadtest_run=\"4f1c\"}[120s]))";
-    let request = Request { id: 0, query: by_name.to_owned(), kind: RequestKind::Instant { at: at(60) } };
-    assert_eq!(recount.answer(&request), None);
 }
