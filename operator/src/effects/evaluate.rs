@@ -14,7 +14,7 @@ use loadtest_core::{
     evaluate::{
         Evaluation, Step,
         judgement::Judgement,
-        names::{self, Counted},
+        names::Counted,
         settle::{Settled, Settling},
         windows::context::Settings,
     },
@@ -114,7 +114,6 @@ async fn answer_all<F: Future<Output = Answer>>(
     let room = || room.lock().unwrap_or_else(PoisonError::into_inner);
     // As a reader of the record will see it.
     let status = record::as_written(status);
-    let wanted = names::wanted(&s.plan, &status);
     let mut evaluation = Evaluation::of(&s.plan, &status, settings.clone());
     let mut answers = Vec::new();
     loop {
@@ -126,7 +125,8 @@ async fn answer_all<F: Future<Output = Answer>>(
         .await;
         match step {
             Step::Done(judgement) => {
-                let (cells, bytes) = match read_cells(&status, settings, wanted, &ask).await {
+                let (cells, bytes) = match read_cells(&status, settings, judgement.request_names, &ask).await
+                {
                     Ok((cells, bytes)) => (Ok(cells), bytes),
                     Err(why) => (Err(why), 0),
                 };
@@ -163,16 +163,16 @@ async fn answer_all<F: Future<Output = Answer>>(
 async fn read_cells<F: Future<Output = Answer>>(
     status: &LoadTestStatus,
     settings: &Settings,
-    wanted: Vec<String>,
+    names: Option<Counted>,
     ask: &impl Fn(Request, Purpose) -> F,
 ) -> Result<(Cells, usize), String> {
-    let mut reader = Reader::new(status, settings, wanted).ok_or("there was no load")?;
+    let mut reader = Reader::new(status, settings, names)?;
     while let Some(request) = reader.next() {
         let answer = ask(request, Purpose::Cells).await;
         reader = apart(move || reader.take(answer).map(|()| reader)).await?;
     }
-    let bytes = reader.bytes();
-    Ok((reader.finish().ok_or("not all of them were read")?, bytes))
+    let bytes = reader.bytes;
+    Ok((reader.finish(), bytes))
 }
 
 /// When settled, or else why not.

@@ -5,7 +5,6 @@ use std::{convert::Infallible, time::Duration};
 
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, api::ListParams};
-use loadtest_core::evaluate::names::MOST_NAMES;
 use loadtest_crds::{FaultState, LoadTestStatus, Outcome, Verdict};
 use serde_json::{Value, json};
 use test_support::{
@@ -100,7 +99,7 @@ async fn thousands_of_request_names() {
             let (bytes, record) = record_of(stage, &status).await;
             println!("a record of {names} request names takes {bytes} bytes");
             let cells = record.cells.as_ref().unwrap_or_else(|| panic!("{:?}", record.left_out));
-            assert_eq!((cells.folded, cells.names().len()), (u64::try_from(names).ok(), MOST_NAMES));
+            assert_eq!(cells.folded, u64::try_from(names).ok());
             assert_same(again(&record, &[]), &status);
 
             let events: Api<Event> = Api::namespaced(stage.client.clone(), &stage.namespace);

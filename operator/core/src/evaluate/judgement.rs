@@ -6,7 +6,7 @@ use loadtest_crds::{
 };
 
 use crate::{
-    evaluate::{load::Delivered, objective::finding::Finding, windows::Window},
+    evaluate::{load::Delivered, names::Counted, objective::finding::Finding, windows::Window},
     numbers::limit,
     plan::objective::ObjectivePlan,
 };
@@ -22,7 +22,7 @@ pub struct Judgement {
     pub requests: Option<i64>,
     pub failed_requests: Option<i64>,
     /// How many names the requests had.
-    pub request_names: Option<i64>,
+    pub request_names: Option<Counted>,
     pub iterations: Option<i64>,
     pub dropped_iterations: Option<i64>,
     /// What was asked for, and what of it is missing.
@@ -45,7 +45,7 @@ impl Judgement {
         load.ended_at = self.ended_at.clone().or(load.ended_at.take());
         load.requests = self.requests;
         load.failed_requests = self.failed_requests;
-        load.request_names = self.request_names.or(load.request_names);
+        load.request_names = self.request_names.map(Counted::names).or(load.request_names);
         load.iterations = self.iterations;
         load.dropped_iterations = self.dropped_iterations;
         load.asked_iterations = self.delivered.asked_iterations;

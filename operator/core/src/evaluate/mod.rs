@@ -231,7 +231,7 @@ impl Evaluation {
             budgets,
             requests: requests.map(|o| limit::whole(o.total())),
             failed_requests: requests.map(|o| limit::whole(o.failed)),
-            request_names: self.answers.vector(totals.names).ok().and_then(Counted::of).map(Counted::names),
+            request_names: self.answers.vector(totals.names).ok().and_then(Counted::of),
             // k6 has no series for what never happened; a question that failed says nothing.
             dropped_iterations: dropped.ok().and_then(|sum| sum.map(limit::whole).or(iterations.map(|_| 0))),
             iterations,

@@ -23,15 +23,15 @@ impl fmt::Display for Question {
 }
 
 fn render(metrics: &K6Metrics, about: &About) -> String {
-    let all = |metric| selector(metrics, &K6Series::all(metric), "");
+    let all = |metric| selector(metrics, &K6Series::all(metric));
     let last = |selector: &str, at| last(selector, metrics.reach_seconds, at);
     match about {
-        About::Cumulative { of, by } => sum(*by, &last(&selector(metrics, of, ""), None)),
-        About::LastValues { of, at } => last(&selector(metrics, of, ""), *at),
+        About::Cumulative { of, by } => sum(*by, &last(&selector(metrics, of), None)),
+        About::LastValues { of, at } => last(&selector(metrics, of), *at),
         About::Increase { of, by, stretches } => {
             // A series that was not there at the start of a stretch counts from zero: `or` takes its value at the end
             // (`or vector(0)` would not do for histograms). Without any series at the end the result is empty.
-            let selector = selector(metrics, of, "");
+            let selector = selector(metrics, of);
             let parts = stretches.iter().map(|stretch| {
                 let [start, end] = [stretch.from, stretch.to].map(|at| sum(*by, &last(&selector, Some(at))));
                 format!("{end} - {start} or {end}")
@@ -45,13 +45,12 @@ fn render(metrics: &K6Metrics, about: &About) -> String {
         }
         About::GainedP95 { of, within } => {
             // All that is taken off must be there.
-            let (selector, reach, within) =
-                (selector(metrics, of, ""), metrics.reach_seconds, within.as_secs());
+            let (selector, reach, within) = (selector(metrics, of), metrics.reach_seconds, within.as_secs());
             let now = format!("sum(last_over_time({selector}[{}s]))", reach + within.cast_signed());
             let before = format!("sum(last_over_time({selector}[{reach}s] offset {within}s))");
             histogram_quantile(0.95, &format!("{now} - {before} or {now}"))
         }
-        About::Newest { of, stretch, step } => newest(&selector(metrics, of, ""), *stretch, *step),
+        About::Newest { of, stretch, step } => newest(&selector(metrics, of), *stretch, *step),
         About::VirtualUsers { by } => sum(*by, &all(VUS)),
         About::RequestNames => {
             let all = last(&all(HTTP_REQS), None);
@@ -61,7 +60,7 @@ fn render(metrics: &K6Metrics, about: &About) -> String {
         About::PushAge => format!("max{}", age_of_those_to_come(&all(VUS))),
         About::PushesLate { scenario, in_time } => {
             let of = K6Samples { scenario: scenario.clone(), ..K6Samples::default() };
-            let users = selector(metrics, &of.of(VUS), "");
+            let users = selector(metrics, &of.of(VUS));
             let (age, in_time) = (age_of_those_to_come(&users), in_time.as_secs_f64());
             let by = format!("by ({SCENARIO})");
             format!("max(sum {by} ({age} > {in_time}) / count {by} ({users}))")
@@ -70,7 +69,7 @@ fn render(metrics: &K6Metrics, about: &About) -> String {
 }
 
 /// Selects the run's samples of one metric.
-fn selector(metrics: &K6Metrics, of: &K6Series, more: &str) -> String {
+fn selector(metrics: &K6Metrics, of: &K6Series) -> String {
     let mut selector = format!("{}{{{RUN}={}", of.metric, quoted(&metrics.run_id));
     if let Some(scenario) = &of.samples.scenario {
         let _ = write!(selector, ",{SCENARIO}={}", quoted(scenario));
@@ -81,7 +80,8 @@ fn selector(metrics: &K6Metrics, of: &K6Series, more: &str) -> String {
     if of.answered {
         let _ = write!(selector, ",{OUTCOME}=\"true\"");
     }
-    format!("{selector}{more}}}")
+    selector.push('}');
+    selector
 }
 
 fn last(selector: &str, reach_seconds: i64, at: Option<Timestamp>) -> String {
@@ -102,41 +102,6 @@ fn labelled(of: &str, label: &str, value: &str) -> String {
 
 fn age_of_those_to_come(users: &str) -> String {
     format!("((time() - timestamp({users})) and {users} offset -{}s)", LOOKBACK.as_secs())
-}
-
-/// The request names with the most requests.
-#[must_use]
-pub fn most_requested(metrics: &K6Metrics, names: usize) -> Question {
-    format!("topk({names}, {})", metrics.cumulative(K6Series::all(HTTP_REQS), Split::Name)).into()
-}
-
-/// The value since the start of the run by scenario, outcome and name. All names but these are one, that of `others`.
-#[must_use]
-pub fn cumulative_by_names<'a>(
-    metrics: &K6Metrics,
-    of: &K6Series,
-    names: impl IntoIterator<Item = &'a str>,
-    others: &str,
-) -> Question {
-    let names = quoted(&names.into_iter().map(literally).collect::<Vec<_>>().join("|"));
-    let sum = |matches: &str, by: &str| {
-        let selector = selector(metrics, of, &format!(",{NAME}{matches}{names}"));
-        format!("sum by ({by}{SCENARIO}, {OUTCOME}) ({})", last(&selector, metrics.reach_seconds, None))
-    };
-    let apart = sum("=~", &format!("{NAME}, "));
-    format!("{apart} or {}", labelled(&sum("!~", ""), NAME, others)).into()
-}
-
-/// A regular expression of this text and no other.
-fn literally(text: &str) -> String {
-    let mut expression = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            expression.push('\\');
-        }
-        expression.push(c);
-    }
-    expression
 }
 
 /// k6 sends its tags as labels under their own names, whatever characters these have.

@@ -114,12 +114,13 @@ pub enum Split {
     Whole,
     /// Answered and failed requests.
     Outcome,
-    Name,
     Scenario,
     /// Scenarios, and k6's own within them.
     Part,
-    /// What the cells of a record tell apart.
-    Cell,
+    /// Names, scenarios and outcomes of requests.
+    Named,
+    /// The same without the names.
+    Nameless,
 }
 
 impl Split {
@@ -128,10 +129,10 @@ impl Split {
         match self {
             Self::Whole => &[],
             Self::Outcome => &[OUTCOME],
-            Self::Name => &[NAME],
             Self::Scenario => &[SCENARIO],
             Self::Part => &[SCENARIO, "scenario"],
-            Self::Cell => &[NAME, SCENARIO, OUTCOME],
+            Self::Named => &[NAME, SCENARIO, OUTCOME],
+            Self::Nameless => &[SCENARIO, OUTCOME],
         }
     }
 }

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::{
         k6::{
-            promql::{cumulative_by_names, label, most_requested},
+            promql::label,
             queries::{HTTP_REQ_DURATION, K6Metrics, K6Samples, Split, VUS, of_run},
             question::{About, Question},
         },
@@ -183,8 +183,6 @@ mod tests {
             about(About::GainedP95 { of: took.clone(), within: Duration::from_secs(5) }),
             about(About::LastValues { of: samples().of(VUS), at: Some(at(30)) }),
             about(About::RequestNames),
-            of(most_requested(&metrics, 200)),
-            of(cumulative_by_names(&metrics, &took, ["save", "http://a/?x=(1)"], "(others)")),
         ];
         for query in &all {
             parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));

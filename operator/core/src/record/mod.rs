@@ -11,7 +11,8 @@ use loadtest_crds::{LoadTest, LoadTestStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    evaluate::windows::context::Settings, k6::question::Asked, record::cells::Cells, verdict::ground::Facts,
+    evaluate::windows::context::Settings, k6::question::Asked, numbers::limit::count, record::cells::Cells,
+    verdict::ground::Facts,
 };
 
 pub mod cells;
@@ -84,6 +85,11 @@ pub enum RecordError {
     TooLarge(usize),
 }
 
+fn folded(names: u64) -> String {
+    let names = count(i64::try_from(names).unwrap_or(i64::MAX));
+    format!("request names: there were {names}, and it does not tell them apart")
+}
+
 fn elsewhere() -> Result<Cells, String> {
     Err("they are beside the evidence".to_owned())
 }
@@ -119,37 +125,24 @@ impl Record {
             evidence: draft.evidence.clone(),
             cells: draft.evidence.cells.clone().ok(),
             left_out: match &draft.evidence.cells {
-                Ok(cells) => cells.left_out().into_iter().collect(),
+                Ok(cells) => cells.folded.iter().map(|names| folded(*names)).collect(),
                 Err(why) => vec![format!("the cells: {why}")],
             },
             judged: draft.judged.clone(),
         }
     }
 
-    /// The record as it is kept. Where it is larger than that allows, the cells become coarser, and are left out at
-    /// last.
+    /// The record as it is kept. Where it is larger than that allows, the cells are left out.
     ///
     /// # Errors
     /// When it cannot be written, or is larger without them too.
     pub fn write(mut self, most: usize) -> Result<Vec<u8>, RecordError> {
         let mut bytes = self.compressed()?;
-        let asked = self.cells.as_ref().map_or(0, |cells| cells.step_milliseconds);
-        let left_out = self.left_out.clone();
-        while bytes.len() > most {
-            let Some(cells) = self.cells.take() else { return Err(RecordError::TooLarge(bytes.len())) };
-            self.cells = cells.coarser();
-            self.left_out.clone_from(&left_out);
-            self.left_out.push(match &self.cells {
-                Some(coarser) => format!(
-                    "cells of {} s: the record holds cells of {} s, for the ConfigMap has no room for more",
-                    asked / 1000,
-                    coarser.step_milliseconds / 1000
-                ),
-                None => "the cells: the ConfigMap has no room for them".to_owned(),
-            });
+        if bytes.len() > most && self.cells.take().is_some() {
+            self.left_out = vec!["the cells: the ConfigMap has no room for them".to_owned()];
             bytes = self.compressed()?;
         }
-        Ok(bytes)
+        if bytes.len() > most { Err(RecordError::TooLarge(bytes.len())) } else { Ok(bytes) }
     }
 
     fn compressed(&self) -> Result<Vec<u8>, RecordError> {

@@ -24,15 +24,6 @@ fn record(seconds: u64) -> Record {
     Record::new(&LoadTest::default(), &draft)
 }
 
-fn requests(record: &Record) -> u64 {
-    record
-        .cells
-        .iter()
-        .flat_map(|cells| &cells.series)
-        .flat_map(|s| s.cells.values().flat_map(|c| c.values()))
-        .sum()
-}
-
 #[test]
 fn a_record_that_fits_is_whole() {
     let whole = record(600);
@@ -41,20 +32,10 @@ fn a_record_that_fits_is_whole() {
 }
 
 #[test]
-fn where_there_is_no_room_cells_become_coarser_and_then_go() {
+fn where_there_is_no_room_cells_are_left_out() {
     let whole = record(600);
     let size = whole.clone().write(MOST_BYTES).unwrap().len();
-    let half = Record::read(&whole.clone().write(size - 1).unwrap()).unwrap();
-    assert_eq!(half.cells.as_ref().map(|cells| cells.step_milliseconds), Some(2000));
-    assert_eq!(requests(&half), requests(&whole));
-    assert_eq!(
-        half.left_out,
-        ["cells of 1 s: the record holds cells of 2 s, for the ConfigMap has no room for more"]
-    );
-
-    let without = record(0);
-    let least = Record { cells: None, ..without }.write(MOST_BYTES).unwrap().len() + 60;
-    let none = Record::read(&whole.clone().write(least).unwrap()).unwrap();
+    let none = Record::read(&whole.clone().write(size - 1).unwrap()).unwrap();
     assert_eq!(none.cells, None);
     assert_eq!(none.left_out, ["the cells: the ConfigMap has no room for them"]);
     assert!(matches!(whole.write(10).unwrap_err(), RecordError::TooLarge(_)));

@@ -3,7 +3,10 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::*;
-use crate::{evaluate::names::too_many, prometheus::expression};
+use crate::{
+    evaluate::names::{MOST_NAMES, too_many},
+    k6::queries::NAME,
+};
 
 const START: i64 = 1_700_000_000;
 
@@ -38,23 +41,14 @@ fn histogram(buckets: &[(f64, f64)]) -> Histogram {
     }
 }
 
-/// So many request names, of so many series.
-fn counted(names: f64, series: f64) -> Answer {
-    let labelled = [("of".to_owned(), "series".to_owned())].into();
-    Answer::Vector(vec![(Labels::new(), 0.0, names), (labelled, 0.0, series)])
-}
-
-/// Of the parts of a load with as many series in Prometheus as in the cells.
-fn parts(length: i64, series: u64) -> Parts {
-    let load = Interval { from: at(0), to: at(length) };
-    Parts::new(load, String::new().into(), series, Counted { names: 1, series })
+/// Of a load with so many request names and so many series of them.
+fn reader(length: i64, names: u64, series: u64) -> Reader {
+    Reader::new(&status(length), &settings(), Some(Counted { names, series })).unwrap()
 }
 
 /// Answers in the parts in which it is asked.
 fn read(length: i64, all: &[(Labels, Vec<(i64, Histogram)>)]) -> Cells {
-    let mut reader = Reader::new(&status(length), &settings(), Vec::new()).unwrap();
-    reader.take(counted(1.0, all.len() as f64)).unwrap();
-    reader.take(Answer::Vector(vec![(Labels::new(), 0.0, all.len() as f64)])).unwrap();
+    let mut reader = reader(length, 1, 2);
     while let Some(request) = reader.next() {
         let RequestKind::Range { from, to, .. } = request.kind else { panic!("{request:?}") };
         let series = all.iter().filter_map(|(labels, points)| {
@@ -67,7 +61,7 @@ fn read(length: i64, all: &[(Labels, Vec<(i64, Histogram)>)]) -> Cells {
         });
         reader.take(Answer::Histograms(series.collect())).unwrap();
     }
-    reader.finish().unwrap()
+    reader.finish()
 }
 
 /// The requests of a series by cell, and in it by the lower end of their bucket.
@@ -105,109 +99,56 @@ fn what_was_added_between_two_parts_is_counted_once() {
 
 #[rstest]
 #[case::a_minute(60, 1, 1)]
-#[case::an_hour(3600, 5, 1)]
-#[case::a_bit_more(3601, 5, 2)]
-#[case::a_day(86_400, 2, 24)]
-#[case::many_names(3600, 100, 9)]
-fn long_runs_have_longer_cells(#[case] length: i64, #[case] series: u64, #[case] step: u64) {
-    let parts = parts(length, series);
-    assert_eq!(parts.step, Duration::from_secs(step));
-    assert!(parts.count * series <= MOST_TOGETHER && parts.count <= MOST_CELLS);
+#[case::a_quarter_of_an_hour(900, 10, 1)]
+#[case::an_hour(3600, 2, 1)]
+#[case::a_bit_more(3601, 2, 2)]
+#[case::a_day(86_400, 1, 24)]
+#[case::many_names(3600, 50, 18)]
+fn long_runs_have_longer_cells(#[case] length: i64, #[case] names: u64, #[case] step: u64) {
+    let reader = reader(length, names, 2 * names);
+    assert_eq!(reader.cells.step_milliseconds, step * 1000);
+    assert!(reader.last * names * 2 <= MOST_TOGETHER && reader.last <= MOST_CELLS);
 }
 
 #[rstest]
 #[case::a_minute(60, 1)]
 #[case::an_hour(3600, 44)]
 fn prometheus_has_a_bounded_number_of_histograms_to_look_at(#[case] length: i64, #[case] step: u64) {
-    let load = Interval { from: at(0), to: at(length) };
-    let parts = Parts::new(load, String::new().into(), 4, Counted { names: 36_392, series: 36_392 });
-    assert_eq!((parts.step, parts.at_a_time), (Duration::from_secs(step), 1));
-    assert!(parts.count * 36_392 <= MOST_LOOKED_AT);
-}
-
-#[rstest]
-#[case::no_series(Answer::Vector(vec![]), "k6 sent no request")]
-#[case::no_answer(Answer::Failed("gone".to_owned()), "gone")]
-fn without_requests_there_are_no_cells(#[case] answer: Answer, #[case] why: &str) {
-    let mut reader = Reader::new(&status(60), &settings(), Vec::new()).unwrap();
-    assert_eq!(reader.take(answer).unwrap_err(), why);
-    assert!(reader.finish().is_none());
-    assert!(Reader::new(&LoadTestStatus::default(), &settings(), Vec::new()).is_none());
+    let reader = reader(length, 36_392, 36_392);
+    assert_eq!((reader.cells.step_milliseconds, reader.at_a_time), (step * 1000, 1));
+    assert!(reader.last * 36_392 <= MOST_LOOKED_AT);
 }
 
 #[test]
-fn coarser_cells_hold_the_same_requests() {
-    let points = (1..=5).map(|second| (second, histogram(&[(0.1, second as f64)]))).collect();
-    let cells = read(5, &[(labels("true"), points)]);
-    let coarser = cells.coarser().unwrap();
-    assert_eq!(coarser.step_milliseconds, 2000);
-    assert_eq!(of(&coarser, "true"), [(0, vec![(0.1, 2)]), (1, vec![(0.1, 2)]), (2, vec![(0.1, 1)])]);
-    let steps = std::iter::successors(Some(cells), Cells::coarser).count();
-    assert_eq!(steps, 6, "1, 2, 4, 8, 16 and 32 seconds");
+fn without_a_load_or_a_request_there_are_no_cells() {
+    let of = |status, names| Reader::new(&status, &settings(), names).unwrap_err();
+    assert_eq!(of(status(60), None), "Prometheus tells no request of k6");
+    assert_eq!(of(LoadTestStatus::default(), None), "there was no load");
+    assert_eq!(reader(60, 1, 2).take(Answer::Failed("gone".to_owned())).unwrap_err(), "gone");
 }
 
 #[test]
 fn many_series_are_asked_for_in_smaller_parts() {
-    let RequestKind::Range { from, to, step } = parts(600, 100).next().unwrap().kind else { panic!() };
-    assert_eq!((from, to, step), (at(0), at(18), Duration::from_secs(2)));
+    let RequestKind::Range { from, to, step } = reader(600, 50, 100).next().unwrap().kind else { panic!() };
+    assert_eq!((from, to, step), (at(0), at(27), Duration::from_secs(3)));
 }
 
-/// As Prometheus answers which names are the most frequent.
-fn most(names: impl IntoIterator<Item = (String, f64)>) -> Answer {
-    let labelled = |name: String| [(NAME.to_owned(), name)].into();
-    Answer::Vector(names.into_iter().map(|(name, requests)| (labelled(name), 0.0, requests)).collect())
-}
-
-#[test]
-fn up_to_a_number_all_names_are_told_apart() {
-    let mut reader = Reader::new(&status(60), &settings(), Vec::new()).unwrap();
-    let mut asked = vec![reader.next().unwrap()];
-    for answer in [counted(MOST_NAMES as f64, 900.0), Answer::Vector(vec![(Labels::new(), 0.0, 400.0)])] {
-        reader.take(answer).unwrap();
-        asked.push(reader.next().unwrap());
-    }
-    insta::assert_snapshot!(asked.iter().map(|r| r.question.to_string()).collect::<Vec<_>>().join("\n\n"));
-    asked
-        .iter()
-        .for_each(|request| drop(promql_parser::parser::parse(&request.question.to_string()).unwrap()));
-    assert_eq!(reader.finish().unwrap().folded, None);
-}
-
-#[test]
-fn of_more_the_wanted_ones_and_the_most_frequent_are() {
-    let wanted = vec!["save".to_owned(), "http://chat/rooms/7?a=(b)|\"c\"".to_owned()];
-    let mut reader = Reader::new(&status(60), &settings(), wanted.clone()).unwrap();
-    reader.take(counted(36_392.0, 36_392.0)).unwrap();
-    assert!(reader.next().unwrap().question.to_string().starts_with("topk(200, "));
-    let frequent = (0..MOST_NAMES).map(|n| (format!("http://chat/{n}"), 1000.0 - n as f64));
-    reader.take(most(frequent)).unwrap();
-    let query = reader.next().unwrap().question.to_string();
-    promql_parser::parser::parse(&query).unwrap_or_else(|why| panic!("{query}: {why}"));
-    let selectors = expression::selectors(&query);
-    let told = |name: &str| {
-        let found = selectors.iter().map(|s| {
-            let mut matchers = s.matchers.matchers.iter().filter(|m| m.name == NAME);
-            matchers.next().unwrap().is_match(name)
-        });
-        found.collect::<Vec<_>>()
-    };
-    // The one selector or the other, never both.
-    for name in [&wanted[0], &wanted[1], "http://chat/0", "http://chat/197"] {
-        assert_eq!(told(name), [true, false], "{name}");
-    }
-    for name in ["http://chat/198", "http://chat/0/", "httpx//chat/0", "", "other"] {
-        assert_eq!(told(name), [false, true], "{name}");
-    }
-    reader.take(Answer::Vector(vec![(Labels::new(), 0.0, 402.0)])).unwrap();
-    assert_eq!(reader.finish().unwrap().folded, Some(36_392));
-}
-
-#[test]
-fn names_are_part_of_a_query_and_so_only_as_many_as_it_has_room_for() {
-    let long: Vec<_> = (0..200).map(|n| (format!("{n:0>500}"), 1.0)).collect();
-    let Answer::Vector(long) = most(long) else { panic!() };
-    let kept = names::kept(&["save".to_owned()], &long);
-    assert!(kept.len() == 33 && kept.contains("save"), "{}", kept.len());
+/// A name is of one scenario or of several.
+#[rstest]
+#[case::few(MOST_NAMES, None)]
+#[case::many(MOST_NAMES + 1, Some(201))]
+fn up_to_a_number_all_names_are_told_apart(#[case] names: u64, #[case] folded: Option<u64>) {
+    let reader = reader(60, names, 900);
+    let by = if folded.is_none() { "name, " } else { "" };
+    assert_eq!(
+        reader.next().unwrap().question.to_string(),
+        format!(
+            "sum by ({by}loadtest_scenario, expected_response) \
+             (last_over_time(k6_http_req_duration_seconds{{loadtest_run=\"4f1c\"}}[120s]))"
+        )
+    );
+    assert_eq!(reader.finish().folded, folded);
+    assert_eq!(too_many(names as i64).is_some(), folded.is_some());
 }
 
 /// There may be a name for each request.
@@ -218,37 +159,28 @@ fn a_thousand_series_take_a_thousand_steps() {
         let points = (1..=2).map(|second| (seconds(at(second)), histogram(&[(0.1, second as f64)])));
         (labels, points.collect())
     };
-    let mut parts = parts(2, 1000);
-    parts.step = Duration::from_secs(1);
-    parts.take(Answer::Histograms((0..1000).map(series).collect())).unwrap();
-    let cells = parts.finish();
+    let mut reader = reader(2, 1000, 1000);
+    reader.take(Answer::Histograms((0..1000).map(series).collect())).unwrap();
+    let cells = reader.finish();
     assert_eq!(cells.series.len(), 1000);
     assert!(cells.series.iter().all(|series| series.cells.len() == 2));
 }
 
-#[rstest]
-#[case(MOST_NAMES as i64, false)]
-#[case(MOST_NAMES as i64 + 1, true)]
-fn so_many_names_are_told(#[case] names: i64, #[case] told: bool) {
-    let text = too_many(names);
-    assert_eq!(text.is_some(), told, "{text:?}");
-}
-
-/// Forty thousand cells with a dozen buckets each would be some 20 MiB.
+/// Twenty thousand cells with a dozen buckets each would be some 10 MiB.
 #[test]
 fn cells_that_take_too_much_memory_are_none() {
-    let mut parts = parts(3600, 10);
+    let mut reader = reader(3600, 5, 10);
     let buckets = |n: i64| -> Vec<(f64, f64)> { (1..13).map(|b| (f64::from(b), n as f64)).collect() };
     let mut result = Ok(());
-    while let Some(request) = parts.next().filter(|_| result.is_ok()) {
+    while let Some(request) = reader.next().filter(|_| result.is_ok()) {
         let RequestKind::Range { from, to, .. } = request.kind else { panic!("{request:?}") };
         let first = from.as_second() - START;
         let points: Vec<_> =
             (first..=to.as_second() - START).map(|n| (seconds(at(n)), histogram(&buckets(n)))).collect();
         let series =
             ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|name| (labels(name), points.clone()));
-        result = parts.take(Answer::Histograms(series.into()));
-        assert!(parts.bytes <= MOST_BYTES + (300 << 10), "{}", parts.bytes);
+        result = reader.take(Answer::Histograms(series.into()));
+        assert!(reader.bytes <= MOST_BYTES + (300 << 10), "{}", reader.bytes);
     }
     assert_eq!(result, Err("they take more than 4 MiB of memory".to_owned()));
 }

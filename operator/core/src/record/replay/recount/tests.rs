@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     evaluate::{
         fake::{Event, Fake},
-        names::{MOST_NAMES, OTHER_NAMES},
+        names::{Counted, MOST_NAMES},
         windows::context::Settings,
     },
     k6::queries::{ITERATIONS, K6Metrics, K6Samples},
@@ -47,11 +47,14 @@ fn cells(fake: &Fake) -> Cells {
     }))
     .unwrap();
     let settings = Settings { run_id: "4f1c".to_owned(), push: Duration::from_secs(1) };
-    let mut reader = Reader::new(&status, &settings, Vec::new()).unwrap();
+    let kind = RequestKind::Instant { at: at(60) };
+    let names = Request { id: 0, question: metrics().about(About::RequestNames), kind };
+    let Answer::Vector(names) = fake.answer(&names) else { panic!("no number") };
+    let mut reader = Reader::new(&status, &settings, Counted::of(&names)).unwrap();
     while let Some(request) = reader.next() {
         reader.take(fake.answer(&request)).unwrap();
     }
-    reader.finish().unwrap()
+    reader.finish()
 }
 
 fn answer(cells: &Cells, request: &Request) -> Option<Answer> {
@@ -148,7 +151,7 @@ fn at_each_step_of_a_range() {
 #[rstest]
 #[case::another_metric(metrics().cumulative(save().of(ITERATIONS), Split::Whole))]
 #[case::a_tag_that_cells_do_not_tell(metrics().cumulative(tagged("room", "7").of(HTTP_REQS), Split::Whole))]
-#[case::names_apart(metrics().cumulative(save().of(HTTP_REQS), Split::Name))]
+#[case::names_apart(metrics().cumulative(save().of(HTTP_REQS), Split::Named))]
 #[case::parts_apart(metrics().cumulative(save().of(HTTP_REQS), Split::Part))]
 #[case::each_series(metrics().about(About::LastValues { of: save().of(HTTP_REQS), at: None }))]
 #[case::another_run(K6Metrics::new("other", 120).cumulative(save().of(HTTP_REQS), Split::Whole))]
@@ -158,7 +161,7 @@ fn what_cells_cannot_tell_has_no_answer(#[case] question: Question) {
 }
 
 /// Ten requests of each of so many names, the first of them twenty.
-fn many_names(names: usize) -> Fake {
+fn many_names(names: u64) -> Fake {
     let mut fake = Fake::default();
     for n in 0..names {
         let requests = if n == 0 { 20 } else { 10 };
@@ -174,22 +177,17 @@ fn many_names(names: usize) -> Fake {
 fn names_that_the_cells_count_together_are_in_no_answer_but_the_whole() {
     let fake = many_names(MOST_NAMES + 50);
     let cells = cells(&fake);
-    let all = K6Samples::default();
     for metric in [HTTP_REQS, HTTP_REQ_DURATION] {
-        for samples in [&all, &tagged(NAME, "http://chat/0")] {
-            let increase = metrics().increase(samples.of(metric.clone()), Split::Outcome, &[interval(0, 60)]);
-            let request = instant(increase);
-            assert_eq!(
-                counts(answer(&cells, &request).unwrap()),
-                counts(fake.answer(&request)),
-                "{}",
-                request.question
-            );
-        }
+        let all = K6Series::all(metric);
+        let request = instant(metrics().increase(all, Split::Outcome, &[interval(0, 60)]));
+        assert_eq!(counts(answer(&cells, &request).unwrap()), counts(fake.answer(&request)));
     }
-    for name in ["http://chat/99", "never", OTHER_NAMES] {
+    for name in ["http://chat/99", "never"] {
         let request = instant(metrics().cumulative(tagged(NAME, name).of(HTTP_REQS), Split::Whole));
         let Some(Answer::Failed(why)) = answer(&cells, &request) else { panic!("{name} has an answer") };
-        assert!(why.contains(&format!("does not tell {name} from others: of 250 request names")), "{why}");
+        assert!(
+            why.contains(&format!("does not tell {name} from other request names: there were 250")),
+            "{why}"
+        );
     }
 }
