@@ -5,8 +5,8 @@ use std::time::Duration;
 use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
 
 use crate::k6::inspect::{
-    document::{GRACEFUL_STOP, Inspection, K6Scenario, LONGEST, Source, length, millis},
-    error::{InspectionError, LONGEST_EXPRESSION, MOST_THRESHOLDS},
+    document::{GRACEFUL_STOP, Inspection, K6Scenario, LONGEST, Source, length, millis, together},
+    error::InspectionError,
 };
 
 mod asked;
@@ -16,6 +16,10 @@ mod shared;
 
 const MOST_SCENARIOS: usize = 50;
 const MOST_STAGES: usize = 500;
+/// More of one script would make the status too large. The image that inspects it is the user's.
+pub(crate) const MOST_THRESHOLDS: usize = 32;
+pub(crate) const LONGEST_EXPRESSION: usize = 500;
+
 /// What a script asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirements {
@@ -48,22 +52,18 @@ pub fn requirements(
         .map_err(|e| InspectionError::Unreadable { scenario: scenario.to_owned(), cause: e.to_string() })?;
     let own = inspection.scenarios.clone().unwrap_or_default();
     let thresholds = inspection.thresholds();
-    if thresholds.len() > MOST_THRESHOLDS {
-        let (scenario, found) = (scenario.to_owned(), thresholds.len());
-        return Err(InspectionError::TooManyThresholds { scenario, found });
-    }
-    if let Some(found) =
-        thresholds.iter().map(|t| t.metric.len() + t.expression.len()).find(|n| *n > LONGEST_EXPRESSION)
-    {
-        return Err(InspectionError::ThresholdTooLong { scenario: scenario.to_owned(), found });
-    }
+    let longest = thresholds.iter().map(|t| t.metric.len() + t.expression.len()).max().unwrap_or(0);
     let stages = own.values().filter_map(|part| part.stages.as_ref()).map(Vec::len).sum();
-    for (what, found, most) in [("scenarios", own.len(), MOST_SCENARIOS), ("stages", stages, MOST_STAGES)] {
+    for (what, found, most) in [
+        ("scenarios", own.len(), MOST_SCENARIOS),
+        ("stages", stages, MOST_STAGES),
+        ("thresholds", thresholds.len(), MOST_THRESHOLDS),
+        ("characters in a threshold", longest, LONGEST_EXPRESSION),
+    ] {
         if found > most {
             return Err(InspectionError::TooMany { scenario: scenario.to_owned(), what, found, most });
         }
     }
-
     inspection.can_be_shared(scenario, runners)?;
 
     let required = match (load, inspection.source()) {
@@ -85,7 +85,10 @@ pub fn requirements(
             max_vus: inspection.max_vus.unwrap_or(0),
             longest: inspection.total_duration.as_deref().and_then(length).unwrap_or_default(),
             planned: own.values().map(K6Scenario::planned_end).max().unwrap_or_default(),
-            plateaus: intersect(own.values().map(K6Scenario::plateaus)),
+            plateaus: together(own.values().map(K6Scenario::levels))
+                .into_iter()
+                .map(|(plateau, _)| plateau)
+                .collect(),
             held_vus: asked::held(own.values()),
             arrivals: asked::arrivals(own.iter()),
             thresholds,
@@ -107,19 +110,8 @@ pub fn requirements(
 
 /// The stretches that lie in a plateau of every scenario.
 pub fn intersect(all: impl Iterator<Item = Vec<Plateau>>) -> Vec<Plateau> {
-    all.reduce(|left, right| {
-        let mut both = Vec::new();
-        for a in &left {
-            for b in &right {
-                let (from, to) = (a.from.max(b.from), a.to.min(b.to));
-                if from < to {
-                    both.push(Plateau { from, to });
-                }
-            }
-        }
-        both
-    })
-    .unwrap_or_default()
+    let levels = all.map(|plateaus| plateaus.into_iter().map(|plateau| (plateau, 0.0)).collect());
+    together(levels).into_iter().map(|(plateau, _)| plateau).collect()
 }
 
 /// k6 may log warnings before and after the JSON document.

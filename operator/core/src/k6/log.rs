@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::prometheus::ask::short;
+
 /// Of a longer line so much of its beginning and of its end is looked at: k6 writes the level first, the source last,
 /// and what was thrown in between, which may be a whole answer of the system under test.
 const HALF_LINE: usize = 4096;
@@ -120,7 +122,7 @@ pub fn error_in_log(log: &str) -> Option<String> {
         (Some(what), None) => what,
         (None, _) => line.to_owned(),
     };
-    Some(one_line(&message))
+    Some(short(&message))
 }
 
 /// What k6 logged as a setup() or teardown() threw: an iteration, or the script itself, may have logged errors since.
@@ -128,7 +130,7 @@ pub fn error_in_log(log: &str) -> Option<String> {
 pub fn error_of_step(log: &str, step: &str) -> Option<String> {
     let of_step = format!("msg=\"Error executing {step}\"");
     let line = log.lines().rev().find(|line| is_error(line) && line.contains(&of_step))?;
-    Some(one_line(&field(line, " error=")?))
+    Some(short(&field(line, " error=")?))
 }
 
 /// The value of a field of a line in logfmt.
@@ -140,17 +142,7 @@ fn field(line: &str, name: &str) -> Option<String> {
 fn marked_failed(line: &str) -> Option<String> {
     let message = field(line, " msg=").filter(|_| is_error(line))?;
     let said = message.strip_prefix("test marked as failed")?;
-    Some(one_line(said.strip_prefix(": ").unwrap_or(said)))
-}
-
-/// Of bounded length.
-fn one_line(text: &str) -> String {
-    let mut short = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = short.char_indices().nth(400) {
-        short.truncate(cut);
-        short.push('…');
-    }
-    short
+    Some(short(said.strip_prefix(": ").unwrap_or(said)))
 }
 
 /// True for a line by which k6 reports an error: of the script, of its own, or of an output.
@@ -272,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_error_of_a_log_becomes_one_line() {
+    fn the_last_error_of_a_log_becomes_short() {
         let log = "time=\"x\" level=info msg=\"ok\"\n\
                    time=\"x\" level=error msg=\"Error: \\\"boom\\\"\\n\\tat file:///f.js:1:7(12)\\n\" hint=\"script exception\"\n";
         assert_eq!(error_in_log(log).unwrap(), "Error: \"boom\" at file:///f.js:1:7(12)");

@@ -83,9 +83,9 @@ pub mod vector {
     }
 }
 
-/// `[labels, [time, value, time, value, …]]`
+/// `[labels, [[time, value], …]]`
 pub mod matrix {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::prometheus::{
         series::{Labels, Series},
@@ -94,22 +94,15 @@ pub mod matrix {
 
     pub fn serialize<S: Serializer>(matrix: &[Series], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(matrix.iter().map(|(labels, points)| {
-            let flat: Vec<Number> =
-                points.iter().flat_map(|(at, value)| [Number(*at), Number(*value)]).collect();
-            (labels, flat)
+            let points = points.iter().map(|(at, value)| (Number(*at), Number(*value)));
+            (labels, points.collect::<Vec<_>>())
         }))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Series>, D::Error> {
-        let matrix = Vec::<(Labels, Vec<Number>)>::deserialize(deserializer)?;
-        let series = matrix.into_iter().map(|(labels, flat)| {
-            let (pairs, rest) = flat.as_chunks::<2>();
-            if !rest.is_empty() {
-                return Err(D::Error::custom("a point has no value"));
-            }
-            Ok((labels, pairs.iter().map(|[at, value]| (at.0, value.0)).collect()))
-        });
-        series.collect()
+        let matrix = Vec::<(Labels, Vec<(Number, Number)>)>::deserialize(deserializer)?;
+        let points = |points: Vec<(Number, Number)>| points.into_iter().map(|(at, value)| (at.0, value.0));
+        Ok(matrix.into_iter().map(|(labels, all)| (labels, points(all).collect())).collect())
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{Arrivals, Plateau};
+use loadtest_crds::Arrivals;
 
-use crate::k6::inspect::document::{K6Scenario, length, millis};
+use crate::k6::inspect::document::{K6Scenario, length, millis, together};
 
 /// A stretch of constant load must last so long for its virtual users to be seen: k6 reports them each second.
 const SEEN: Duration = Duration::from_secs(5);
@@ -26,21 +26,12 @@ pub fn arrivals<'a>(scenarios: impl Iterator<Item = (&'a String, &'a K6Scenario)
 /// Virtual users of the highest stretch of constant load that lasts for 5 s, where all parts of the script ask
 /// for virtual users.
 pub fn held<'a>(scenarios: impl Iterator<Item = &'a K6Scenario>) -> Option<i64> {
-    let levels = scenarios.map(K6Scenario::levels).collect::<Option<Vec<_>>>()?;
-    let together = levels.into_iter().reduce(|left, right| {
-        let mut both = Vec::new();
-        for (a, users) in &left {
-            for (b, more) in &right {
-                let stretch = Plateau { from: a.from.max(b.from), to: a.to.min(b.to) };
-                if stretch.from < stretch.to {
-                    both.push((stretch, users.saturating_add(*more)));
-                }
-            }
-        }
-        both
-    })?;
+    let of_users =
+        |scenario: &&K6Scenario| ["constant-vus", "ramping-vus"].contains(&scenario.executor.as_str());
+    let levels = scenarios.map(|scenario| Some(scenario).filter(of_users).map(K6Scenario::levels));
+    let together = together(levels.collect::<Option<Vec<_>>>()?.into_iter());
     let long = together.into_iter().filter(|(stretch, _)| stretch.to - stretch.from >= millis(SEEN));
-    long.map(|(_, users)| users).max()
+    long.map(|(_, users)| users as i64).max()
 }
 
 /// Virtual users that a LoadTest itself asks for.
@@ -72,33 +63,6 @@ impl K6Scenario {
             _ => return None,
         };
         iterations.is_finite().then_some(iterations.floor() as i64)
-    }
-
-    /// Stretches with a constant number of virtual users, and how many; `None` where the number is not the
-    /// script's to say.
-    fn levels(&self) -> Option<Vec<(Plateau, i64)>> {
-        match self.executor.as_str() {
-            "constant-vus" => {
-                let users = self.vus.unwrap_or(1.0) as i64;
-                Some(self.plateaus().into_iter().map(|stretch| (stretch, users)).collect())
-            }
-            "ramping-vus" => {
-                let mut at = self.start_time.as_deref().and_then(length).unwrap_or_default();
-                let mut users = self.start_vus.unwrap_or(1.0);
-                let mut levels = Vec::new();
-                for stage in self.stages.iter().flatten() {
-                    let end = at + stage.length();
-                    let target = stage.target.unwrap_or(users);
-                    if target == users && end > at {
-                        levels.push((Plateau { from: millis(at), to: millis(end) }, users as i64));
-                    }
-                    users = target;
-                    at = end;
-                }
-                Some(levels)
-            }
-            _ => None,
-        }
     }
 }
 

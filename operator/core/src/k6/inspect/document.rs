@@ -121,31 +121,41 @@ impl K6Scenario {
         start + own
     }
 
-    /// Stretches in which this scenario's load does not ramp. Before its start it adds nothing, which is
-    /// constant too; its start and end are steps.
-    pub(crate) fn plateaus(&self) -> Vec<Plateau> {
+    /// Stretches in which this scenario's load does not ramp, with its virtual users or its rate. Before its start it adds
+    /// nothing, which is constant too; its start and end are steps.
+    pub(crate) fn levels(&self) -> Vec<(Plateau, f64)> {
         let start = self.start_time.as_deref().and_then(length).unwrap_or_default();
-        let Some(stages) = &self.stages else {
-            return vec![Plateau { from: millis(start), to: millis(self.planned_end()) }];
-        };
-        let mut at = start;
         // k6's defaults where the script says nothing.
-        let mut level = if self.executor.contains("arrival") {
-            self.start_rate.or(Some(0.0))
-        } else {
-            self.start_vus.or(Some(1.0))
+        let Some(stages) = &self.stages else {
+            let all = Plateau { from: millis(start), to: millis(self.planned_end()) };
+            return vec![(all, self.vus.unwrap_or(1.0))];
         };
+        let by_rate = self.executor.contains("arrival");
+        let mut level = if by_rate { self.start_rate.unwrap_or(0.0) } else { self.start_vus.unwrap_or(1.0) };
+        let mut at = start;
         let mut flat = Vec::new();
         for stage in stages {
             let end = at + stage.length();
-            if stage.target == level && end > at {
-                flat.push(Plateau { from: millis(at), to: millis(end) });
+            let target = stage.target.unwrap_or(level);
+            if target == level && end > at {
+                flat.push((Plateau { from: millis(at), to: millis(end) }, level));
             }
-            level = stage.target;
-            at = end;
+            (level, at) = (target, end);
         }
         flat
     }
+}
+
+/// The stretches that lie in one of each list, with the sum of their levels.
+pub(crate) fn together(all: impl Iterator<Item = Vec<(Plateau, f64)>>) -> Vec<(Plateau, f64)> {
+    let both = |left: Vec<(Plateau, f64)>, right: Vec<(Plateau, f64)>| {
+        let pairs = left.iter().flat_map(|a| right.iter().map(move |b| (a, b)));
+        let common = pairs.map(|((a, level), (b, more))| {
+            (Plateau { from: a.from.max(b.from), to: a.to.min(b.to) }, level + more)
+        });
+        common.filter(|(stretch, _)| stretch.from < stretch.to).collect()
+    };
+    all.reduce(both).unwrap_or_default()
 }
 
 impl Stage {

@@ -20,17 +20,8 @@ pub enum InspectionError {
          parallelism to {vus} or raise the load"
     )]
     MoreRunnersThanVus { scenario: String, runners: i32, vus: i64 },
-    #[error(
-        "scenario {scenario}: the script has {found} thresholds, and at most {MOST_THRESHOLDS} are judged: remove some"
-    )]
-    TooManyThresholds { scenario: String, found: usize },
     #[error("scenario {scenario}: the script has {found} {what}, and at most {most} can be run: write fewer")]
     TooMany { scenario: String, what: &'static str, found: usize, most: usize },
-    #[error(
-        "scenario {scenario}: the script has a threshold of {found} characters, and at most \
-         {LONGEST_EXPRESSION} are judged: shorten it"
-    )]
-    ThresholdTooLong { scenario: String, found: usize },
     #[error(
         "scenario {scenario}: the script sets the tag {tag} for all of its samples, and testid and tags that begin with \
          loadtest_ are the operator's own: give it another name"
@@ -50,8 +41,3 @@ pub enum InspectionError {
     #[error("scenario {scenario}: the script's load lasts longer than 168h, a week: shorten it")]
     TooLong { scenario: String },
 }
-
-/// More of one script would make the status too large. The image that inspects it is the user's.
-pub(crate) const MOST_THRESHOLDS: usize = 32;
-
-pub(crate) const LONGEST_EXPRESSION: usize = 500;

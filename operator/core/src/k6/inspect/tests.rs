@@ -47,7 +47,7 @@ fn more_than_the_status_can_hold_is_refused() {
     let expression = "p(95)<1".repeat(100);
     let long = format!(r#"{{"vus": 1, "duration": "1s", "thresholds": {{"http_reqs": ["{expression}"]}}}}"#);
     let refused = requirements("a", 1, None, &long).unwrap_err();
-    assert!(refused.to_string().contains("a threshold of 709 characters"), "{refused}");
+    assert!(refused.to_string().contains("709 characters in a threshold, and at most 500"), "{refused}");
 }
 
 #[test]
