@@ -80,7 +80,7 @@ pub struct LoadStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_requests: Option<i64>,
     /// How many different names the HTTP requests had: their tag `name`, or their URL where the script sets none. While
-    /// the load runs, those of the last five minutes. Of more than 200 the record tells only 200 apart.
+    /// the load runs, those of the last five minutes. The record tells no more than 200 apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_names: Option<i64>,
     /// 95th percentile of the answered HTTP requests so far, for those who watch; the figures that are judged

@@ -16,7 +16,7 @@ use crate::{
     },
     plan::error::ObjectiveError,
     prometheus::{
-        expression, promql,
+        expression,
         template::{Template, Values},
     },
 };
@@ -146,7 +146,7 @@ fn selector(objective: &str, field: &'static str, text: &str) -> Result<String, 
 
 /// How far a series is written, and how often, is asked without its name: series of two names would be one.
 fn named(objective: &str, query: &str) -> Result<(), ObjectiveError> {
-    match expression::selectors(query).into_iter().find(|selector| !promql::is_named(selector)) {
+    match expression::selectors(query).into_iter().find(|selector| !expression::is_named(selector)) {
         None => Ok(()),
         Some(selector) => {
             Err(ObjectiveError::Nameless { objective: objective.to_owned(), selector: selector.to_string() })

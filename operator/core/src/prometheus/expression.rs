@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use promql_parser::{
+    label::{METRIC_NAME, MatchOp, Matcher},
     parser::{self, Expr, VectorSelector},
     util::{ExprVisitor, walk_expr},
 };
@@ -10,45 +11,36 @@ use promql_parser::{
 /// True where the value of a query is there as long as what it reads is: not with a comparison, which leaves out what
 /// does not hold, nor with series that come and go with what they tell.
 pub fn goes_on(query: &str) -> bool {
-    let Ok(expression) = parser::parse(query) else { return false };
-    matches!(walk_expr(&mut Lasting, &expression), Ok(true))
+    all(query, |expression| match expression {
+        Expr::Binary(binary) => {
+            let leaves_out = binary.op.is_comparison_operator() && !binary.return_bool();
+            !leaves_out && !["and", "unless"].contains(&binary.op.to_string().as_str())
+        }
+        Expr::Call(call) => !call.func.name.starts_with("absent"),
+        Expr::VectorSelector(selector) => lasts(selector),
+        Expr::MatrixSelector(matrix) => lasts(&matrix.vs),
+        _ => true,
+    })
 }
 
 /// True where a query stands on each of its selectors: with `or`, another one or a constant may stand in.
 pub fn needs_all(query: &str) -> bool {
-    let Ok(expression) = parser::parse(query) else { return false };
-    goes_on(query) && matches!(walk_expr(&mut WithoutOr, &expression), Ok(true))
+    let is_or =
+        |expression: &Expr| matches!(expression, Expr::Binary(binary) if binary.op.to_string() == "or");
+    goes_on(query) && all(query, |expression| !is_or(expression))
 }
 
-/// Stops at an `or`.
-pub(crate) struct WithoutOr;
+/// True where that holds of all parts of a query, up to the first of which it does not.
+fn all(query: &str, holds: impl FnMut(&Expr) -> bool) -> bool {
+    struct Each<F>(F);
+    impl<F: FnMut(&Expr) -> bool> ExprVisitor for Each<F> {
+        type Error = std::convert::Infallible;
 
-impl ExprVisitor for WithoutOr {
-    type Error = std::convert::Infallible;
-
-    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-        Ok(!matches!(expression, Expr::Binary(binary) if binary.op.to_string() == "or"))
+        fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
+            Ok((self.0)(expression))
+        }
     }
-}
-
-/// Stops at what may end while its data goes on.
-pub(crate) struct Lasting;
-
-impl ExprVisitor for Lasting {
-    type Error = std::convert::Infallible;
-
-    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-        Ok(match expression {
-            Expr::Binary(binary) => {
-                let leaves_out = binary.op.is_comparison_operator() && !binary.return_bool();
-                !leaves_out && !["and", "unless"].contains(&binary.op.to_string().as_str())
-            }
-            Expr::Call(call) => !call.func.name.starts_with("absent"),
-            Expr::VectorSelector(selector) => lasts(selector),
-            Expr::MatrixSelector(matrix) => lasts(&matrix.vs),
-            _ => true,
-        })
-    }
+    parser::parse(query).is_ok_and(|expression| walk_expr(&mut Each(holds), &expression) == Ok(true))
 }
 
 /// k6 writes only what happened, and an alert has a series only while there is something to tell.
@@ -77,22 +69,22 @@ pub(crate) fn reach(expression: &Expr) -> Duration {
 /// All selectors of a query, in its order.
 #[must_use]
 pub fn selectors(query: &str) -> Vec<VectorSelector> {
-    struct Found(Vec<VectorSelector>);
-    impl ExprVisitor for Found {
-        type Error = std::convert::Infallible;
-
-        fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Self::Error> {
-            match expression {
-                Expr::VectorSelector(selector) => self.0.push(selector.clone()),
-                Expr::MatrixSelector(matrix) => self.0.push(matrix.vs.clone()),
-                _ => {}
-            }
-            Ok(true)
+    let mut found = Vec::new();
+    all(query, |expression| {
+        match expression {
+            Expr::VectorSelector(selector) => found.push(selector.clone()),
+            Expr::MatrixSelector(matrix) => found.push(matrix.vs.clone()),
+            _ => {}
         }
-    }
-    let mut found = Found(Vec::new());
-    if let Ok(expression) = parser::parse(query) {
-        let _ = walk_expr(&mut found, &expression);
-    }
-    found.0
+        true
+    });
+    found
+}
+
+/// Whether all series that it selects have one name.
+#[must_use]
+pub fn is_named(selector: &VectorSelector) -> bool {
+    let mut matchers = selector.matchers.matchers.iter();
+    let by_matcher = |matcher: &Matcher| matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal;
+    selector.name.is_some() || matchers.any(by_matcher)
 }

@@ -3,13 +3,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use promql_parser::{
-    label::{METRIC_NAME, MatchOp},
-    parser::VectorSelector,
-};
-
 use crate::numbers::interval::Interval;
+use jiff::Timestamp;
 
 /// A quantile, from 0 to 1, of histograms.
 #[must_use]
@@ -89,16 +84,6 @@ pub fn newest(selector: &str, stretch: Interval, step: Duration) -> String {
     let (length, step, to) =
         (stretch.length().as_millis().max(1), step.as_secs().max(1), seconds(stretch.to));
     format!("max_over_time(max(timestamp({selector}))[{length}ms:{step}s] @ {to})")
-}
-
-/// Whether all series that it selects have one name.
-#[must_use]
-pub fn is_named(selector: &VectorSelector) -> bool {
-    let by_matcher = || {
-        let mut matchers = selector.matchers.matchers.iter();
-        matchers.any(|matcher| matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal)
-    };
-    selector.name.is_some() || by_matcher()
 }
 
 /// Of how many series of this name there are samples.

@@ -8,12 +8,11 @@ mod recount;
 
 use std::{cell::LazyCell, collections::HashMap};
 
-use loadtest_crds::{LoadTest, LoadTestStatus, Objective, Phase, text::LimitText};
+use loadtest_crds::{LoadTest, LoadTestStatus, Phase, text::LimitText};
 
 use crate::{
     evaluate::{Evaluation, Step},
     k6::question::{Asked, Question},
-    numbers::limit::Limit,
     plan::{Plan, error::PlanError},
     prometheus::ask::{Answer, RequestKind},
     record::{Evidence, Record, replay::recount::Recount},
@@ -128,13 +127,15 @@ fn not_recorded() -> Answer {
 
 fn apply(other: &OtherLimit, test: &mut LoadTest) -> Result<(), ReplayError> {
     let limit = LimitText::from(other.limit.as_str());
-    if let Some(objective) = test.spec.objectives.iter_mut().find(|o| o.name == other.of) {
-        if objective.at_least.is_some() {
-            objective.at_least = Some(limit);
-        } else {
-            objective.at_most = Some(limit);
+    if let Some(n) = test.spec.objectives.iter().position(|o| o.name == other.of) {
+        let objective = &mut test.spec.objectives[n];
+        let of = if objective.at_least.is_some() { &mut objective.at_least } else { &mut objective.at_most };
+        *of = Some(limit);
+        if Plan::of(test).is_err() {
+            // A warning limit that the new limit has overtaken never warns, and makes the spec invalid.
+            let objective = &mut test.spec.objectives[n];
+            (objective.warn_above, objective.warn_below) = (None, None);
         }
-        drop_useless_warning(objective);
         return Ok(());
     }
     let recovery = test.spec.faults.iter_mut().find(|f| f.name == other.of).and_then(|f| f.recovery.as_mut());
@@ -145,21 +146,6 @@ fn apply(other: &OtherLimit, test: &mut LoadTest) -> Result<(), ReplayError> {
     let objectives = test.spec.objectives.iter().map(|o| o.name.clone());
     let faults = test.spec.faults.iter().filter(|f| f.recovery.is_some()).map(|f| f.name.clone());
     Err(ReplayError::Unknown { name: other.of.clone(), known: objectives.chain(faults).collect() })
-}
-
-/// A warning limit that the new limit has overtaken would make the spec invalid, and never warns.
-fn drop_useless_warning(objective: &mut Objective) {
-    let parse = |text: &Option<LimitText>| text.as_ref().and_then(|text| Limit::parse(text.as_str()));
-    let stricter = |warn: Option<Limit>, limit: Option<Limit>, sign: f64| match (warn, limit) {
-        (Some(warn), Some(limit)) => sign * warn.base() < sign * limit.base(),
-        _ => true,
-    };
-    if !stricter(parse(&objective.warn_above), parse(&objective.at_most), 1.0) {
-        objective.warn_above = None;
-    }
-    if !stricter(parse(&objective.warn_below), parse(&objective.at_least), -1.0) {
-        objective.warn_below = None;
-    }
 }
 
 #[cfg(test)]

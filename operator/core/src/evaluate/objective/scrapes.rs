@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use loadtest_crds::Outcome;
-use promql_parser::parser::VectorSelector;
 
 use crate::{
     evaluate::{
@@ -45,10 +44,12 @@ pub fn selectors(figure: &Figure) -> Vec<String> {
 /// The series of the system under test that a query reads, as it stands at the time of the query.
 #[must_use]
 pub fn selectors_of(query: &str) -> Vec<String> {
-    let is_of_k6 = |selector: &VectorSelector| selector.name.as_deref().is_some_and(|n| n.starts_with("k6_"));
-    let is_moved = |selector: &VectorSelector| selector.offset.is_some() || selector.at.is_some();
-    let read = expression::selectors(query).into_iter().filter(|one| !is_moved(one) && !is_of_k6(one));
-    read.map(|selector| selector.to_string()).collect()
+    let mut read = expression::selectors(query);
+    read.retain(|selector| {
+        let is_of_k6 = selector.name.as_deref().is_some_and(|name| name.starts_with("k6_"));
+        selector.offset.is_none() && selector.at.is_none() && !is_of_k6
+    });
+    read.iter().map(ToString::to_string).collect()
 }
 
 /// More points of an opaque query than this are never asked for.
