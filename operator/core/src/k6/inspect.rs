@@ -6,7 +6,7 @@ use loadtest_crds::{Arrivals, Plateau, ScriptThreshold};
 
 use crate::k6::inspect::{
     document::{GRACEFUL_STOP, Inspection, K6Scenario, LONGEST, Source, length, millis, together},
-    error::InspectionError,
+    error::{InspectionError, Refusal},
 };
 
 mod asked;
@@ -48,8 +48,12 @@ pub fn requirements(
     load: Option<(i32, Duration)>,
     printed: &str,
 ) -> Result<Requirements, InspectionError> {
-    let inspection: Inspection = serde_json::from_str(json_part(printed))
-        .map_err(|e| InspectionError::Unreadable { scenario: scenario.to_owned(), cause: e.to_string() })?;
+    read(runners, load, printed).map_err(|why| InspectionError { scenario: scenario.to_owned(), why })
+}
+
+fn read(runners: i32, load: Option<(i32, Duration)>, printed: &str) -> Result<Requirements, Refusal> {
+    let inspection: Inspection =
+        serde_json::from_str(json_part(printed)).map_err(|error| Refusal::Unreadable(error.to_string()))?;
     let own = inspection.scenarios.clone().unwrap_or_default();
     let thresholds = inspection.thresholds();
     let longest = thresholds.iter().map(|t| t.metric.len() + t.expression.len()).max().unwrap_or(0);
@@ -61,17 +65,16 @@ pub fn requirements(
         ("characters in a threshold", longest, LONGEST_EXPRESSION),
     ] {
         if found > most {
-            return Err(InspectionError::TooMany { scenario: scenario.to_owned(), what, found, most });
+            return Err(Refusal::TooMany { what, found, most });
         }
     }
-    inspection.can_be_shared(scenario, runners)?;
+    inspection.can_be_shared(runners)?;
 
     let required = match (load, inspection.source()) {
         (Some(_), Source::Scenarios) => {
-            let scenarios = own.into_keys().collect::<Vec<_>>().join(", ");
-            return Err(InspectionError::LoadTwice { scenario: scenario.to_owned(), scenarios });
+            return Err(Refusal::LoadTwice(own.into_keys().collect::<Vec<_>>().join(", ")));
         }
-        (None, Source::Nothing) => return Err(InspectionError::NoLoad { scenario: scenario.to_owned() }),
+        (None, Source::Nothing) => return Err(Refusal::NoLoad),
         (Some((vus, planned)), _) => Requirements {
             max_vus: i64::from(vus),
             longest: planned + GRACEFUL_STOP,
@@ -85,10 +88,7 @@ pub fn requirements(
             max_vus: inspection.max_vus.unwrap_or(0),
             longest: inspection.total_duration.as_deref().and_then(length).unwrap_or_default(),
             planned: own.values().map(K6Scenario::planned_end).max().unwrap_or_default(),
-            plateaus: together(own.values().map(K6Scenario::levels))
-                .into_iter()
-                .map(|(plateau, _)| plateau)
-                .collect(),
+            plateaus: intersect(own.values().map(K6Scenario::plateaus)),
             held_vus: asked::held(own.values()),
             arrivals: asked::arrivals(own.iter()),
             thresholds,
@@ -96,14 +96,10 @@ pub fn requirements(
     };
 
     if required.planned > LONGEST || required.longest > LONGEST + Duration::from_secs(3600) {
-        return Err(InspectionError::TooLong { scenario: scenario.to_owned() });
+        return Err(Refusal::TooLong);
     }
     if required.max_vus < i64::from(runners) {
-        return Err(InspectionError::MoreRunnersThanVus {
-            scenario: scenario.to_owned(),
-            runners,
-            vus: required.max_vus,
-        });
+        return Err(Refusal::MoreRunnersThanVus { runners, vus: required.max_vus });
     }
     Ok(required)
 }

@@ -25,15 +25,10 @@ pub enum Metric {
 }
 
 pub const HTTP_REQS: Metric = Metric::Counter(Borrowed("http_reqs"));
-
 pub const HTTP_REQ_DURATION: Metric = Metric::Times(Borrowed("http_req_duration"));
-
 pub const ITERATIONS: Metric = Metric::Counter(Borrowed("iterations"));
-
 pub const DROPPED_ITERATIONS: Metric = Metric::Counter(Borrowed("dropped_iterations"));
-
 pub const ITERATION_DURATION: Metric = Metric::Times(Borrowed("iteration_duration"));
-
 pub const VUS: Metric = Metric::Gauge(Borrowed("vus"));
 
 /// Its name in Prometheus.
@@ -57,9 +52,7 @@ pub const OUTCOME: &str = "expected_response";
 /// The tags by which the operator tells runs, runners and scenarios apart. A script's own tags of these names would take
 /// the place of ours.
 pub const RUN: &str = "loadtest_run";
-
 pub const RUNNER: &str = "loadtest_runner";
-
 pub const SCENARIO: &str = "loadtest_scenario";
 
 /// The run once more, as dashboards of k6 have it. Nothing here reads it.

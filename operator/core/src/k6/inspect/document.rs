@@ -75,10 +75,7 @@ impl Inspection {
         let mut all: Vec<ScriptThreshold> = Vec::new();
         for (metric, expressions) in self.thresholds.iter().flatten() {
             for threshold in expressions.iter().map(|expression| expression.of(metric)) {
-                let same = |t: &&ScriptThreshold| {
-                    t.metric == threshold.metric && t.expression == threshold.expression
-                };
-                if all.iter().find(same).is_none() {
+                if !all.iter().any(|t| t.metric == *metric && t.expression == threshold.expression) {
                     all.push(threshold);
                 }
             }
@@ -143,6 +140,10 @@ impl K6Scenario {
             (level, at) = (target, end);
         }
         flat
+    }
+
+    pub(crate) fn plateaus(&self) -> Vec<Plateau> {
+        self.levels().into_iter().map(|(stretch, _)| stretch).collect()
     }
 }
 

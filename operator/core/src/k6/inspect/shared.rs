@@ -1,27 +1,26 @@
 //! What several runners cannot share: k6 cuts a load into segments, and each runner has tags by which it is told apart.
 
 use crate::k6::{
-    inspect::{document::Inspection, error::InspectionError},
+    inspect::{document::Inspection, error::Refusal},
     queries,
 };
 
 impl Inspection {
     /// Requests, users and samples of all runners together must be what the script asks for.
-    pub fn can_be_shared(&self, scenario: &str, runners: i32) -> Result<(), InspectionError> {
-        let scenario = scenario.to_owned();
+    pub fn can_be_shared(&self, runners: i32) -> Result<(), Refusal> {
         let parts = || self.scenarios.iter().flatten();
         let tags = self.tags.iter().chain(parts().filter_map(|(_, part)| part.tags.as_ref()));
         if let Some(tag) = tags.flat_map(|tags| tags.keys()).find(|tag| queries::is_own_tag(tag)) {
-            return Err(InspectionError::OwnTag { scenario, tag: tag.clone() });
+            return Err(Refusal::OwnTag(tag.clone()));
         }
         if runners < 2 {
             return Ok(());
         }
         if let Some(rps) = self.rps.filter(|rps| *rps > 0.0) {
-            return Err(InspectionError::RateNotShared { scenario, runners, rps: rps.to_string() });
+            return Err(Refusal::RateNotShared { runners, rps: rps.to_string() });
         }
         match parts().find(|(_, part)| part.executor == "externally-controlled") {
-            Some((part, _)) => Err(InspectionError::UsersNotShared { scenario, runners, part: part.clone() }),
+            Some((part, _)) => Err(Refusal::UsersNotShared { runners, part: part.clone() }),
             None => Ok(()),
         }
     }

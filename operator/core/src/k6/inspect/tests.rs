@@ -32,7 +32,7 @@ const RAMP: &str = r#"time="…" level=warning msg="something"
 fn a_load_of_more_than_a_week_is_refused(#[case] scenarios: &str) {
     let printed = format!("{{\"scenarios\": {scenarios}, \"maxVUs\": 1}}");
     let refused = requirements("a", 1, None, &printed).unwrap_err();
-    assert_eq!(refused, InspectionError::TooLong { scenario: "a".to_owned() });
+    assert_eq!(refused, InspectionError { scenario: "a".to_owned(), why: Refusal::TooLong });
 }
 
 #[test]
