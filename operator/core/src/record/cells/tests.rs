@@ -133,7 +133,6 @@ fn many_series_are_asked_for_in_smaller_parts() {
     assert_eq!((from, to, step), (at(0), at(27), Duration::from_secs(3)));
 }
 
-/// A name is of one scenario or of several.
 #[rstest]
 #[case::few(MOST_NAMES, None)]
 #[case::many(MOST_NAMES + 1, Some(201))]
