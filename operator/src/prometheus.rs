@@ -230,6 +230,8 @@ impl Groups {
 
 impl Prometheus {
     pub fn new(endpoint: &PrometheusEndpoint, rooms: Arc<Rooms>) -> anyhow::Result<Self> {
+        // reqwest brings no cryptography of its own: it takes what kube's client has. Whoever comes first sets it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(2))
             .timeout(Duration::from_secs(30))
