@@ -23,6 +23,7 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     pub recorder: Recorder,
     pub k6: K6Api,
+    pub load_store: Prometheus,
     pub prometheus: BTreeMap<String, Prometheus>,
     pub rooms: Arc<Rooms>,
     /// The name of this process; no other has it.
@@ -43,8 +44,13 @@ impl Context {
         let prometheus = config
             .prometheus
             .iter()
-            .map(|(name, endpoint)| Ok((name.clone(), Prometheus::new(endpoint, rooms.clone())?)))
+            .map(|(name, one)| {
+                let token = one.bearer_token_file.clone();
+                Ok((name.clone(), Prometheus::new(&one.query_url, token, rooms.clone())?))
+            })
             .collect::<anyhow::Result<_>>()?;
+        let store = &config.load_store;
+        let load_store = Prometheus::new(&store.query_url, store.bearer_token_file.clone(), rooms.clone())?;
         Ok(Self {
             recorder: Recorder::new(own.client.clone(), reporter),
             own,
@@ -53,6 +59,7 @@ impl Context {
             config,
             metrics,
             k6: K6Api::new(),
+            load_store,
             prometheus,
             rooms,
             process,

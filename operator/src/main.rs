@@ -20,9 +20,11 @@ mod http;
 mod k6_api;
 mod leader;
 mod metrics;
+mod otlp;
 mod prometheus;
 mod room;
 mod run;
+mod stores;
 mod supervisor;
 
 use crate::{clients::OwnClient, config::Config, context::Context, metrics::Metrics};

@@ -22,7 +22,7 @@ use serde::{
 };
 use tokio::{sync::SemaphorePermit, time::timeout};
 
-use crate::{apart::apart, config::PrometheusEndpoint, error::chain, room::Rooms};
+use crate::{apart::apart, error::chain, room::Rooms};
 
 /// A larger answer is refused. The operator has 128 MiB, and reads one large answer at a time.
 const MOST_BYTES: usize = 12 << 20;
@@ -229,7 +229,7 @@ impl Groups {
 }
 
 impl Prometheus {
-    pub fn new(endpoint: &PrometheusEndpoint, rooms: Arc<Rooms>) -> anyhow::Result<Self> {
+    pub fn new(url: &str, token_file: Option<PathBuf>, rooms: Arc<Rooms>) -> anyhow::Result<Self> {
         // reqwest brings no cryptography of its own: it takes what kube's client has. Whoever comes first sets it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -238,9 +238,16 @@ impl Prometheus {
             .no_proxy()
             .build()
             .context("failed to make an HTTP client")?;
-        let base = endpoint.query_url.trim_end_matches('/').to_owned();
-        let token_file = endpoint.bearer_token_file.clone();
-        Ok(Self { http, base, token_file, rooms })
+        Ok(Self { http, base: url.trim_end_matches('/').to_owned(), token_file, rooms })
+    }
+
+    /// Its address.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// Answers if Prometheus does.

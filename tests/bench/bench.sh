@@ -15,7 +15,8 @@ if [[ " $* " != *" --help "* ]]; then
     if [[ ${CLUSTER:-} != existing ]]; then
         "$CLUSTER_DIR/up.sh"
         "$CLUSTER_DIR/build-images.sh" k6 loadtest-operator
-        "$CLUSTER_DIR/install.sh" crds
+        # For its load store; the operator that is measured is started beside the cluster.
+        "$CLUSTER_DIR/install.sh" crds operator
         triple=$(rustc -vV | sed -n 's/^host: //p')
         arguments=(--operator "${CARGO_TARGET_DIR:-$REPO/target}/$triple/image/loadtest-operator")
         if [[ $what == active ]]; then arguments+=(--victim "$PAUSE_IMAGE"); fi

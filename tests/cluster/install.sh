@@ -53,6 +53,12 @@ renew_pods() {
     done
 }
 
+# In the project's own cluster the load store runs from the image that is there.
+store_image=()
+if [[ ${CLUSTER:-} != existing ]]; then
+    store_image=(--set "loadStore.image.repository=${PROMETHEUS_IMAGE%:*}" --set "loadStore.image.tag=${PROMETHEUS_IMAGE##*:}")
+fi
+
 parts=()
 while (($#)) && [[ $1 != -- ]]; do
     parts+=("$1")
@@ -66,7 +72,7 @@ for part in "${parts[@]}"; do
         target-app) install_chart target-app msg-server ;;
         operator)
             install_chart loadtest-operator loadtest-system \
-                --values "$REPO/charts/loadtest-operator/ci/chat-failover-values.yaml"
+                --values "$REPO/charts/loadtest-operator/ci/chat-failover-values.yaml" "${store_image[@]}"
             ;;
         *) die "there is no part '$part'" "crds, target-app, operator" ;;
     esac

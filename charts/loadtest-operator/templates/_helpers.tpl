@@ -21,6 +21,32 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{/* The load store's objects. */}}
+{{- define "loadtest-operator.store" -}}
+{{ include "loadtest-operator.name" . | trunc 42 | trimSuffix "-" }}-load-store
+{{- end }}
+
+{{/* The labels of its pod. */}}
+{{- define "loadtest-operator.storeLabels" -}}
+app.kubernetes.io/name: load-store
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Its configuration file. */}}
+{{- define "loadtest-operator.storeConfig" -}}
+storage:
+  tsdb:
+    # Runners' clocks and pushes may lag behind one another.
+    out_of_order_time_window: 10m
+otlp:
+  translation_strategy: UnderscoreEscapingWithSuffixes
+  # By these the operator tells runs, runners and scenarios apart.
+  promote_resource_attributes: [testid, loadtest_run, loadtest_runner, loadtest_scenario]
+{{- with .Values.loadStore.forward }}
+remote_write: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* The operator as the subject of a binding. */}}
 {{- define "loadtest-operator.subject" -}}
 kind: ServiceAccount
@@ -31,18 +57,25 @@ namespace: {{ .Release.Namespace }}
 {{/* The operator's configuration file. */}}
 {{- define "loadtest-operator.config" -}}
 namespaces: {{ toJson .Values.namespaces }}
+loadStore:
+  {{- $store := .Values.loadStore }}
+  {{- $own := printf "http://%s.%s:9090" (include "loadtest-operator.store" .) .Release.Namespace }}
+  queryURL: {{ ternary $own $store.queryURL $store.enabled | quote }}
+  writeURL: {{ ternary (printf "%s/api/v1/otlp/v1/metrics" $own) $store.writeURL $store.enabled | quote }}
+  pushInterval: {{ $store.pushInterval | quote }}
+  {{- if $store.bearerToken }}
+  bearerTokenFile: /var/run/secrets/load-store/token
+  {{- end }}
+{{- with .Values.prometheus }}
 prometheus:
-  {{- range $name, $endpoint := .Values.prometheus }}
+  {{- range $name, $endpoint := . }}
   {{ $name }}:
     queryURL: {{ $endpoint.queryURL | quote }}
-    remoteWriteURL: {{ $endpoint.remoteWriteURL | quote }}
-    {{- with $endpoint.pushInterval }}
-    pushInterval: {{ . | quote }}
-    {{- end }}
     {{- if $endpoint.bearerToken }}
     bearerTokenFile: {{ printf "/var/run/secrets/loadtest-operator/%s/token" $name }}
     {{- end }}
   {{- end }}
+{{- end }}
 leaderElection: {enabled: {{ .Values.leaderElection.enabled }}}
 {{- end }}
 
@@ -50,6 +83,14 @@ leaderElection: {enabled: {{ .Values.leaderElection.enabled }}}
 {{- define "loadtest-operator.check" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
 {{- fail "replicas: two operators without leader election would both act; set leaderElection.enabled" }}
+{{- end }}
+{{- with .Values.loadStore }}
+{{- if and .enabled (or .queryURL .writeURL) }}
+{{- fail "loadStore: queryURL and writeURL name a store of yours; set loadStore.enabled=false, or leave them out" }}
+{{- end }}
+{{- if and (not .enabled) (not (and .queryURL .writeURL)) }}
+{{- fail "loadStore: without one of its own (enabled: false) the chart needs the queryURL and the writeURL of yours" }}
+{{- end }}
 {{- end }}
 {{- $seen := dict }}
 {{- range .Values.faultAccounts }}

@@ -37,6 +37,7 @@ use crate::{
     apart::apart,
     failpoint,
     prometheus::{Prometheus, Purpose, QueryError},
+    stores::Stores,
 };
 
 /// How long the figures may take to arrive.
@@ -55,10 +56,7 @@ const LIVE: Duration = Duration::from_secs(5);
 /// Waits until the figures have settled, and until there is room to keep them. What does not settle is judged all the
 /// same, so that there is something to see, but the verdict knows.
 pub async fn settle(s: Arc<Shared>, status: LoadTestStatus, again: bool) {
-    let settled = match source(&s) {
-        Some((prometheus, settings)) => until_settled(&s, &prometheus, &status, &settings).await,
-        None => Ok(()),
-    };
+    let settled = until_settled(&s, &s.stores(), &status, &settings(&s)).await;
     let held = s.context.rooms.for_run(again).await;
     s.change_room(|room| *room = Some(held));
     s.tell(Fact::Settled(settled));
@@ -67,20 +65,11 @@ pub async fn settle(s: Arc<Shared>, status: LoadTestStatus, again: bool) {
 /// Judges the figures.
 pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
     failpoint::hit("judging");
-    let Some((prometheus, settings)) = source(&s) else {
-        let message =
-            format!("Prometheus {} is no longer in the operator's configuration", s.plan.prometheus);
-        let settings = Settings { run_id: s.plan.names.uid.clone(), push: LIVE };
-        let fails = |_, _| std::future::ready(Answer::Failed(message.clone()));
-        if let Some(judged) = answer_all(&s, &status, &settings, Room::whole(), fails).await {
-            tell(&s, judged);
-        }
-        return;
-    };
+    let (stores, settings) = (s.stores(), settings(&s));
     let gave_up = AtomicBool::new(false);
     let ask = |request: Request, purpose| {
-        let (prometheus, gave_up) = (prometheus.clone(), &gave_up);
-        async move { insist(&prometheus, &request, purpose, gave_up).await }
+        let (stores, gave_up) = (stores.clone(), &gave_up);
+        async move { insist(&stores, &request, purpose, gave_up).await }
     };
     let judged = match answer_all(&s, &status, &settings, Room::little(), ask).await {
         Some(judged) => Some(judged),
@@ -178,7 +167,7 @@ async fn read_cells<F: Future<Output = Answer>>(
 /// When settled, or else why not.
 async fn until_settled(
     s: &Shared,
-    prometheus: &Prometheus,
+    stores: &Stores,
     status: &LoadTestStatus,
     settings: &Settings,
 ) -> Result<(), String> {
@@ -190,7 +179,7 @@ async fn until_settled(
         let settling = Settling::new(&s.plan.judged(status), status, settings, Timestamp::now());
         let answers = stream::iter(settling.requests())
             .map(|request| async move {
-                let answer = prometheus.answer(&request, Purpose::Look).await;
+                let answer = stores.answer(&request, Purpose::Look).await;
                 (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
             })
             .buffer_unordered(PARALLEL)
@@ -208,7 +197,7 @@ async fn until_settled(
 /// Asks until Prometheus says something, be it no. Where that was in vain for one question, it is so for all: other runs
 /// wait for the room that this one has.
 async fn insist(
-    prometheus: &Prometheus,
+    stores: &Stores,
     request: &Request,
     purpose: Purpose,
     gave_up: &AtomicBool,
@@ -221,7 +210,7 @@ async fn insist(
                 "Prometheus gave no answer to a question for {limit} s, so it was asked no more"
             ));
         }
-        match prometheus.answer(request, purpose).await {
+        match stores.answer(request, purpose).await {
             Ok(answer) => return answer,
             // That is no silence of Prometheus.
             Err(QueryError::Busy) => begun = Instant::now(),
@@ -240,7 +229,6 @@ async fn insist(
 
 /// Publishes requests and failures so far, while the load runs, for those who watch. Not judged.
 pub async fn follow_live(s: Arc<Shared>) {
-    let Some((prometheus, settings)) = source(&s) else { return };
     let mut poll = tokio::time::interval(LIVE);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let begun = Instant::now();
@@ -249,8 +237,8 @@ pub async fn follow_live(s: Arc<Shared>) {
     loop {
         poll.tick().await;
         let reach = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX - 600) + 600;
-        let metrics = K6Metrics::new(&settings.run_id, reach);
-        if let Some(live) = live(&prometheus, &metrics).await {
+        let metrics = K6Metrics::new(&s.plan.names.uid, reach);
+        if let Some(live) = live(&s.context.load_store, &metrics).await {
             s.tell(Fact::Live(live));
         }
     }
@@ -274,7 +262,7 @@ async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
     let p95_milliseconds = match p95 {
         Ok(Answer::Histograms(one)) => {
             let took = one.first().and_then(|(_, points)| points.last());
-            took.and_then(|(_, took)| took.quantile(0.95)).map(|seconds| seconds * 1000.0)
+            took.and_then(|(_, took)| took.quantile(0.95))
         }
         _ => None,
     };
@@ -289,8 +277,6 @@ async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
     })
 }
 
-pub fn source(s: &Shared) -> Option<(Prometheus, Settings)> {
-    let prometheus = s.context.prometheus.get(&s.plan.prometheus)?.clone();
-    let push = s.context.config.prometheus.get(&s.plan.prometheus)?.push_interval;
-    Some((prometheus, Settings { run_id: s.plan.names.uid.clone(), push }))
+pub fn settings(s: &Shared) -> Settings {
+    Settings { run_id: s.plan.names.uid.clone(), push: s.context.config.load_store.push_interval }
 }

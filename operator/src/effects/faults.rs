@@ -142,12 +142,12 @@ async fn list(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Unlisted> 
 
 /// Asks whether the system is healthy just before a fault. Not asked twice: the fault does not wait for it.
 pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus) {
-    let Some((prometheus, settings)) = evaluate::source(&s) else { return };
-    let Some(steady) = Steady::ask(&s.plan, &fault, &status, &settings, Timestamp::now()) else { return };
+    let stores = s.stores();
+    let Some(steady) = Steady::ask(&s.plan, &fault, &status, &evaluate::settings(&s), Timestamp::now()) else { return };
     let answers = join_all(steady.requests().into_iter().map(|request| {
-        let prometheus = &prometheus;
+        let stores = &stores;
         async move {
-            let answer = prometheus.answer(&request, Purpose::Look).await;
+            let answer = stores.answer(&request, Purpose::Look).await;
             (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
         }
     }))

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::Shared;
-use crate::prometheus::{Prometheus, QueryError};
+use crate::{prometheus::QueryError, stores::Stores};
 
 /// How often each guardrail is asked.
 const POLL: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const PARALLEL: usize = 16;
 
 /// Asks until the run ends. A query that hangs delays no other: it is not asked again before it has an end.
 pub async fn watch(s: Arc<Shared>, queries: Vec<WatchedQuery>) {
-    let Some(prometheus) = s.context.prometheus.get(&s.plan.prometheus) else { return };
+    let stores = s.stores();
     let room = Semaphore::new(PARALLEL);
     let mut poll = tokio::time::interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -40,7 +40,7 @@ pub async fn watch(s: Arc<Shared>, queries: Vec<WatchedQuery>) {
             _ = poll.tick() => {
                 for (index, query) in queries.iter().enumerate() {
                     if under_way.insert(index) {
-                        asked.push(look(prometheus, &room, index, query));
+                        asked.push(look(&stores, &room, index, query));
                     }
                 }
             }
@@ -59,14 +59,14 @@ pub async fn watch(s: Arc<Shared>, queries: Vec<WatchedQuery>) {
 }
 
 async fn look(
-    prometheus: &Prometheus,
+    stores: &Stores,
     room: &Semaphore,
     index: usize,
     watched: &WatchedQuery,
 ) -> (usize, Reading) {
     let _permit = room.acquire().await;
     let at = Timestamp::now();
-    let value = match timeout(ANSWER, prometheus.query(&watched.query)).await {
+    let value = match timeout(ANSWER, stores.query(&watched.query)).await {
         Ok(Ok(answer)) => one_value(&answer),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("Prometheus gave no answer within {} s", ANSWER.as_secs())),
@@ -90,9 +90,10 @@ fn one_value(answer: &Answer) -> Result<f64, String> {
 
 /// What can be said of the guardrails before the start: each is asked once. One without data may get some when
 /// there is load.
-pub async fn check(s: &Shared, prometheus: &Prometheus) -> Vec<Problem> {
+pub async fn check(s: &Shared) -> Vec<Problem> {
+    let stores = &s.stores();
     let checks = s.plan.guardrails.iter().map(|guardrail| async move {
-        let why = match prometheus.query(&guardrail.query).await {
+        let why = match stores.query(&guardrail.query).await {
             Ok(Answer::Vector(series)) if series.len() < 2 => return None,
             Ok(Answer::Vector(series)) => format!(
                 "the query gives {} series: write one that gives one, as in max({})",

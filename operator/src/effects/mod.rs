@@ -37,7 +37,7 @@ use loadtest_crds::{LoadTest, LoadTestStatus};
 use tokio::{sync::mpsc, task::AbortHandle};
 use tracing::Instrument;
 
-use crate::{context::Context, events, room::Held, run::observe};
+use crate::{context::Context, events, room::Held, run::observe, stores::Stores};
 
 /// Carries out the effects of one run. Dropped with its task, it ends those under way.
 pub struct Effects {
@@ -182,6 +182,11 @@ fn latest_injection_of(status: &LoadTestStatus, fault: &str) -> Timestamp {
 }
 
 impl Shared {
+    /// Where the run's questions go.
+    pub fn stores(&self) -> Stores {
+        Stores::of(&self.context, &self.plan)
+    }
+
     /// Hands a fact to the run.
     pub fn tell(&self, fact: Fact) {
         tracing::debug!(fact = fact.name(), "told");

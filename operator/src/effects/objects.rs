@@ -10,7 +10,7 @@ use kube::{
 };
 use loadtest_core::{
     machine::fact::Fact,
-    objects::{self, pod::RemoteWrite},
+    objects,
     plan::names::{ROLE_LABEL, Role, RunnerId, owner_of},
 };
 use serde::de::DeserializeOwned;
@@ -36,12 +36,8 @@ pub async fn create(s: Arc<Shared>) {
 }
 
 async fn try_create(s: &Shared) -> Result<(), String> {
-    let endpoint = s.context.config.prometheus.get(&s.plan.prometheus).ok_or_else(|| {
-        format!("no Prometheus named {} in the operator's configuration", s.plan.prometheus)
-    })?;
-    let remote_write =
-        RemoteWrite { url: endpoint.remote_write_url.clone(), push_interval: endpoint.push_interval };
-    let objects = objects::build_run(&s.plan, &remote_write);
+    let push = s.context.config.load_store.push().map_err(|error| error.to_string())?;
+    let objects = objects::build_run(&s.plan, &push);
 
     let maps = s.config_maps();
     for map in &objects.config_maps {

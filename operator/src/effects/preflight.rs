@@ -21,7 +21,7 @@ use loadtest_core::{
 use loadtest_crds::ScriptConfigMap;
 
 use super::{Shared, faults, guardrails, system};
-use crate::error::said;
+use crate::{error::said, otlp};
 
 /// What the LoadTest's account must be allowed to do in a namespace.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +42,12 @@ const WATCH: &[Right] = &[Right { group: "", resource: "pods", verbs: &["list", 
 
 /// All checks at once; the problems in the order of the spec.
 pub async fn check(s: Arc<Shared>) {
-    let (scripts, prometheus, faults, every) = tokio::join!(
+    let (scripts, stores, faults, every) = tokio::join!(
         join_all(s.plan.scenarios.iter().filter_map(|scenario| {
             let map = scenario.spec.script.config_map.as_ref()?;
             Some(script(&s, scenario, map))
         })),
-        prometheus(&s),
+        stores(&s),
         targets(&s),
         scraped_every(&s)
     );
@@ -59,7 +59,7 @@ pub async fn check(s: Arc<Shared>) {
             Err(problem) => problems.push(problem),
         }
     }
-    problems.extend(prometheus.into_iter().chain(too_fine(&s)).chain(faults));
+    problems.extend(stores.into_iter().chain(too_fine(&s)).chain(faults));
     s.tell(Fact::Checked { problems, scraped_every: every, scripts: hashes });
 }
 
@@ -96,29 +96,39 @@ async fn read_script(s: &Shared, scenario: &str, map: &ScriptConfigMap) -> Resul
     }
 }
 
-async fn prometheus(s: &Shared) -> Vec<Problem> {
-    let Some(prometheus) = s.context.prometheus.get(&s.plan.prometheus) else {
-        let known = s.context.prometheus.keys().cloned().collect::<Vec<_>>().join(", ");
-        return vec![Problem {
-            reason: "PrometheusUnknown",
-            message: format!(
-                "spec.prometheus: {} is none of the endpoints in the operator's configuration ({known})",
-                s.plan.prometheus
-            ),
-        }];
-    };
-    if let Err(error) = prometheus.check().await {
-        let message = format!("Prometheus {} does not answer: {error}", s.plan.prometheus);
-        return vec![Problem { reason: "PrometheusUnreachable", message }];
+/// Whether the figures can be written and read.
+async fn stores(s: &Shared) -> Vec<Problem> {
+    let (load, system) = tokio::join!(load_store(s), system(s));
+    let problems: Vec<Problem> = load.into_iter().chain(system).collect();
+    // What does not answer says nothing about guardrails.
+    if problems.is_empty() { guardrails::check(s).await } else { problems }
+}
+
+async fn load_store(s: &Shared) -> Option<Problem> {
+    let (store, write) = (&s.context.load_store, &s.context.config.load_store.write_url);
+    let error = otlp::prove(write, store, &s.plan.names.uid).await.err()?;
+    Some(Problem { reason: error.label(), message: error.to_string() })
+}
+
+async fn system(s: &Shared) -> Option<Problem> {
+    if !s.plan.asks_system() {
+        return None;
     }
-    guardrails::check(s, prometheus).await
+    let stores = s.stores();
+    let prometheus = match stores.system() {
+        Ok(prometheus) => prometheus,
+        Err(error) => return Some(Problem { reason: "PrometheusUnknown", message: error.to_string() }),
+    };
+    let error = prometheus.check().await.err()?;
+    let message = format!("Prometheus {} does not answer: {error}", s.plan.prometheus);
+    Some(Problem { reason: "PrometheusUnreachable", message })
 }
 
 /// How often the series of the objectives are scraped, where they are there already.
 async fn scraped_every(s: &Shared) -> BTreeMap<String, Duration> {
-    let Some(prometheus) = s.context.prometheus.get(&s.plan.prometheus) else { return BTreeMap::new() };
+    let stores = &s.stores();
     let asked = fit::selectors(&s.plan.objectives).into_iter().map(|selector| async move {
-        match prometheus.query(&promql::scraped_every(&selector)).await {
+        match stores.query(&promql::scraped_every(&selector)).await {
             Ok(Answer::Vector(one)) => {
                 one.first().and_then(|(.., n)| fit::every(*n)).map(|every| (selector, every))
             }
@@ -130,8 +140,8 @@ async fn scraped_every(s: &Shared) -> BTreeMap<String, Duration> {
 
 /// Limits of faults that are finer than k6's figures.
 fn too_fine(s: &Shared) -> Vec<Problem> {
-    let Some(endpoint) = s.context.config.prometheus.get(&s.plan.prometheus) else { return Vec::new() };
-    let refused = s.plan.faults.iter().filter_map(|fault| fault.too_fine(endpoint.push_interval));
+    let push = s.context.config.load_store.push_interval;
+    let refused = s.plan.faults.iter().filter_map(|fault| fault.too_fine(push));
     refused.map(|message| Problem { reason: "LimitTooFine", message }).collect()
 }
 

@@ -11,7 +11,7 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use loadtest_core::{
-    objects::{self, pod::RemoteWrite},
+    objects::{self, pod::Push},
     plan::{
         Plan,
         names::{MANAGED_BY_LABEL, ROLE_LABEL, RUN_LABEL},
@@ -20,6 +20,9 @@ use loadtest_core::{
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::{ours::LOAD, place::Place, start::LIMIT};
+
+/// As the chart calls its load store.
+const WRITE: &str = "http://loadtest-operator-load-store.loadtest-system:9090/api/v1/otlp/v1/metrics";
 
 /// What all bare pods carry. Not the operator's own label: it would watch them.
 pub const LABEL: &str = "app.kubernetes.io/managed-by=bench-start";
@@ -75,11 +78,8 @@ fn build(place: &Place, name: &str, runners: u32) -> anyhow::Result<Vec<Pod>> {
     let mut test = place.load_test(name, runners, LOAD)?;
     test.metadata.uid = Some("00000000-0000-0000-0000-000000000000".to_owned());
     let plan = Plan::of(&test)?;
-    let remote_write = RemoteWrite {
-        url: "http://prometheus.monitoring:9090/api/v1/write".to_owned(),
-        push_interval: Duration::from_secs(1),
-    };
-    let mut pods = objects::build_run(&plan, &remote_write).pods;
+    let push = Push::to(WRITE, Duration::from_secs(1)).context("the address is none")?;
+    let mut pods = objects::build_run(&plan, &push).pods;
     pods.retain(|pod| pod.labels().get(ROLE_LABEL).is_some_and(|role| role == "runner"));
     for pod in &mut pods {
         pod.metadata.owner_references = None;

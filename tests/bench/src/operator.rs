@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
+use test_support::install::WRITE_PATH;
 use tokio::process::{Child, Command};
 
 /// How many lines of its log are worth showing.
@@ -20,16 +21,13 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub fn start(binary: &Path, namespace: &str, prometheus: &str) -> anyhow::Result<Self> {
+    pub fn start(binary: &Path, namespace: &str, store: &str) -> anyhow::Result<Self> {
         ensure!(binary.is_file(), "there is no operator at {}", binary.display());
         let folder = std::env::temp_dir().join(namespace);
         std::fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
         let config = json!({
             "namespaces": [namespace],
-            "prometheus": {"default": {
-                "queryURL": prometheus,
-                "remoteWriteURL": format!("{prometheus}/api/v1/write"),
-            }},
+            "loadStore": {"queryURL": store, "writeURL": format!("{store}{WRITE_PATH}")},
             "leaderElection": {"enabled": false},
         });
         let config_file = folder.join("config.yaml");

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use loadtest_crds::LoadTest;
 use serde_json::json;
-use test_support::Namespace;
+use test_support::{Namespace, install::load_store_url};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::{operator::Operator, witness::RUNNER_HEADER};
@@ -73,8 +73,8 @@ impl Place {
             place.config_maps().delete(SCRIPT, &DeleteParams::default()).await.ok();
             place.config_maps().create(&PostParams::default(), &place.script_map()).await?;
             if let Some(binary) = operator {
-                let prometheus = place.prometheus().await?;
-                place.operator = Some(Operator::start(binary, &place.namespace, &prometheus)?);
+                let store = load_store_url(&place.client).await;
+                place.operator = Some(Operator::start(binary, &place.namespace, &store)?);
             }
             anyhow::Ok(())
         };
@@ -220,12 +220,4 @@ impl Place {
         map
     }
 
-    /// Prometheus by its Service's address: the operator runs on this machine, which knows no names of the cluster.
-    async fn prometheus(&self) -> anyhow::Result<String> {
-        let services: Api<Service> = Api::namespaced(self.client.clone(), "monitoring");
-        let service = services.get("prometheus").await.context("failed to find Prometheus in the cluster")?;
-        let address =
-            service.spec.and_then(|s| s.cluster_ip).context("Prometheus's Service has no address")?;
-        Ok(format!("http://{address}:9090"))
-    }
 }

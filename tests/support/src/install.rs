@@ -27,13 +27,15 @@ use crate::{
     operator::{Launch, folder},
     program::{printed, program, run, run_with_input},
     proxy::Proxy,
-    stage::{BREAKER, DOOR, GHOST, IDLE, REFUSED, Stage, UNWRITABLE},
+    stage::{BREAKER, GHOST, IDLE, REFUSED, Stage},
     wait::eventually,
 };
 
 pub(crate) const IMAGES: [&str; 3] =
     ["docker.io/grafana/k6:1.8.1", "docker.io/library/redis:7", "loadtest.dev/target-app:dev"];
 const ACCOUNT: &str = "loadtest-operator";
+/// Where a Prometheus takes OTLP.
+pub const WRITE_PATH: &str = "/api/v1/otlp/v1/metrics";
 /// Nothing listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
@@ -67,7 +69,11 @@ pub async fn assert_ready(client: &Client) {
 /// # Panics
 /// When the chart cannot be rendered or applied.
 pub async fn operator(stage: &Stage, failpoint: Option<&'static str>, one_cpu: bool) -> Launch {
-    let values = values(stage, &prometheus_url(&stage.client).await).to_string();
+    let store = match stage.door_address() {
+        Some(door) => format!("http://{door}"),
+        None => load_store_url(&stage.client).await,
+    };
+    let values = values(stage, &prometheus_url(&stage.client).await, &store).to_string();
     let render = |parts: &[&str]| {
         let mut helm = program("helm");
         helm.args(["template", ACCOUNT]).arg(Path::new(ROOT).join("charts/loadtest-operator"));
@@ -100,10 +106,10 @@ pub async fn operator(stage: &Stage, failpoint: Option<&'static str>, one_cpu: b
     }
 }
 
-fn values(stage: &Stage, prometheus: &str) -> Value {
+fn values(stage: &Stage, prometheus: &str, store: &str) -> Value {
     let (runs, targets) = (&stage.namespace, &stage.targets);
-    let write = "http://prometheus.monitoring:9090/api/v1/write";
-    let mut values = json!({
+    let write_path = stage.setup.write_path.unwrap_or(WRITE_PATH);
+    json!({
         "namespaces": [runs],
         "createNamespaces": false,
         "userRoles": {"create": false},
@@ -113,32 +119,35 @@ fn values(stage: &Stage, prometheus: &str) -> Value {
             {"namespace": runs, "name": IDLE, "targets": []},
             {"namespace": runs, "name": GHOST, "create": false, "targets": []},
         ],
-        "prometheus": {
-            "default": {"queryURL": prometheus, "remoteWriteURL": write, "pushInterval": "1s"},
-            REFUSED: {"queryURL": NOWHERE, "remoteWriteURL": write},
-            UNWRITABLE: {"queryURL": prometheus, "remoteWriteURL": format!("{NOWHERE}/api/v1/write")},
-        },
-    });
-    if let Some(address) = stage.door_address() {
-        let door = format!("http://{address}");
-        values["prometheus"][DOOR] =
-            json!({"queryURL": door, "remoteWriteURL": format!("{door}/api/v1/write"), "pushInterval": "1s"});
-    }
-    values
+        "loadStore": {"enabled": false, "queryURL": store, "writeURL": format!("{store}{write_path}")},
+        "prometheus": {"default": {"queryURL": prometheus}, REFUSED: {"queryURL": NOWHERE}},
+    })
+}
+
+async fn prometheus_url(client: &Client) -> String {
+    service_url(client, "monitoring", "prometheus").await
+}
+
+/// The load store that the operator's chart brings.
+///
+/// # Panics
+/// When there is none.
+pub async fn load_store_url(client: &Client) -> String {
+    service_url(client, "loadtest-system", "loadtest-operator-load-store").await
 }
 
 /// The operator runs beside the cluster and not in it, where names of Services mean nothing.
-async fn prometheus_url(client: &Client) -> String {
-    let services: Api<Service> = Api::namespaced(client.clone(), "monitoring");
-    let service = services.get_opt("prometheus").await.ok().flatten();
+async fn service_url(client: &Client, namespace: &str, name: &str) -> String {
+    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let service = services.get_opt(name).await.ok().flatten();
     let ip = service.and_then(|s| s.spec?.cluster_ip);
-    let ip = ip.unwrap_or_else(|| panic!("there is no Service prometheus in namespace monitoring"));
+    let ip = ip.unwrap_or_else(|| panic!("there is no Service {name} in namespace {namespace}: run `make install`"));
     format!("http://{ip}:9090")
 }
 
-/// A door to Prometheus, at the address from which this machine reaches it: so pods reach this machine.
+/// A door to the load store, at the address from which this machine reaches it: so pods reach this machine.
 pub(crate) async fn door(client: &Client) -> Proxy {
-    let url = prometheus_url(client).await;
+    let url = load_store_url(client).await;
     let target: SocketAddr = url
         .strip_prefix("http://")
         .and_then(|address| address.parse().ok())

@@ -47,11 +47,6 @@ pub const IDLE: &str = "idle";
 pub const GHOST: &str = "ghost";
 /// Endpoint of the configuration where nothing listens.
 pub const REFUSED: &str = "refused";
-/// Endpoint of the configuration that answers queries, but takes no writes.
-pub const UNWRITABLE: &str = "unwritable";
-
-/// Endpoint of the configuration that goes through the stage's own door: see [`Setup::with_door`].
-pub const DOOR: &str = "door";
 
 /// What a test wants before it begins.
 #[derive(Clone, Debug)]
@@ -62,6 +57,7 @@ pub struct Setup {
     each: bool,
     operator: bool,
     door: bool,
+    pub(crate) write_path: Option<&'static str>,
     one_cpu: bool,
     limit: Duration,
 }
@@ -75,7 +71,7 @@ pub struct Stage {
     pub targets: String,
     namespaces: Vec<Namespace>,
     door: Option<Proxy>,
-    setup: Setup,
+    pub(crate) setup: Setup,
     launch: RefCell<Option<Launch>>,
     operators: RefCell<Vec<Operator>>,
 }
@@ -91,6 +87,7 @@ impl Setup {
             each: false,
             operator: true,
             door: false,
+            write_path: None,
             one_cpu: false,
             limit: LIMIT,
         }
@@ -131,7 +128,14 @@ impl Setup {
         self
     }
 
-    /// A way to Prometheus that the test can shut: the endpoint [`DOOR`].
+    /// The runners are told to write to another path of the load store.
+    #[must_use]
+    pub fn write_path(mut self, path: &'static str) -> Self {
+        self.write_path = Some(path);
+        self
+    }
+
+    /// A way to the load store that the test can shut.
     #[must_use]
     pub fn with_door(mut self) -> Self {
         self.door = true;
@@ -204,7 +208,7 @@ impl Stage {
         }
     }
 
-    /// The door to Prometheus.
+    /// The door to the load store.
     ///
     /// # Panics
     /// When the setup did not ask for one.

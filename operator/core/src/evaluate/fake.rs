@@ -99,8 +99,8 @@ impl Fake {
                     .push((at, count.clone()));
                 self.series.entry(named("k6_iterations_total", &labels[..3])).or_default().push((at, count));
                 // An iteration is a request.
-                for name in ["k6_http_req_duration_seconds", "k6_iteration_duration_seconds"] {
-                    let histogram = Value::Histogram(took.clone());
+                for name in ["k6_http_req_duration_milliseconds", "k6_iteration_duration_milliseconds"] {
+                    let histogram = Value::Histogram(took.iter().map(|seconds| seconds * 1000.0).collect());
                     self.series.entry(named(name, &labels)).or_default().push((at, histogram));
                 }
             }

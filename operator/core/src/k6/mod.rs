@@ -7,6 +7,7 @@ pub mod outcomes;
 pub mod promql;
 pub mod queries;
 pub mod question;
+pub mod store;
 
 /// `k6 run` and the REST API speak of the state of an execution in these numbers (k6, `lib/execution.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

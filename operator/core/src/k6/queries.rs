@@ -16,7 +16,7 @@ use crate::prometheus::promql::quoted;
 #[serde(rename_all = "camelCase")]
 pub enum Metric {
     Counter(Cow<'static, str>),
-    /// A Trend of times, which arrive in seconds.
+    /// A Trend of times, in milliseconds.
     Times(Cow<'static, str>),
     /// A Trend of which the script does not say that it is of times.
     Trend(Cow<'static, str>),
@@ -31,14 +31,17 @@ pub const DROPPED_ITERATIONS: Metric = Metric::Counter(Borrowed("dropped_iterati
 pub const ITERATION_DURATION: Metric = Metric::Times(Borrowed("iteration_duration"));
 pub const VUS: Metric = Metric::Gauge(Borrowed("vus"));
 
-/// Its name in Prometheus.
+/// What the names of k6's metrics begin with in the store.
+pub const PREFIX: &str = "k6_";
+
+/// Its name in the store.
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Counter(name) => write!(f, "k6_{name}_total"),
-            Self::Times(name) => write!(f, "k6_{name}_seconds"),
-            Self::Rate(name) => write!(f, "k6_{name}_rate"),
-            Self::Trend(name) | Self::Gauge(name) => write!(f, "k6_{name}"),
+            Self::Counter(name) if name.starts_with("data_") => write!(f, "{PREFIX}{name}_bytes_total"),
+            Self::Counter(name) | Self::Rate(name) => write!(f, "{PREFIX}{name}_total"),
+            Self::Times(name) => write!(f, "{PREFIX}{name}_milliseconds"),
+            Self::Trend(name) | Self::Gauge(name) => write!(f, "{PREFIX}{name}"),
         }
     }
 }

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 
 use crate::{
-    objects::{owner::owner, pod::RemoteWrite},
+    objects::{owner::owner, pod::Push},
     plan::{Plan, names::RunNames},
 };
 
@@ -31,10 +31,10 @@ pub struct RunObjects {
 
 /// Builds all objects of a run.
 #[must_use]
-pub fn build_run(plan: &Plan, remote_write: &RemoteWrite) -> RunObjects {
+pub fn build_run(plan: &Plan, push: &Push) -> RunObjects {
     let inspections = plan.scenarios.iter().map(|s| pod::build_inspection(plan, s));
     let runners = plan.scenarios.iter().flat_map(|scenario| {
-        (0..scenario.parallelism()).map(move |index| pod::build_runner(plan, scenario, index, remote_write))
+        (0..scenario.parallelism()).map(move |index| pod::build_runner(plan, scenario, index, push))
     });
     RunObjects {
         config_maps: plan.scenarios.iter().filter_map(|s| script::build_config_map(&plan.names, s)).collect(),

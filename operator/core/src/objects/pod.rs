@@ -1,6 +1,6 @@
 //! The pods of a run: one that inspects each script, and the runners that hold the load.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{
@@ -24,11 +24,30 @@ use crate::{
 /// The port of k6's REST API in the runner pods.
 pub const K6_API_PORT: u16 = 6565;
 
-/// Where the runners send their metrics.
+/// Where the runners send their metrics, by OTLP over HTTP, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteWrite {
-    pub url: String,
-    pub push_interval: std::time::Duration,
+pub struct Push {
+    /// Host and port.
+    endpoint: String,
+    path: String,
+    insecure: bool,
+    every: Duration,
+}
+
+impl Push {
+    /// `None` for a URL that is not one of HTTP.
+    #[must_use]
+    pub fn to(url: &str, every: Duration) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let insecure = match scheme {
+            "http" => true,
+            "https" => false,
+            _ => return None,
+        };
+        let (endpoint, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let endpoint = endpoint.to_owned();
+        (!endpoint.is_empty()).then(|| Self { endpoint, path: format!("/{path}"), insecure, every })
+    }
 }
 
 /// k6's system tags without `url` and `error`: their texts hold ports and ids, so that an outage would mint
@@ -40,37 +59,32 @@ const SYSTEM_TAGS: &str =
 /// length of the load is known.
 const CEILING_SECONDS: i64 = 8 * 24 * 3600;
 
+/// How often k6 hands its samples to what sends them: what happened up to so long before a push may be missing from it.
+const FLUSH: &str = "200ms";
+
+/// More series of one metric than this are folded into one by the sender, with its totals exact.
+const MOST_SERIES: &str = "10000";
+
 /// k6 tries once more to send what it holds, then ends.
 const TERMINATION_GRACE_SECONDS: i64 = 20;
 
 /// An inspection takes well under a second; one that hangs must not outlive the start.
 const INSPECTION_DEADLINE_SECONDS: i64 = 300;
 
-pub fn build_runner(plan: &Plan, scenario: &ScenarioPlan, index: u32, remote_write: &RemoteWrite) -> Pod {
+pub fn build_runner(plan: &Plan, scenario: &ScenarioPlan, index: u32, push: &Push) -> Pod {
     let id = RunnerId { scenario: scenario.spec.name.clone(), index };
     let script = script::mount(&plan.names, scenario);
     let mut args = strings(["run", "--paused", "--linger", "--no-setup", "--no-teardown", "--no-thresholds"]);
     args.push(format!("--address=0.0.0.0:{K6_API_PORT}"));
-    args.extend(strings(["--quiet", "--no-color", "--out=experimental-prometheus-rw"]));
+    args.extend(strings(["--quiet", "--no-color", "--out=opentelemetry"]));
     args.push(format!("--system-tags={SYSTEM_TAGS}"));
-    let own = [
-        (queries::TEST_ID, &plan.names.uid),
-        (queries::RUN, &plan.names.uid),
-        // Without it the series of runners overwrite each other.
-        (queries::RUNNER, &id.to_string()),
-        (queries::SCENARIO, &scenario.spec.name),
-    ];
-    args.extend(own.map(|(tag, value)| format!("--tag={tag}={value}")));
     args.extend(segment_args(index, scenario.parallelism()));
     args.extend(load_args(scenario));
     args.extend(scenario.spec.arguments.iter().cloned());
     args.push(script.script_path.clone());
 
     let mut env = script_env(scenario);
-    env.push(plain("K6_PROMETHEUS_RW_SERVER_URL", &remote_write.url));
-    env.push(plain("K6_PROMETHEUS_RW_PUSH_INTERVAL", &duration::human(remote_write.push_interval)));
-    env.push(plain("K6_PROMETHEUS_RW_TREND_AS_NATIVE_HISTOGRAM", "true"));
-    env.push(plain("K6_PROMETHEUS_RW_STALE_MARKERS", "false"));
+    env.extend(push_env(plan, &id, push));
     env.push(plain("K6_NO_USAGE_REPORT", "true"));
     env.push(plain("K6_AUTO_EXTENSION_RESOLUTION", "false"));
 
@@ -85,6 +99,33 @@ pub fn build_runner(plan: &Plan, scenario: &ScenarioPlan, index: u32, remote_wri
         }]);
     }
     pod
+}
+
+/// How k6's output is told where to and how to send. What tells runs and runners apart are attributes of the resource and
+/// no tags: those would take the place of the tags that the script gives to all of its samples.
+fn push_env(plan: &Plan, id: &RunnerId, push: &Push) -> Vec<EnvVar> {
+    let own = [
+        (queries::TEST_ID, plan.names.uid.as_str()),
+        (queries::RUN, &plan.names.uid),
+        // Without it the series of runners overwrite each other.
+        (queries::RUNNER, &id.to_string()),
+        (queries::SCENARIO, &id.scenario),
+    ];
+    let own = own.map(|(name, value)| format!("{name}={value}")).join(",");
+    let env = [
+        ("K6_OTEL_EXPORTER_PROTOCOL", "http/protobuf"),
+        ("K6_OTEL_HTTP_EXPORTER_ENDPOINT", &push.endpoint),
+        ("K6_OTEL_HTTP_EXPORTER_URL_PATH", &push.path),
+        ("K6_OTEL_HTTP_EXPORTER_INSECURE", if push.insecure { "true" } else { "false" }),
+        ("K6_OTEL_METRIC_PREFIX", queries::PREFIX),
+        ("K6_OTEL_SINGLE_COUNTER_FOR_RATE", "true"),
+        ("K6_OTEL_EXPORT_INTERVAL", &duration::human(push.every)),
+        ("K6_OTEL_FLUSH_INTERVAL", FLUSH),
+        ("OTEL_RESOURCE_ATTRIBUTES", &own),
+        ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
+        ("OTEL_GO_X_CARDINALITY_LIMIT", MOST_SERIES),
+    ];
+    env.map(|(name, value)| plain(name, value)).to_vec()
 }
 
 pub fn build_inspection(plan: &Plan, scenario: &ScenarioPlan) -> Pod {

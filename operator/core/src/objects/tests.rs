@@ -28,11 +28,8 @@ fn plan() -> Plan {
 }
 
 fn objects() -> RunObjects {
-    let remote_write = RemoteWrite {
-        url: "http://prometheus:9090/api/v1/write".to_owned(),
-        push_interval: Duration::from_secs(1),
-    };
-    build_run(&plan(), &remote_write)
+    let push = Push::to("http://store:9090/api/v1/otlp/v1/metrics", Duration::from_secs(1)).unwrap();
+    build_run(&plan(), &push)
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use loadtest_crds::text::DurationText;
 
 use crate::{
+    k6::store::ReadsBoth,
     numbers::duration,
     plan::{size, syntax::is_object_name},
     prometheus::template::{Name, TemplateError},
@@ -103,6 +104,8 @@ pub enum GuardrailError {
     Selector { guardrail: String, selector: String, cause: String },
     #[error("two guardrails are called {0}: rename one of them")]
     Twice(String),
+    #[error("guardrail {guardrail}: {cause}")]
+    Stores { guardrail: String, cause: ReadsBoth },
     #[error("there are {0} guardrails, with those of sets: watch at most {1}")]
     TooMany(usize, usize),
 }
@@ -194,4 +197,6 @@ pub enum ObjectiveError {
          series, as in max(queue_depth)"
     )]
     QueryType { objective: String, gives: &'static str },
+    #[error("objective {objective}: {cause}")]
+    Stores { objective: String, cause: ReadsBoth },
 }

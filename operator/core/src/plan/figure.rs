@@ -9,6 +9,7 @@ use crate::{
     k6::{
         metrics::{Kind, built_in},
         queries::{self, K6Samples},
+        store::store_of,
     },
     numbers::{
         duration,
@@ -158,6 +159,7 @@ fn expression(objective: &str, text: &str) -> Result<String, ObjectiveError> {
     let name = || objective.to_owned();
     let parsed = parser::parse(text).map_err(|cause| ObjectiveError::Query { objective: name(), cause })?;
     named(objective, text)?;
+    store_of(text).map_err(|cause| ObjectiveError::Stores { objective: name(), cause })?;
     let gives = match parsed.value_type() {
         ValueType::Vector | ValueType::Scalar => return Ok(text.trim().to_owned()),
         ValueType::Matrix => "a range",

@@ -12,6 +12,7 @@ use loadtest_crds::{Guardrail, GuardrailNoData, WindowKind, text::LimitText};
 use promql_parser::parser::{self, value::ValueType};
 
 use crate::{
+    k6::store::store_of,
     numbers::{
         duration,
         limit::{Bound, Dimension, Limit},
@@ -180,6 +181,7 @@ fn query(name: &str, text: &str, names: &RunNames) -> Result<(String, Duration),
     let query = template.render(&values).map_err(|error| refuse(error.to_string()))?.trim().to_owned();
     let parsed =
         parser::parse(&query).map_err(|cause| GuardrailError::Query { guardrail: guardrail(), cause })?;
+    store_of(&query).map_err(|cause| GuardrailError::Stores { guardrail: guardrail(), cause })?;
     let gives = match parsed.value_type() {
         ValueType::Vector | ValueType::Scalar => return Ok((query, reach(&parsed))),
         ValueType::Matrix => "a range",

@@ -5,15 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use loadtest_crds::{Baseline, Expectation, LoadTest, LoadTestStatus, Runner, Scenario, VerdictPolicy};
 
 use crate::{
+    k6::store::{Store, store_of},
     numbers::limit::{Dimension, Limit},
     plan::{
         error::{PlanError, name, time},
         fault::FaultPlan,
+        figure::Figure,
         guardrail::{GuardrailPlan, MOST},
         names::{RunNames, RunnerId},
         objective::ObjectivePlan,
         system::WatchPlan,
     },
+    prometheus::template::Values,
 };
 
 pub mod error;
@@ -60,6 +63,25 @@ pub struct ScenarioPlan {
 }
 
 impl Plan {
+    /// Whether anything is asked of the Prometheus that knows the system under test.
+    #[must_use]
+    pub fn asks_system(&self) -> bool {
+        let of_system = |query: &str| store_of(query) != Ok(Store::Load);
+        let objective = |objective: &ObjectivePlan| match &objective.figure {
+            Figure::Ratio { good, total } => of_system(good) || of_system(total),
+            Figure::Query(query) | Figure::Slope { query, .. } => of_system(query),
+            Figure::Template(template) => {
+                template.render(&Values::example()).map_or(true, |query| of_system(&query))
+            }
+            _ => false,
+        };
+        let has_alert =
+            |fault: &FaultPlan| fault.limits.recovery.as_ref().is_some_and(|recovery| recovery.alert.is_some());
+        self.objectives.iter().any(objective)
+            || self.guardrails.iter().any(|guardrail| of_system(&guardrail.query))
+            || self.faults.iter().any(has_alert)
+    }
+
     /// Checks a LoadTest.
     ///
     /// # Errors

@@ -269,8 +269,8 @@ impl Parsed {
         Some(match self.aggregate {
             Aggregate::Percentile(percentile) => {
                 let of = |metric| promql::histogram_quantile(percentile / 100.0, &sum(metric, &self.samples));
-                // Times arrive in seconds, and as they are where the script did not say that they are times.
-                format!("{} or {} / 1000", of(Metric::Times(name())), of(Metric::Trend(name())))
+                // Where the script did not say that it is a time, its name has no unit.
+                format!("({} or {}) / 1000", of(Metric::Times(name())), of(Metric::Trend(name())))
             }
             Aggregate::Rate if self.metric == "http_req_failed" => {
                 let mut failed = self.samples.clone();

@@ -124,7 +124,7 @@ impl CellsProbe {
             for (_, points) in answers.matrix(id).unwrap_or_default() {
                 for (at, p95) in points.iter().filter(|(_, p95)| p95.is_finite()) {
                     if let Some(cell) = cells.get_mut(&millis(*at)) {
-                        *into(cell) = Some(*p95);
+                        *into(cell) = Some(*p95 / 1000.0);
                     }
                 }
             }

@@ -296,14 +296,14 @@ fn cells_are_what_was_added_in_each() {
             2,
             crate::prometheus::ask::Answer::Matrix(vec![(
                 crate::prometheus::series::Labels::new(),
-                points([0.1, f64::NAN, 0.2]),
+                points([100.0, f64::NAN, 200.0]),
             )]),
         ),
         (
             3,
             crate::prometheus::ask::Answer::Matrix(vec![(
                 crate::prometheus::series::Labels::new(),
-                points([0.3, 0.4, f64::NAN]),
+                points([300.0, 400.0, f64::NAN]),
             )]),
         ),
     ]);

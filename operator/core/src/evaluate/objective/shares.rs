@@ -44,8 +44,8 @@ pub struct ShareProbe {
     candidates: Vec<Candidate>,
 }
 
-/// A metric under one of the names that it may have: times arrive in seconds, and in milliseconds where the script
-/// did not say that its Trend is a time.
+/// A metric under one of the names that it may have: a Trend of which the script said that it is a time has its unit in
+/// its name.
 #[derive(Debug)]
 struct Candidate {
     pub(crate) seconds_per_unit: f64,
@@ -57,10 +57,10 @@ struct Candidate {
 
 /// The names that a Trend may have in Prometheus, each with the seconds that one of its units is.
 pub fn trends(metric: &str) -> impl Iterator<Item = (Metric, f64)> {
-    let in_seconds = (Metric::Times(metric.to_owned().into()), 1.0);
+    let named = (Metric::Times(metric.to_owned().into()), 0.001);
     let raw =
         (built_in(metric) != Some(Kind::Time)).then(|| (Metric::Trend(metric.to_owned().into()), 0.001));
-    std::iter::once(in_seconds).chain(raw)
+    std::iter::once(named).chain(raw)
 }
 
 impl ShareProbe {

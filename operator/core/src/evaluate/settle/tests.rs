@@ -56,7 +56,8 @@ fn asks_for_the_runs_requests_and_for_each_scraped_series_once() {
             of_k6(),
             of_ratio("saved_total{status=\"ok\"}", "saved_total"),
             of_query("max(a{b=~\"c.*\"} / d) or max_over_time(saved_total[10s])"),
-            of_query("max(k6_vus) + max(x offset 1m)"),
+            of_query("max(k6_vus)"),
+            of_query("max(x offset 1m)"),
         ],
         None,
     );

@@ -120,7 +120,7 @@ const CLIENT: &[Indicator] = &[
     indicator(
         "p99",
         "99th percentile of the answered requests",
-        r#"histogram_quantile(0.99, sum(rate(k6_http_req_duration_seconds{loadtest_run="{{run}}",expected_response="true",SELECTOR}[10s])))"#,
+        r#"histogram_quantile(0.99, sum(rate(k6_http_req_duration_milliseconds{loadtest_run="{{run}}",expected_response="true",SELECTOR}[10s]))) / 1000"#,
         "200ms",
         "500ms",
     ),

@@ -143,7 +143,7 @@ fn up_to_a_number_all_names_are_told_apart(#[case] names: u64, #[case] folded: O
         reader.next().unwrap().question.to_string(),
         format!(
             "sum by ({by}loadtest_scenario, expected_response) \
-             (last_over_time(k6_http_req_duration_seconds{{loadtest_run=\"4f1c\"}}[120s]))"
+             (last_over_time(k6_http_req_duration_milliseconds{{loadtest_run=\"4f1c\"}}[120s]))"
         )
     );
     assert_eq!(reader.finish().folded, folded);
