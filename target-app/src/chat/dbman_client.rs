@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::metrics::ChatMetrics;
 use crate::config::DbmanClientConfig;
-use crate::http::error::ApiError;
+use crate::http::{self, error::ApiError};
 use crate::wire::{ListQuery, Messages, NewMessage, Room, SearchQuery, Stored, User};
 
 pub struct DbmanClient {
@@ -211,8 +211,7 @@ impl DbmanClient {
 }
 
 fn build(config: &DbmanClientConfig) -> reqwest::Result<Client> {
-    Client::builder()
-        .no_proxy()
+    http::client()
         .connect_timeout(config.dbman_connect_timeout)
         .timeout(config.dbman_timeout)
         .tcp_user_timeout(config.dbman_tcp_user_timeout)

@@ -32,6 +32,12 @@ use ledger::Ledger;
 use metrics::HttpMetrics;
 use track::Tracker;
 
+/// A client of other roles. reqwest comes without cryptography, and wants some though it is not used.
+pub fn client() -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}
+
 /// What a role shares with the server that carries it.
 pub struct Server {
     config: ServerConfig,
@@ -167,7 +173,7 @@ mod tests {
         tokio::spawn(axum::serve(listener, app).into_future());
         Running {
             base,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: super::client().build().unwrap(),
             health: server.health,
         }
     }

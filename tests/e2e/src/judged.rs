@@ -7,7 +7,7 @@ use loadtest_crds::{Outcome, Phase, Verdict, WindowKind};
 use serde_json::json;
 use test_support::{
     runs::{expect, objective, result},
-    stage::{Setup, UNWRITABLE},
+    stage::Setup,
 };
 
 use crate::spec::{READER, few_failures, load, with};
@@ -73,24 +73,6 @@ async fn a_query_without_data() {
             assert_eq!(result(&soft, "lag", WindowKind::Run, None).outcome, Outcome::NoData);
             expect(&soft, Verdict::Inconclusive, "NoData", &["lag", "no data in this window"]);
             expect(&hard, Verdict::Fail, "NoData", &["lag", "no data in this window"]);
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn figures_that_never_arrive() {
-    Setup::new("unwritable")
-        .play(async |stage| {
-            let spec = with(load(READER, "6s"), json!({"prometheus": UNWRITABLE}));
-            let status = stage.run("unwritable", spec).await.finished().await;
-            assert_eq!(status.verdict, Some(Verdict::Inconclusive), "{:#?}", status.grounds);
-            let counted = status.load.as_ref().and_then(|load| load.k6_requests);
-            // A busy runner may not have said how many there were.
-            if counted.is_some() {
-                expect(&status, Verdict::Inconclusive, "NotSettled", &["Prometheus has 0"]);
-            }
-            let grounds = status.grounds.join("\n");
-            assert!(grounds.contains("pushes did not reach Prometheus"), "{grounds}");
         })
         .await;
 }

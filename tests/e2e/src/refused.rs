@@ -225,11 +225,23 @@ async fn a_pod_in_the_way() {
 async fn a_prometheus_that_is_not_there() {
     Setup::new("prometheus")
         .play(async |stage| {
-            let at = |name: &str| with(script(READER), json!({"prometheus": name}));
+            let asked = json!({"name": "up", "query": "min(up)", "atLeast": "1"});
+            let at = |name: &str| with(script(READER), json!({"prometheus": name, "objectives": [asked.clone()]}));
             let words = ["Prometheus refused does not answer"];
             refused(stage, "refused", at(REFUSED), "PrometheusUnreachable", &words).await;
-            let words = ["nowhere is none of the endpoints", "default, refused, unwritable"];
+            let words = ["there is no Prometheus nowhere", "it has default, refused"];
             refused(stage, "unknown", at("nowhere"), "PrometheusUnknown", &words).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_load_store_that_takes_no_figures() {
+    Setup::new("unwritable")
+        .write_path("/api/v1/write")
+        .play(async |stage| {
+            let words = ["/api/v1/write answers 404", "--web.enable-otlp-receiver"];
+            refused(stage, "unwritable", script(READER), "LoadStoreRefuses", &words).await;
         })
         .await;
 }

@@ -192,8 +192,9 @@ impl Evaluation {
 
     fn ask_about_faults(&mut self) -> Vec<Request> {
         let mut asks = Asks::from(self.next_id);
-        let at = self.context.load.map_or(Timestamp::UNIX_EPOCH, |load| load.to);
-        let stretches: Vec<Interval> = self.context.load.into_iter().collect();
+        let load = self.context.read_load();
+        let at = load.map_or(Timestamp::UNIX_EPOCH, |load| load.to);
+        let stretches: Vec<Interval> = load.into_iter().collect();
         let metrics = &self.context.metrics;
         let mut total = |metric: Metric, split: Split| {
             let increase = metrics.increase(K6Series::all(metric), split, &stretches);

@@ -59,9 +59,6 @@ const SYSTEM_TAGS: &str =
 /// length of the load is known.
 const CEILING_SECONDS: i64 = 8 * 24 * 3600;
 
-/// How often k6 hands its samples to what sends them: what happened up to so long before a push may be missing from it.
-const FLUSH: &str = "200ms";
-
 /// More series of one metric than this are folded into one by the sender, with its totals exact.
 const MOST_SERIES: &str = "10000";
 
@@ -119,8 +116,9 @@ fn push_env(plan: &Plan, id: &RunnerId, push: &Push) -> Vec<EnvVar> {
         ("K6_OTEL_HTTP_EXPORTER_INSECURE", if push.insecure { "true" } else { "false" }),
         ("K6_OTEL_METRIC_PREFIX", queries::PREFIX),
         ("K6_OTEL_SINGLE_COUNTER_FOR_RATE", "true"),
-        ("K6_OTEL_EXPORT_INTERVAL", &duration::human(push.every)),
-        ("K6_OTEL_FLUSH_INTERVAL", FLUSH),
+        // k6 hands its samples to the sender first. Both together let none be older than the interval.
+        ("K6_OTEL_FLUSH_INTERVAL", &duration::human(push.every / 10)),
+        ("K6_OTEL_EXPORT_INTERVAL", &duration::human(push.every * 9 / 10)),
         ("OTEL_RESOURCE_ATTRIBUTES", &own),
         ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
         ("OTEL_GO_X_CARDINALITY_LIMIT", MOST_SERIES),

@@ -57,7 +57,8 @@ impl Installed {
 
     pub fn upgrade(&self, more: &[&str]) -> Output {
         let values = format!(
-            "{{namespaces: [{runs}, {more_runs}], replicas: 0, faultAccounts: [\
+            "{{namespaces: [{runs}, {more_runs}], replicas: 0, \
+             loadStore: {{enabled: false, queryURL: http://s, writeURL: http://s}}, faultAccounts: [\
              {{namespace: {runs}, name: killer, targets: [{target}], watches: [{outside}]}}, \
              {{namespace: {runs}, name: ready-made, create: false}}]}}",
             runs = self.runs,

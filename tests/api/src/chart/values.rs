@@ -49,15 +49,16 @@ fn values_are_checked() {
     accepts(&[]);
     accepts(&["--set=replicas=2"]);
     accepts(&[&account(r#"{"namespace": "loadtests", "name": "a", "targets": ["b", "c"]}"#)]);
-    accepts(&[
-        "--set=prometheus.other.queryURL=https://p",
-        "--set=prometheus.other.remoteWriteURL=https://p/w",
-    ]);
+    accepts(&["--set=prometheus.other.queryURL=https://p"]);
+    let (query, write) = ("--set=loadStore.queryURL=https://s", "--set=loadStore.writeURL=https://s/otlp");
+    accepts(&["--set=loadStore.enabled=false", query, write]);
+    rejects(&["--set=loadStore.enabled=false", query], "needs the queryURL and the writeURL of yours");
+    rejects(&[query, write], "set loadStore.enabled=false");
     rejects(&["--set=replica=2"], "additional properties 'replica' not allowed");
     rejects(&["--set-json=namespaces=[]"], "namespaces");
     rejects(&["--set-json=namespaces=[\"Load_Tests\"]"], "does not match pattern");
     rejects(&["--set=prometheus.default.queryURL=prometheus:9090"], "does not match pattern");
-    rejects(&["--set=prometheus.default.remoteWriteURL=null"], "remoteWriteURL");
+    rejects(&["--set=prometheus.default.remoteWriteURL=http://p/w"], "'remoteWriteURL' not allowed");
     rejects(&["--set=image.pullPolicy=Sometimes"], "pullPolicy");
     rejects(&["--set=logFormat=xml"], "logFormat");
     rejects(&[&account(r#"{"namespace": "loadtests"}"#)], "name");
@@ -93,7 +94,7 @@ fn a_new_configuration_is_a_new_pod() {
             .clone()
     };
     assert_eq!(checksum(&[]), checksum(&["--set=logFormat=text"]));
-    assert_ne!(checksum(&[]), checksum(&["--set=prometheus.default.pushInterval=2s"]));
+    assert_ne!(checksum(&[]), checksum(&["--set=loadStore.pushInterval=2s"]));
     assert_ne!(checksum(&[]), checksum(&["--set-json=namespaces=[\"a\"]"]));
 }
 
@@ -101,6 +102,7 @@ fn a_new_configuration_is_a_new_pod() {
 fn the_configuration_is_what_the_operator_reads() {
     let objects = rendered(&[
         "--set-json=namespaces=[\"a\", \"b\"]",
+        "--set=prometheus.default.queryURL=http://prometheus.monitoring:9090",
         "--set=prometheus.default.bearerToken.secret=prometheus",
         "--set=prometheus.default.bearerToken.key=bearer",
     ])
@@ -111,10 +113,13 @@ fn the_configuration_is_what_the_operator_reads() {
         config,
         json!({
             "namespaces": ["a", "b"],
+            "loadStore": {
+                "queryURL": "http://tried-loadtest-operator-load-store.tried-system:9090",
+                "writeURL": "http://tried-loadtest-operator-load-store.tried-system:9090/api/v1/otlp/v1/metrics",
+                "pushInterval": "1s"
+            },
             "prometheus": {"default": {
                 "queryURL": "http://prometheus.monitoring:9090",
-                "remoteWriteURL": "http://prometheus.monitoring:9090/api/v1/write",
-                "pushInterval": "1s",
                 "bearerTokenFile": "/var/run/secrets/loadtest-operator/default/token"
             }},
             "leaderElection": {"enabled": true}
@@ -126,20 +131,25 @@ fn the_configuration_is_what_the_operator_reads() {
 }
 
 #[tokio::test]
-async fn the_operator_runs_under_the_strictest_pod_security() {
+async fn all_runs_under_the_strictest_pod_security() {
     let client = test_support::client().await;
     let level = ("pod-security.kubernetes.io/enforce", "restricted");
     let namespace = Namespace::create(&client, "chart-restricted", &[level]).await;
     let objects = rendered(&["--set=serviceAccount.name=default"]).unwrap();
-    let template = &of_kind(&objects, "Deployment")[0]["spec"]["template"];
-    let mut pod: Pod = serde_json::from_value(template.clone()).unwrap();
-    pod.metadata.name = Some("operator".to_owned());
     let api: Api<Pod> = Api::namespaced(client, &namespace.name);
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    let result = api.create(&dry_run, &pod).await;
+    let mut results = Vec::new();
+    for deployment in of_kind(&objects, "Deployment") {
+        let mut pod: Pod = serde_json::from_value(deployment["spec"]["template"].clone()).unwrap();
+        pod.metadata.name = Some("one".to_owned());
+        results.push(api.create(&dry_run, &pod).await);
+    }
     namespace.delete().await;
-    let container = &result.unwrap().spec.unwrap().containers[0];
-    assert_eq!(container.security_context.as_ref().unwrap().read_only_root_filesystem, Some(true));
+    assert_eq!(results.len(), 2, "the operator and the load store");
+    for result in results {
+        let container = &result.unwrap().spec.unwrap().containers[0];
+        assert_eq!(container.security_context.as_ref().unwrap().read_only_root_filesystem, Some(true));
+    }
 }
 
 #[tokio::test]

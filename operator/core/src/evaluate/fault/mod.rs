@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::{
     BudgetStatus, FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, ReadyBy, RecoveryStatus,
 };
@@ -339,11 +339,13 @@ fn injection(fault: &FaultStatus) -> Option<Timestamp> {
     fault.injected_at.as_ref().filter(|_| fault.state == FaultState::Injected).map(|t| t.0)
 }
 
-/// The last runner is seen through some time after its last request; without load there are no requests to recover.
+/// The last runner is seen through some time after its last request; without load there are no requests to recover. What
+/// happened in the last push before is read with the next, which belongs to no cell.
 fn load_end(status: &LoadTestStatus, context: &Context) -> Option<Timestamp> {
     let load = context.load?;
     let planned = status.load.as_ref()?.planned_end_at.as_ref().map_or(load.to, |t| t.0);
-    Some(load.to.min(planned))
+    let push = SignedDuration::try_from(context.settings.push).ok()?;
+    Some(load.to.min(planned).saturating_sub(push).unwrap_or(load.from))
 }
 
 #[cfg(test)]

@@ -74,7 +74,8 @@ impl LoadProbe {
     pub fn new(status: &LoadTestStatus, context: &Context, steady: &[Interval], asks: &mut Asks) -> Self {
         let Some(load) = context.load else { return Self::default() };
         let metrics = &context.metrics;
-        let at = RequestKind::Instant { at: load.to };
+        let read = context.read_load().unwrap_or(load);
+        let at = RequestKind::Instant { at: read.to };
         let length = load.length();
         // k6 reports them each second; in a very long load a short stretch could be missed between two points.
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS)).max(Duration::from_secs(1));
@@ -91,7 +92,7 @@ impl LoadProbe {
         let is_coarse = cells.as_ref().is_some_and(|cells| cells.step > CELL);
         let level = silence::constant_load(status).filter(|_| is_coarse);
         let end = level.and_then(|(_, level)| CellsProbe::around(level.to, metrics, load, asks));
-        let parts = Some(PartsProbe::new(metrics, load, asks));
+        let parts = Some(PartsProbe::new(metrics, read, asks));
         Self { parts, vus, steady, cells, end }
     }
 

@@ -93,7 +93,9 @@ impl Probe {
             let question = context.metrics.increase(of, Split::Whole, &reads);
             let query = question.to_string();
             let events = asks.ask(question, RequestKind::Instant { at: last.to });
-            let seconds = reads.iter().map(|read| read.length().as_secs_f64()).sum();
+            let end = context.load.map_or(last.to, |load| load.to);
+            let within = |read: &Interval| Interval::new(read.from, read.to.min(end));
+            let seconds = reads.iter().filter_map(within).map(|read| read.length().as_secs_f64()).sum();
             Self::Counter { query, events, seconds }
         };
         match &objective.figure {

@@ -2,7 +2,8 @@
 //!
 //! How far a k6 figure may reach beyond its window: the last sample before a time is up to one push old. A Fault
 //! window is therefore read up to one push after its end, so that no failure of the fault is missed, and a
-//! Steady stretch from one push after its start, so that none is counted that belongs to a fault or a ramp.
+//! Steady stretch from one push after its start, so that none is counted that belongs to a fault or a ramp. What ends with
+//! the load is read one push later too: nothing is added after it, and the push then holds all that was.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -62,18 +63,31 @@ impl Context {
     /// What of a window is read from k6's metrics: see the top of this module.
     #[must_use]
     pub fn reads(&self, window: &Window) -> Vec<Interval> {
-        let push = SignedDuration::try_from(self.settings.push).unwrap_or(SignedDuration::ZERO);
-        let later = |t: Timestamp| t.saturating_add(push).unwrap_or(t);
+        let later = |at: Timestamp| self.a_push_after(at);
         let end = self.load.map_or(Timestamp::MAX, |load| load.to);
+        let with_end = |to: Timestamp| if to >= end { later(end) } else { to };
         window
             .stretches()
             .iter()
             .filter_map(|s| match window.kind {
-                WindowKind::Fault => Interval::new(s.from, later(s.to).min(end)),
-                WindowKind::Steady => Interval::new(later(s.from), s.to),
-                WindowKind::Run | WindowKind::Recovery | WindowKind::Between => Some(*s),
+                WindowKind::Fault => Interval::new(s.from, with_end(later(s.to))),
+                WindowKind::Steady => Interval::new(later(s.from), with_end(s.to)),
+                WindowKind::Run | WindowKind::Recovery | WindowKind::Between => {
+                    Interval::new(s.from, with_end(s.to))
+                }
             })
             .collect()
+    }
+
+    /// The whole load, as it is read.
+    #[must_use]
+    pub fn read_load(&self) -> Option<Interval> {
+        self.load.map(|load| Interval { to: self.a_push_after(load.to), ..load })
+    }
+
+    fn a_push_after(&self, at: Timestamp) -> Timestamp {
+        let push = SignedDuration::try_from(self.settings.push).unwrap_or(SignedDuration::ZERO);
+        at.saturating_add(push).unwrap_or(at)
     }
 }
 
