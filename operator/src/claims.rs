@@ -77,7 +77,7 @@ impl Claims {
         self.lock().set(run, Vec::new());
     }
 
-    /// The LoadTests of a namespace are known, or cannot be: those of the others do not wait for them.
+    /// The LoadTests of a namespace are known, or the API server refuses to tell them.
     pub fn heard(&self, namespace: &str) {
         let mut held = self.lock();
         held.unheard.remove(namespace);

@@ -10,7 +10,7 @@ use loadtest_crds::{FaultState, LoadTest, LoadTestStatus, Phase, Verdict};
 
 use crate::{
     context::Context,
-    run::refused::{Cause, Refusal},
+    run::refused::{Cause, GivenUp, Refusal},
 };
 
 /// Publishes what changed. An event that cannot be published is only logged: the status has it all.
@@ -24,13 +24,8 @@ pub fn refused(context: &Context, object: &LoadTest, refusal: &Refusal) {
 }
 
 /// Publishes what an effect was refused.
-pub fn given_up(context: &Context, object: &LoadTest, what: &str, why: &str) {
-    let note = format!(
-        "failed to {what}: {}; {}. It is not tried again.",
-        first(600, why),
-        Cause::Forbidden.advice()
-    );
-    send(context, object, [event(EventType::Warning, "GivenUp", what, &note)]);
+pub fn given_up(context: &Context, object: &LoadTest, what: &str, refused: &GivenUp) {
+    send(context, object, [of_given_up(what, refused)]);
 }
 
 /// Publishes which pods are not waited for any more, and why they could not be deleted, if so.
@@ -85,6 +80,19 @@ fn of_refusal(refusal: &Refusal) -> Event {
         refusal.cause.advice()
     );
     event(EventType::Warning, "StatusRefused", &refusal.field, &note)
+}
+
+fn of_given_up(what: &str, refused: &GivenUp) -> Event {
+    let advice = match refused.cause {
+        Some(cause @ (Cause::Forbidden | Cause::Unwanted)) => cause.advice(),
+        // Not of a LoadTest, but of what the operator makes by itself.
+        Some(Cause::Invalid | Cause::TooLarge) => {
+            "look at the admission webhooks and policies that change or check it, and at the log of the API server"
+        }
+        None => "look at the API server and its etcd: whether they are well",
+    };
+    let note = format!("failed to {what}: {}; {advice}. It is not tried again.", first(600, &refused.why));
+    event(EventType::Warning, "GivenUp", what, &note)
 }
 
 fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
@@ -159,6 +167,7 @@ fn between(before: &LoadTestStatus, after: &LoadTestStatus) -> Vec<Event> {
 #[cfg(test)]
 mod tests {
     use loadtest_crds::{LoadStatus, ScenarioStatus};
+    use rstest::rstest;
 
     use super::*;
 
@@ -178,6 +187,20 @@ mod tests {
             note.starts_with("201 different request names: ") && note.contains("{name: 'Room'}"),
             "{note}"
         );
+    }
+
+    #[rstest]
+    #[case::a_right(Some(Cause::Forbidden), "webhooks: kubectl get validatingwebhookconfigurations.")]
+    #[case::what_stands_between(Some(Cause::Unwanted), "what stands between it and the operator.")]
+    #[case::a_policy(Some(Cause::Invalid), "webhooks and policies that change or check it, and")]
+    #[case::an_api_server_that_is_not_well(None, "its etcd: whether they are well.")]
+    fn what_is_given_up_is_told_with_what_to_do_about_its_cause(
+        #[case] cause: Option<Cause>,
+        #[case] words: &str,
+    ) {
+        let event = of_given_up("keep the logs", &GivenUp { cause, why: "no".to_owned() });
+        let note = event.note.unwrap_or_default();
+        assert!(note.starts_with("failed to keep the logs: no; ") && note.contains(words), "{note}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     context::Context,
-    run::{self, observe::Pods},
+    run::{self, observe::Pods, refused::Refusal},
 };
 
 /// So many are listed at a time: a finished LoadTest may take 200 kB, and most are finished.
@@ -46,7 +46,7 @@ enum Seen {
         namespace: String,
         uids: BTreeSet<String>,
     },
-    /// The LoadTests of a namespace cannot be read now.
+    /// The LoadTests of a namespace may not be read.
     NoTests(String),
     /// A pod of this run changed.
     Pod(String),
@@ -78,7 +78,7 @@ pub async fn supervise(context: Arc<Context>) -> anyhow::Result<()> {
                     leave_gone(&mut handles, &namespace, &uids);
                     context.claims.heard(&namespace);
                 }
-                // The runs of other namespaces do not wait for it.
+                // The runs of other namespaces do not wait for a right that may never come.
                 Seen::NoTests(namespace) => context.claims.heard(&namespace),
                 Seen::Pod(uid) => handles.get(&uid).iter().for_each(|handle| handle.pods.notify_one()),
                 Seen::AllPods => handles.values().for_each(|handle| handle.pods.notify_one()),
@@ -168,11 +168,16 @@ fn seen_of_tests(
             Ok(Event::Delete(test)) => Some(Seen::TestGone(test.uid().unwrap_or_default())),
             Err(error) => {
                 tracing::warn!(%error, "failed to watch LoadTests, trying again");
-                Some(Seen::NoTests(namespace.clone()))
+                is_refused(&error).then(|| Seen::NoTests(namespace.clone()))
             }
         };
         async move { seen }
     })
+}
+
+/// A refusal is an answer. Without one the list is still to come.
+fn is_refused(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(error) if Refusal::of(error).is_some())
 }
 
 fn watch_pods(context: &Context, namespace: &str) -> (Pods, futures::stream::BoxStream<'static, Seen>) {
@@ -223,6 +228,18 @@ mod tests {
     fn list(uids: &[&str]) -> Vec<watcher::Result<Event<LoadTest>>> {
         let each = uids.iter().map(|uid| Event::InitApply(test(uid)));
         [Event::Init].into_iter().chain(each).chain([Event::InitDone]).map(Ok).collect()
+    }
+
+    #[tokio::test]
+    #[rstest::rstest]
+    #[case::busy(429, 0)]
+    #[case::unwell(503, 0)]
+    #[case::forbidden(403, 1)]
+    async fn only_a_refusal_is_an_answer_to_a_list(#[case] code: u16, #[case] answers: usize) {
+        let refusal = kube::core::Status::failure("no", "No").with_code(code).boxed();
+        let error = watcher::Error::InitialListFailed(kube::Error::Api(refusal));
+        let seen = seen_of_tests(stream::iter([Err(error)]), "loadtests".to_owned());
+        assert_eq!(seen.count().await, answers);
     }
 
     /// a went while the watch was away, and c came after the first list. The list in between broke off.

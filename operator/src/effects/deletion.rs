@@ -24,7 +24,7 @@ use super::{
     Shared,
     persist::{No, RIGHTS_COME, persist},
 };
-use crate::context::Context;
+use crate::{context::Context, run::refused::GivenUp};
 
 /// Requests under way at once.
 const PARALLEL: usize = 64;
@@ -37,16 +37,17 @@ const UNWATCHED: Duration = Duration::from_secs(60);
 pub async fn delete_pods(s: Arc<Shared>, created: bool) {
     let planned = if created { s.plan.pods().into_keys().collect() } else { BTreeSet::new() };
     let deleted = delete(&s.pods(), &s.plan.names.uid, &planned, Instant::now() + RIGHTS_COME).await;
-    if let Err(why) = &deleted {
-        s.refused("delete the run's pods", why);
+    if let Err(refused) = &deleted {
+        s.refused("delete the run's pods", refused);
     }
-    s.tell(Fact::PodsDeleted(deleted));
+    s.tell(Fact::PodsDeleted(deleted.map_err(|refused| refused.why)));
 }
 
 /// Deletes the pods of a run that has no plan.
 pub async fn end_pods(context: &Context, test: &LoadTest, uid: &str) {
     let api = Api::namespaced(context.own.client.clone(), &test.namespace().unwrap_or_default());
-    if let Err(why) = delete(&api, uid, &BTreeSet::new(), Instant::now() + RIGHTS_COME).await {
+    if let Err(GivenUp { why, .. }) = delete(&api, uid, &BTreeSet::new(), Instant::now() + RIGHTS_COME).await
+    {
         tracing::warn!(why, "failed to delete the run's pods");
     }
 }
@@ -57,7 +58,7 @@ async fn delete(
     uid: &str,
     planned: &BTreeSet<String>,
     rights: Instant,
-) -> Result<(), String> {
+) -> Result<(), GivenUp> {
     let deleted = persist("delete the run's pods", rights, || async {
         let pods = find(api, uid, planned).await?;
         let deleted = stream::iter(pods.clone())
@@ -69,7 +70,7 @@ async fn delete(
     let unwatched = match deleted.await {
         Ok(unwatched) => unwatched,
         Err(No::Gone) => Vec::new(),
-        Err(No::Refused(why)) => return Err(why),
+        Err(No::Refused(refused)) => return Err(refused),
     };
     stream::iter(unwatched)
         .for_each_concurrent(PARALLEL, |(name, pod)| async move {

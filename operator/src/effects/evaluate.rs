@@ -8,26 +8,24 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join_all, stream};
 use jiff::Timestamp;
 use loadtest_core::{
     evaluate::{
         Evaluation, Step,
-        judgement::Judgement,
+        live::{self, Live},
         names::Counted,
         settle::{Settled, Settling},
         windows::context::Settings,
     },
-    k6::{
-        queries::{HTTP_REQ_DURATION, HTTP_REQS, K6Metrics, K6Series, OUTCOME, Split},
-        question::{About, Request},
-    },
-    machine::{fact::Fact, world::Live},
-    prometheus::{ask::Answer, promql, room::Room, series::Labels},
+    k6::question::Request,
+    machine::fact::Fact,
+    prometheus::{ask::Answer, room::Room},
     record::{
         self, Evidence,
         cells::{Cells, Reader},
     },
+    verdict::drift,
 };
 use loadtest_crds::LoadTestStatus;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -36,7 +34,7 @@ use super::Shared;
 use crate::{
     apart::apart,
     failpoint,
-    prometheus::{Prometheus, Purpose, QueryError},
+    prometheus::{Purpose, QueryError},
     stores::Stores,
 };
 
@@ -57,14 +55,23 @@ const LIVE: Duration = Duration::from_secs(5);
 /// same, so that there is something to see, but the verdict knows.
 pub async fn settle(s: Arc<Shared>, status: LoadTestStatus, again: bool) {
     let settled = until_settled(&s, &s.stores(), &status, &settings(&s)).await;
-    let held = s.context.rooms.for_run(again).await;
-    s.change_room(|room| *room = Some(held));
+    get_room(&s, again).await;
     s.tell(Fact::Settled(settled));
+}
+
+/// Room for what the run keeps of its answers, where it has none.
+async fn get_room(s: &Shared, again: bool) {
+    if s.change_room(|room| room.is_none()) {
+        let held = s.context.rooms.for_run(again).await;
+        s.change_room(|room| *room = Some(held));
+    }
 }
 
 /// Judges the figures.
 pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
     failpoint::hit("judging");
+    // It was given back where nothing could be recorded for a while.
+    get_room(&s, status.judged_by.len() > 1).await;
     let (stores, settings) = (s.stores(), settings(&s));
     let gave_up = AtomicBool::new(false);
     let ask = |request: Request, purpose| {
@@ -83,12 +90,8 @@ pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
         }
     };
     if let Some(judged) = judged {
-        tell(&s, judged);
+        s.tell(judged);
     }
-}
-
-fn tell(s: &Shared, (judgement, evidence): (Judgement, Evidence)) {
-    s.tell(Fact::Judged { judgement: Box::new(judgement), evidence: Arc::new(evidence) });
 }
 
 /// `None` where there is too little room, and more would help.
@@ -98,7 +101,7 @@ async fn answer_all<F: Future<Output = Answer>>(
     settings: &Settings,
     room: Room,
     ask: impl Fn(Request, Purpose) -> F,
-) -> Option<(Judgement, Evidence)> {
+) -> Option<Fact> {
     let room = Mutex::new(room);
     let room = || room.lock().unwrap_or_else(PoisonError::into_inner);
     // As a reader of the record will see it.
@@ -121,8 +124,10 @@ async fn answer_all<F: Future<Output = Answer>>(
                 };
                 let bytes = room().taken() + bytes;
                 s.change_room(|held| held.iter_mut().for_each(|held| held.shrink(bytes)));
-                let evidence = Evidence { settings: settings.clone(), asked: evaluation.into_asked(), cells };
-                return Some((*judgement, evidence));
+                let asked = evaluation.into_asked();
+                let matched = drift::matched(&s.plan, &status, &asked);
+                let evidence = Arc::new(Evidence { settings: settings.clone(), asked, cells });
+                return Some(Fact::Judged { judgement, evidence, matched });
             }
             Step::Ask(requests) => {
                 answers = stream::iter(requests)
@@ -178,10 +183,7 @@ async fn until_settled(
         poll.tick().await;
         let settling = Settling::new(&s.plan.judged(status), status, settings, Timestamp::now());
         let answers = stream::iter(settling.requests())
-            .map(|request| async move {
-                let answer = stores.answer(&request, Purpose::Look).await;
-                (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
-            })
+            .map(|request| async move { (request.id, answered(stores.answer(&request, Purpose::Look).await)) })
             .buffer_unordered(PARALLEL)
             .collect()
             .await;
@@ -236,45 +238,18 @@ pub async fn follow_live(s: Arc<Shared>) {
     poll.tick().await;
     loop {
         poll.tick().await;
-        let reach = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX - 600) + 600;
-        let metrics = K6Metrics::new(&s.plan.names.uid, reach);
-        if let Some(live) = live(&s.context.load_store, &metrics).await {
+        let queries = live::queries(&s.plan.names.uid, begun.elapsed());
+        let answers = join_all(queries.iter().map(|query| s.context.load_store.query(query))).await;
+        let answers: Vec<Answer> = answers.into_iter().map(answered).collect();
+        if let Some(live) = Live::of(&answers) {
             s.tell(Fact::Live(live));
         }
     }
 }
 
-/// The figures so far; none where Prometheus does not answer.
-async fn live(prometheus: &Prometheus, metrics: &K6Metrics) -> Option<Live> {
-    let counted = metrics.cumulative(K6Series::all(HTTP_REQS), Split::Outcome).to_string();
-    let durations = K6Series::all(HTTP_REQ_DURATION).answered();
-    let p95 = metrics.cumulative(durations, Split::Whole).to_string();
-    // Of late: each of them may be a series by itself.
-    let names = metrics.lately(promql::LOOKBACK).about(About::RequestNames).to_string();
-    let (counted, p95, names) =
-        tokio::join!(prometheus.query(&counted), prometheus.query(&p95), prometheus.query(&names));
-    let Ok(Answer::Vector(sums)) = counted else { return None };
-    let failed = |labels: &Labels| labels.get(OUTCOME).is_some_and(|o| o == "false");
-    let sum = |only_failed: bool| {
-        let counted = sums.iter().filter(|(labels, ..)| !only_failed || failed(labels));
-        counted.map(|(.., value)| value).sum::<f64>().round() as i64
-    };
-    let p95_milliseconds = match p95 {
-        Ok(Answer::Histograms(one)) => {
-            let took = one.first().and_then(|(_, points)| points.last());
-            took.and_then(|(_, took)| took.quantile(0.95))
-        }
-        _ => None,
-    };
-    Some(Live {
-        requests: sum(false),
-        failed: sum(true),
-        request_names: match names {
-            Ok(Answer::Vector(names)) => Counted::of(&names).map(Counted::names),
-            _ => None,
-        },
-        p95_milliseconds: p95_milliseconds.filter(|ms| ms.is_finite()).map(|ms| ms.round() as i64),
-    })
+/// No answer is one too, where nobody asks again.
+pub fn answered(answer: Result<Answer, QueryError>) -> Answer {
+    answer.unwrap_or_else(|error| Answer::Failed(error.to_string()))
 }
 
 pub fn settings(s: &Shared) -> Settings {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{DeleteParams, ListParams, Preconditions},
 };
 use loadtest_core::{
@@ -14,11 +14,10 @@ use loadtest_core::{
     machine::{
         fact::Fact,
         pick::Candidate,
-        serving::Endpoints,
+        serving,
         world::{KillResult, Problem, TargetSeen},
     },
     plan::fault::{Action, FaultPlan},
-    prometheus::ask::Answer,
 };
 use loadtest_crds::{LoadTestStatus, TargetStatus};
 
@@ -136,8 +135,7 @@ async fn list(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Unlisted> 
     };
     let pods = pods.map_err(|error| failed("pods", error))?;
     let slices = slices.map_err(|error| failed("EndpointSlices", error))?;
-    let endpoints = Endpoints::of(&slices.items);
-    Ok(pods.items.iter().map(|pod| candidate(pod, &endpoints)).collect())
+    Ok(serving::candidates(&pods.items, &slices.items))
 }
 
 /// Asks whether the system is healthy just before a fault. Not asked twice: the fault does not wait for it.
@@ -146,33 +144,11 @@ pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus)
     let Some(steady) = Steady::ask(&s.plan, &fault, &status, &evaluate::settings(&s), Timestamp::now()) else { return };
     let answers = join_all(steady.requests().into_iter().map(|request| {
         let stores = &stores;
-        async move {
-            let answer = stores.answer(&request, Purpose::Look).await;
-            (request.id, answer.unwrap_or_else(|error| Answer::Failed(error.to_string())))
-        }
+        async move { (request.id, evaluate::answered(stores.answer(&request, Purpose::Look).await)) }
     }))
     .await;
     let health = steady.judge(answers);
     s.tell(Fact::Steady { fault, health });
-}
-
-/// A pod as the core takes it in.
-pub fn candidate(pod: &Pod, endpoints: &Endpoints) -> Candidate {
-    let uid = pod.uid().unwrap_or_default();
-    Candidate {
-        name: pod.name_any(),
-        node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
-        ready: is_ready(pod),
-        serves: endpoints.services(&uid),
-        uid,
-    }
-}
-
-/// Ready, and not on its way out.
-pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
 }
 
 /// Looks recorded targets up again, for an intent that an earlier process left.
@@ -195,13 +171,7 @@ pub async fn look_again(s: Arc<Shared>, fault: String, targets: Vec<TargetStatus
 async fn look(effect: &EffectClient, target: &TargetStatus) -> TargetSeen {
     let api: Api<Pod> = Api::namespaced(effect.client.clone(), &target.namespace);
     match tokio::time::timeout(ANSWER, api.get_opt(&target.name)).await {
-        Ok(Ok(Some(pod))) if pod.uid().as_deref() == Some(target.uid.as_str()) => {
-            match pod.metadata.deletion_timestamp {
-                None => TargetSeen::Alive,
-                Some(_) => TargetSeen::Gone,
-            }
-        }
-        Ok(Ok(_)) => TargetSeen::Gone,
+        Ok(Ok(found)) => TargetSeen::of(found.as_ref(), &target.uid),
         Ok(Err(error)) => TargetSeen::Unknown(said(&error)),
         // The end of a run waits for this.
         Err(_) => TargetSeen::Unknown(format!("no answer within {} s", ANSWER.as_secs())),

@@ -9,10 +9,11 @@ use loadtest_core::{
     verdict::baseline::{Earlier, History},
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
+use tokio::time::sleep;
 
 use super::{
     Shared,
-    persist::{DISPENSABLE, No, persist_within},
+    persist::{DISPENSABLE, No, persist_until},
 };
 
 /// LoadTests are large, some of them 200 kB, and only a few of them matter.
@@ -36,7 +37,7 @@ pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
 async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, String> {
     let passing = s.plan.baseline.as_ref().map_or(0, |baseline| baseline.runs);
     let api: Api<LoadTest> = Api::namespaced(s.context.own.client.clone(), &s.plan.names.namespace);
-    let history = persist_within("look up earlier runs", DISPENSABLE, || async {
+    let history = persist_until("look up earlier runs", sleep(DISPENSABLE), || async {
         let mut history = History::default();
         let mut params = ListParams::default().limit(PAGE);
         loop {
@@ -53,7 +54,7 @@ async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, Strin
     });
     history.await.map_err(|no| match no {
         No::Gone => "the API server knows no LoadTests".to_owned(),
-        No::Refused(why) => why,
+        No::Refused(refused) => refused.why,
     })
 }
 

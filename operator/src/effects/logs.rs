@@ -15,10 +15,7 @@ use kube::{
 };
 use loadtest_core::{
     k6::{inspect, log::Log},
-    machine::{
-        fact::Fact,
-        world::{LogSummary, PodState},
-    },
+    machine::{fact::Fact, pods::PodState, world::LogSummary},
     objects,
     plan::names::RunnerId,
     prometheus::ask::short,
@@ -28,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     Shared,
     objects::{Whose, whose},
-    persist::{DISPENSABLE, No, persist_within},
+    persist::{DISPENSABLE, No, persist_until},
 };
 use crate::{error::said, run::observe};
 
@@ -154,7 +151,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
     let name = s.plan.names.logs_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
-    let kept = persist_within(KEEP, DISPENSABLE, || async {
+    let kept = persist_until(KEEP, sleep(DISPENSABLE), || async {
         let whose = whose(&api, &name, &s.plan.names.uid).await?;
         if whose != Whose::Others {
             api.patch(&name, &params, &Patch::Apply(&map)).await?;
@@ -168,7 +165,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
         }
         Ok(Whose::Ours | Whose::Nobodys) => {}
         Err(No::Gone) => tracing::warn!("failed to {KEEP}: the namespace is gone"),
-        Err(No::Refused(why)) => s.refused(KEEP, &why),
+        Err(No::Refused(refused)) => s.refused(KEEP, &refused),
     }
     s.tell(Fact::LogsKept(summary));
 }

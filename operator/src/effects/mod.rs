@@ -25,19 +25,23 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, runtime::reflector::Store};
 use loadtest_core::{
-    machine::{
-        behind::Behind,
-        fact::Fact,
-        fault::latest as latest_injection,
-        world::{Effect, PodState},
-    },
+    machine::{behind::Behind, fact::Fact, fault::latest as latest_injection, pods::PodState, world::Effect},
     plan::{Plan, names::RunnerId},
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
 use tracing::Instrument;
 
-use crate::{context::Context, events, room::Held, run::observe, stores::Stores};
+use crate::{
+    context::Context,
+    events,
+    room::Held,
+    run::{observe, record::is_to_end, refused::GivenUp},
+    stores::Stores,
+};
 
 /// Carries out the effects of one run. Dropped with its task, it ends those under way.
 pub struct Effects {
@@ -54,6 +58,8 @@ pub struct Shared {
     /// As it was when the run was taken up; its spec never changes.
     pub test: LoadTest,
     pub store: Store<Pod>,
+    /// As it is now: whether the run is told to end.
+    object: watch::Receiver<LoadTest>,
     facts: mpsc::UnboundedSender<Fact>,
     /// For what the run keeps of Prometheus's answers, from when it may ask for them.
     room: std::sync::Mutex<Option<Held>>,
@@ -65,9 +71,10 @@ impl Effects {
         plan: Arc<Plan>,
         test: LoadTest,
         store: Store<Pod>,
+        object: watch::Receiver<LoadTest>,
         facts: mpsc::UnboundedSender<Fact>,
     ) -> Self {
-        let shared = Arc::new(Shared { context, plan, test, store, facts, room: Mutex::default() });
+        let shared = Arc::new(Shared { context, plan, test, store, object, facts, room: Mutex::default() });
         Self { shared, tasks: Mutex::default(), watches: Mutex::default() }
     }
 
@@ -194,10 +201,15 @@ impl Shared {
         let _ = self.facts.send(fact);
     }
 
+    /// Returns when the run is told to end, or its object is gone.
+    pub async fn told_to_end(&self) {
+        let _ = self.object.clone().wait_for(|object| is_to_end(object) != (false, false)).await;
+    }
+
     /// Says that the API server has refused something, and that it was given up.
-    pub fn refused(&self, what: &str, why: &str) {
-        tracing::warn!(why, "failed to {what}: refused");
-        events::given_up(&self.context, &self.test, what, why);
+    pub fn refused(&self, what: &str, refused: &GivenUp) {
+        tracing::warn!(why = refused.why, "failed to {what}: refused");
+        events::given_up(&self.context, &self.test, what, refused);
     }
 
     pub fn change_room<T>(&self, change: impl FnOnce(&mut Option<Held>) -> T) -> T {

@@ -11,17 +11,17 @@ use kube::{
 use loadtest_core::{
     machine::fact::Fact,
     objects,
-    plan::names::{ROLE_LABEL, Role, RunnerId, owner_of},
+    plan::names::{ROLE_LABEL, Role, RunNames, RunnerId, owner_of},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Shared,
-    persist::{No, RIGHTS_COME, persist},
+    persist::{No, RIGHTS_COME, persist, persist_until},
 };
-use crate::error::said;
+use crate::run::refused::GivenUp;
 
 /// Requests under way at once. The API server queues what it cannot take, so more brings nothing.
 const PARALLEL: usize = 64;
@@ -39,60 +39,65 @@ async fn try_create(s: &Shared) -> Result<(), String> {
     let push = s.context.config.load_store.push().map_err(|error| error.to_string())?;
     let objects = objects::build_run(&s.plan, &push);
 
+    let until = Instant::now() + s.plan.start_timeout;
     let maps = s.config_maps();
     for map in &objects.config_maps {
-        match maps.create(&PostParams::default(), map).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
-                ours(&maps, "ConfigMap", &map.name_any(), &s.plan.names.uid).await?;
-            }
-            Err(error) => {
-                return Err(format!("failed to create ConfigMap {}: {}", map.name_any(), said(&error)));
-            }
-        }
+        create_one(&maps, &s.plan.names, "ConfigMap", map, too_late(s, until)).await?;
     }
     // The inspections are on their way before the runners, so that their answer is there before the last of these.
     let inspects =
         |pod: &Pod| pod.labels().get(ROLE_LABEL).is_some_and(|role| role == Role::Inspect.as_str());
     let (inspections, runners): (Vec<Pod>, Vec<Pod>) = objects.pods.into_iter().partition(inspects);
-    create_pods(s, inspections).await?;
-    create_pods(s, runners).await
+    create_pods(s, inspections, until).await?;
+    create_pods(s, runners, until).await
 }
 
-async fn create_pods(s: &Shared, pods: Vec<Pod>) -> Result<(), String> {
-    let api = s.pods();
-    let mut created = stream::iter(pods)
-        .map(|pod| {
-            let api = &api;
-            async move {
-                match api.create(&PostParams::default(), &pod).await {
-                    Ok(_) => Ok(()),
-                    Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
-                        ours(api, "pod", &pod.name_any(), &s.plan.names.uid).await
-                    }
-                    Err(error) => Err(format!("failed to create pod {}: {}", pod.name_any(), said(&error))),
-                }
-            }
-        })
-        .buffer_unordered(PARALLEL);
-    let mut result = Ok(());
-    while let Some(one) = created.next().await {
-        result = result.and(one);
+/// All of them, also where one fails: what is under way must not come after a deletion.
+async fn create_pods(s: &Shared, pods: Vec<Pod>, until: Instant) -> Result<(), String> {
+    let (api, names) = (&s.pods(), &s.plan.names);
+    let created = stream::iter(pods)
+        .map(|pod| async move { create_one(api, names, "pod", &pod, too_late(s, until)).await });
+    let created: Vec<Result<(), String>> = created.buffer_unordered(PARALLEL).collect().await;
+    created.into_iter().collect()
+}
+
+/// The runners must be ready, or the run is to end.
+async fn too_late(s: &Shared, until: Instant) {
+    tokio::select! {
+        () = sleep_until(until) => {}
+        () = s.told_to_end() => {}
     }
-    result
 }
 
-/// An earlier process may have created it; anyone else's object of that name is in the way.
-async fn ours<K>(api: &Api<K>, kind: &str, name: &str, uid: &str) -> Result<(), String>
+async fn create_one<K>(
+    api: &Api<K>,
+    names: &RunNames,
+    kind: &str,
+    object: &K,
+    end: impl Future<Output = ()>,
+) -> Result<(), String>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
 {
-    match whose(api, name, uid).await {
+    let name = object.name_any();
+    let created = persist_until("create an object of the run", end, || async {
+        match api.create(&PostParams::default(), object).await {
+            // By an earlier process, or by a request whose answer was lost; or it is anyone else's.
+            Err(kube::Error::Api(refusal)) if refusal.reason == "AlreadyExists" => {
+                whose(api, &name, &names.uid).await
+            }
+            created => created.map(|_| Whose::Ours),
+        }
+    });
+    match created.await {
         Ok(Whose::Ours) => Ok(()),
         Ok(Whose::Others | Whose::Nobodys) => Err(format!(
             "a {kind} named {name} exists and is not of this run: delete it or rename the LoadTest"
         )),
-        Err(error) => Err(format!("failed to look at {name}: {}", said(&error))),
+        Err(No::Gone) => {
+            Err(format!("failed to create {kind} {name}: namespace {} is gone", names.namespace))
+        }
+        Err(No::Refused(refused)) => Err(format!("failed to create {kind} {name}: {}", refused.why)),
     }
 }
 
@@ -125,8 +130,8 @@ pub async fn lower_deadline(s: Arc<Shared>, seconds: i64) {
         patch_deadline(s, &runner, seconds, Instant::now()).await
     });
     // They end with the run all the same, or with the ceiling.
-    if let Some(why) = join_all(patches).await.into_iter().find_map(Result::err) {
-        s.refused("lower the runners' deadlines", &why);
+    if let Some(refused) = join_all(patches).await.into_iter().find_map(Result::err) {
+        s.refused("lower the runners' deadlines", &refused);
     }
 }
 
@@ -134,7 +139,7 @@ pub async fn lower_deadline(s: Arc<Shared>, seconds: i64) {
 /// Deleting it would lose them, and a k6 that lingers ends by nothing else.
 pub async fn release(s: Arc<Shared>, runners: Vec<RunnerId>) {
     let (s, rights) = (&s, Instant::now() + RIGHTS_COME);
-    let refused: BTreeMap<RunnerId, String> = stream::iter(runners)
+    let refused: BTreeMap<RunnerId, GivenUp> = stream::iter(runners)
         .map(|runner| async move {
             let why = patch_deadline(s, &runner, 1, rights).await.err()?;
             Some((runner, why))
@@ -143,14 +148,16 @@ pub async fn release(s: Arc<Shared>, runners: Vec<RunnerId>) {
         .filter_map(async |refused| refused)
         .collect()
         .await;
-    if let Some(why) = refused.values().next() {
-        s.refused("release the runners", why);
-        s.tell(Fact::Unreleased(refused));
+    if let Some(first) = refused.values().next() {
+        s.refused("release the runners", first);
+        s.tell(Fact::Unreleased(
+            refused.into_iter().map(|(runner, refused)| (runner, refused.why)).collect(),
+        ));
     }
 }
 
 /// Fails where it is refused, until after `rights`.
-async fn patch_deadline(s: &Shared, runner: &RunnerId, seconds: i64, rights: Instant) -> Result<(), String> {
+async fn patch_deadline(s: &Shared, runner: &RunnerId, seconds: i64, rights: Instant) -> Result<(), GivenUp> {
     let api = s.pods();
     let name = s.plan.names.runner_pod(runner);
     let patch = Patch::Strategic(json!({"spec": {"activeDeadlineSeconds": seconds}}));
@@ -163,6 +170,75 @@ async fn patch_deadline(s: &Shared, runner: &RunnerId, seconds: i64, rights: Ins
     });
     match patched.await {
         Ok(()) | Err(No::Gone) => Ok(()),
-        Err(No::Refused(why)) => Err(why),
+        Err(No::Refused(refused)) => Err(refused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use kube::{Client, Config};
+    use rstest::rstest;
+    use wiremock::{
+        Mock, MockServer, Request, ResponseTemplate,
+        matchers::{any, method},
+    };
+
+    use super::*;
+
+    fn pod(owner: &str) -> Pod {
+        let owner =
+            json!({"apiVersion": "loadtest.dev/v1alpha1", "kind": "LoadTest", "name": "chat", "uid": owner});
+        serde_json::from_value(json!({"metadata": {"name": "chat-a-0", "ownerReferences": [owner]}})).unwrap()
+    }
+
+    fn refusal(code: u16) -> ResponseTemplate {
+        let reason = if code == 409 { "AlreadyExists" } else { "No" };
+        ResponseTemplate::new(code).set_body_json(json!({
+            "kind": "Status", "status": "Failure", "message": "exceeded quota", "reason": reason, "code": code,
+        }))
+    }
+
+    /// Answers to one request after the other, whose pod of that name is there, and what comes of it.
+    #[rstest]
+    #[case::busy_and_unwell(&[429, 503, 201], "", "", 3)]
+    #[case::refused(&[503, 403], "", "failed to create pod chat-a-0: exceeded quota", 2)]
+    #[case::the_answer_was_lost(&[503, 409], "uid-1", "", 2)]
+    #[case::of_somebody_else(
+        &[409], "uid-2", "a pod named chat-a-0 exists and is not of this run: delete it or rename the LoadTest", 1
+    )]
+    #[case::the_namespace_is_gone(&[404], "", "failed to create pod chat-a-0: namespace loadtests is gone", 1)]
+    #[tokio::test]
+    async fn what_may_be_repeated_is(
+        #[case] codes: &'static [u16],
+        #[case] there: &str,
+        #[case] expected: &str,
+        #[case] asked: usize,
+    ) {
+        let server = MockServer::start().await;
+        let nth = AtomicUsize::new(0);
+        let answer = move |_: &Request| match codes[nth.fetch_add(1, Ordering::Relaxed)] {
+            201 => ResponseTemplate::new(201).set_body_json(pod("uid-1")),
+            code => refusal(code),
+        };
+        Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+        Mock::given(any())
+            .respond_with(ResponseTemplate::new(200).set_body_json(pod(there)))
+            .mount(&server)
+            .await;
+        let mut config = Config::new(server.uri().parse().unwrap());
+        config.default_retry = false;
+        let api: Api<Pod> = Api::namespaced(Client::try_from(config).unwrap(), "loadtests");
+        let [namespace, name, uid] = ["loadtests", "chat", "uid-1"].map(str::to_owned);
+        let names = RunNames { namespace, name, uid };
+
+        let created = create_one(&api, &names, "pod", &pod("uid-1"), pending()).await;
+        assert_eq!(created.err().unwrap_or_default(), expected);
+        let requests = server.received_requests().await.unwrap();
+        assert_eq!(requests.iter().filter(|r| r.method.as_str() == "POST").count(), asked);
     }
 }

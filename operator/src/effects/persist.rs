@@ -1,10 +1,17 @@
 //! Asking the API server until it has answered. A refusal is an answer.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    time::Duration,
+};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::{error::said, run::refused::Refusal};
+use crate::{
+    error::said,
+    run::refused::{GivenUp, Refusal},
+};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -19,8 +26,7 @@ pub const DISPENSABLE: Duration = Duration::from_secs(60);
 pub enum No {
     /// What it was asked of is not there.
     Gone,
-    /// In the API server's words.
-    Refused(String),
+    Refused(GivenUp),
 }
 
 impl No {
@@ -29,7 +35,8 @@ impl No {
     fn of(error: &kube::Error) -> Option<Self> {
         match error {
             kube::Error::Api(status) if status.code == 404 => Some(Self::Gone),
-            error => Refusal::of(error).map(|_| Self::Refused(said(error))),
+            error => Refusal::of(error)
+                .map(|refusal| Self::Refused(GivenUp { cause: Some(refusal.cause), why: said(error) })),
         }
     }
 }
@@ -39,8 +46,28 @@ impl No {
 pub async fn persist<T, F: Future<Output = kube::Result<T>>>(
     what: &str,
     refusals_end: Instant,
+    attempt: impl FnMut() -> F,
+) -> Result<T, No> {
+    ask(what, refusals_end, pending(), attempt).await
+}
+
+/// The same for what is not waited for for ever: until its end, whatever the answers are. What is under way by then is
+/// waited for: it may be done.
+pub async fn persist_until<T, F: Future<Output = kube::Result<T>>>(
+    what: &str,
+    end: impl Future<Output = ()>,
+    attempt: impl FnMut() -> F,
+) -> Result<T, No> {
+    ask(what, Instant::now(), end, attempt).await
+}
+
+async fn ask<T, F: Future<Output = kube::Result<T>>>(
+    what: &str,
+    refusals_end: Instant,
+    end: impl Future<Output = ()>,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, No> {
+    let mut end = pin!(end);
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match attempt().await {
@@ -52,20 +79,14 @@ pub async fn persist<T, F: Future<Output = kube::Result<T>>>(
             Some(no) if Instant::now() >= refusals_end => return Err(no),
             _ => tracing::warn!(%error, "failed to {what}, trying again"),
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = &mut end => {
+                let why = format!("the API server has not taken it in time: {}", said(&error));
+                return Err(No::Refused(GivenUp { cause: None, why }));
+            }
+        }
         pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// The same for what a run can do without: for so long, whatever the answers are.
-pub async fn persist_within<T, F: Future<Output = kube::Result<T>>>(
-    what: &str,
-    limit: Duration,
-    attempt: impl FnMut() -> F,
-) -> Result<T, No> {
-    match timeout(limit, persist(what, Instant::now(), attempt)).await {
-        Ok(result) => result,
-        Err(_) => Err(No::Refused(format!("the API server has not taken it within {} s", limit.as_secs()))),
     }
 }
 
@@ -77,8 +98,13 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::run::refused::Cause;
 
     const WORDS: &str = "pods is forbidden";
+
+    fn refused(cause: Cause) -> Result<(), No> {
+        Err(No::Refused(GivenUp { cause: Some(cause), why: WORDS.to_owned() }))
+    }
 
     /// What is answered one after the other, how long refusals are borne, and what comes of it after how many questions.
     #[rstest]
@@ -88,10 +114,10 @@ mod tests {
     #[case::a_conflict(&[409, 200], 0, Ok(()), 2)]
     #[case::an_old_token(&[401, 200], 0, Ok(()), 2)]
     #[case::a_list_that_was_too_slow(&[410, 200], 0, Ok(()), 2)]
-    #[case::forbidden(&[503, 403, 200], 0, Err(No::Refused(WORDS.to_owned())), 2)]
-    #[case::invalid(&[422, 200], 0, Err(No::Refused(WORDS.to_owned())), 1)]
-    #[case::not_understood(&[400, 200], 0, Err(No::Refused(WORDS.to_owned())), 1)]
-    #[case::too_large(&[413, 200], 0, Err(No::Refused(WORDS.to_owned())), 1)]
+    #[case::forbidden(&[503, 403, 200], 0, refused(Cause::Forbidden), 2)]
+    #[case::invalid(&[422, 200], 0, refused(Cause::Invalid), 1)]
+    #[case::not_understood(&[400, 200], 0, refused(Cause::Unwanted), 1)]
+    #[case::too_large(&[413, 200], 0, refused(Cause::TooLarge), 1)]
     #[case::gone(&[404, 200], 0, Err(No::Gone), 1)]
     #[case::gone_where_refusals_are_borne(&[404, 200], 60, Err(No::Gone), 1)]
     #[case::a_right_that_comes_late(&[403, 403, 200], 60, Ok(()), 3)]
@@ -109,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn a_right_that_never_comes_is_not_asked_for_for_ever() {
         let (result, questions) = ask(&[403], Instant::now() + Duration::from_millis(50)).await;
-        assert_eq!(result, Err(No::Refused(WORDS.to_owned())));
+        assert_eq!(result, refused(Cause::Forbidden));
         assert!(questions > 1, "asked once");
     }
 
@@ -118,10 +144,9 @@ mod tests {
     async fn what_a_run_can_do_without_is_asked_for_a_while() {
         let unwell =
             || async { Err::<(), _>(kube::Error::Api(Status::failure(WORDS, "").with_code(500).boxed())) };
-        let Err(No::Refused(why)) = persist_within("ask", Duration::from_millis(50), unwell).await else {
-            panic!("taken")
-        };
-        assert_eq!(why, "the API server has not taken it within 0 s");
+        let result = persist_until("ask", sleep(Duration::from_millis(50)), unwell).await;
+        let why = format!("the API server has not taken it in time: {WORDS}");
+        assert_eq!(result, Err(No::Refused(GivenUp { cause: None, why })));
     }
 
     /// The last answer is given for ever.

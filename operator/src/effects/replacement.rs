@@ -22,14 +22,11 @@ use loadtest_core::machine::{
     behind::Behind,
     fact::Fact,
     pick::Candidate,
-    serving::{Endpoints, SERVICE_LABEL},
+    serving::{SERVICE_LABEL, candidates},
 };
 use serde::de::DeserializeOwned;
 
-use super::{
-    Shared,
-    faults::{candidate, effect_client},
-};
+use super::{Shared, faults::effect_client};
 use crate::clients::EffectClient;
 
 /// Watches, and tells each change.
@@ -66,10 +63,7 @@ fn looks(
         let whole = pods_listed && slices_listed;
         let at = Timestamp::now();
         let (pods, slices) = (pods.state(), slices.state());
-        let endpoints = Endpoints::of(slices.iter().map(AsRef::as_ref));
-        let going_on = pods.iter().filter(|pod| !has_ended(pod));
-        let mut now: Vec<Candidate> = going_on.map(|pod| candidate(pod, &endpoints)).collect();
-        now.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
+        let now = candidates(pods.iter().map(AsRef::as_ref), slices.iter().map(AsRef::as_ref));
         let look = (whole && last.as_ref() != Some(&now)).then(|| (at, now.clone()));
         if whole {
             last = Some(now);
@@ -77,12 +71,6 @@ fn looks(
         async move { look }
     });
     looks.boxed()
-}
-
-/// Such a pod is a leftover: it will never be ready.
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// The objects that match, and a sign each time that they have changed. There are none until the first list is

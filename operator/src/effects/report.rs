@@ -8,11 +8,12 @@ use loadtest_core::{
     objects,
     record::{Draft, MOST_BYTES, Record},
 };
+use tokio::time::sleep;
 
 use super::{
     Shared,
     objects::{Whose, whose},
-    persist::{DISPENSABLE, No, persist_within},
+    persist::{DISPENSABLE, No, persist_until},
 };
 use crate::apart::apart;
 
@@ -33,7 +34,7 @@ async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
     let name = s.plan.names.record_config_map();
     let params = PatchParams::apply("loadtest-operator").force();
     let api = s.config_maps();
-    let kept = persist_within("keep the record of the run", DISPENSABLE, || async {
+    let kept = persist_until("keep the record of the run", sleep(DISPENSABLE), || async {
         let whose = whose(&api, &name, &s.plan.names.uid).await?;
         if whose != Whose::Others {
             api.patch(&name, &params, &Patch::Apply(&map)).await?;
@@ -44,6 +45,6 @@ async fn write(s: &Arc<Shared>, draft: &Arc<Draft>) -> Result<(), String> {
         Ok(Whose::Others) => Err(format!("a ConfigMap named {name} exists and is not of this run")),
         Ok(Whose::Ours | Whose::Nobodys) => Ok(()),
         Err(No::Gone) => Err(format!("namespace {} is gone", s.plan.names.namespace)),
-        Err(No::Refused(why)) => Err(why),
+        Err(No::Refused(refused)) => Err(refused.why),
     }
 }

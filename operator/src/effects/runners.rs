@@ -9,7 +9,8 @@ use loadtest_core::{
     k6::{self, RunnerStatus, log},
     machine::{
         fact::Fact,
-        world::{PodState, Promptness, RunnerStart},
+        pods::PodState,
+        world::{Promptness, RunnerStart},
     },
     plan::names::RunnerId,
 };

@@ -63,9 +63,8 @@ async fn serve(kind: &str, part: String, times: usize) -> (Prometheus, Arc<Rooms
             });
         }
     });
-    let endpoint = serde_json::json!({"queryURL": format!("http://{address}"), "remoteWriteURL": ""});
     let rooms = Arc::new(Rooms::default());
-    (Prometheus::new(&serde_json::from_value(endpoint).unwrap(), rooms.clone()).unwrap(), rooms)
+    (Prometheus::new(&format!("http://{address}"), None, rooms.clone()).unwrap(), rooms)
 }
 
 fn request(kind: RequestKind) -> Request {

@@ -2,7 +2,7 @@
 //! run. It is the only writer of its LoadTest's status and finalizer, and decides from its own last write.
 
 pub mod observe;
-mod record;
+pub mod record;
 pub mod refused;
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,10 @@ use loadtest_core::{
     machine::{
         self, claim,
         fact::Fact,
-        guard, unrecorded,
-        world::{Claim, Effect, Facts, PodView, World},
+        guard,
+        pods::PodView,
+        unrecorded,
+        world::{Claim, Effect, Facts, World},
     },
     numbers::hash::fnv,
     plan::Plan,
@@ -125,7 +127,9 @@ impl Run {
         };
         let (told, mut arrived) = mpsc::unbounded_channel::<Fact>();
         let test = LoadTest { status: None, ..record.object.clone() };
-        let effects = Effects::new(self.context.clone(), plan.clone(), test, self.pods.store.clone(), told);
+        let store = self.pods.store.clone();
+        let effects =
+            Effects::new(self.context.clone(), plan.clone(), test, store, self.object.clone(), told);
         let mut facts = Facts::default();
         let context = self.context.clone();
         loop {
@@ -162,6 +166,9 @@ impl Run {
                     Ok(()) => {}
                     Err(RecordError::Refused(refusal)) => {
                         self.context.metrics.pass(PassOutcome::Refused, started.elapsed());
+                        if !facts.has_dispatched(&Effect::Evaluate) {
+                            effects.give_up_room();
+                        }
                         to_apply = unrecorded::unrecorded(record.status(), told.0, to_apply);
                         refused = Some(refusal);
                     }
@@ -188,6 +195,9 @@ impl Run {
 
             if record.status().phase == Phase::Finished {
                 facts.forget_figures();
+            }
+            // Other runs do not wait until the verdict can be written: nothing large is left of it.
+            if record.status().phase == Phase::Finished || facts.record.is_some() {
                 effects.give_up_room();
             }
 

@@ -17,6 +17,15 @@ pub struct Refusal {
     pub why: String,
 }
 
+/// What is not tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// `None` where it was not taken in time.
+    pub cause: Option<Cause>,
+    /// In the API server's words.
+    pub why: String,
+}
+
 /// What kind of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {

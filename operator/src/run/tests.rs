@@ -146,7 +146,7 @@ async fn played(
     Mock::given(any()).respond_with(Api(stored.clone())).mount(&server).await;
     let config: Config = serde_json::from_value(json!({
         "namespaces": ["loadtests"],
-        "prometheus": {"main": {"queryURL": server.uri(), "remoteWriteURL": server.uri()}},
+        "loadStore": {"queryURL": server.uri(), "writeURL": server.uri()},
     }))
     .unwrap();
     let metrics = Arc::new(Metrics::default());

@@ -38,6 +38,7 @@ use crate::{
 
 pub mod fault;
 pub mod fit;
+pub mod live;
 pub mod load;
 pub mod names;
 pub mod settle;

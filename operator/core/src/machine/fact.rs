@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use loadtest_crds::WatchedStatus;
 
 use crate::{
-    evaluate::{fault::steady::Health, judgement::Judgement},
+    evaluate::{fault::steady::Health, judgement::Judgement, live::Live},
     k6::RunnerStatus,
     machine::{
         behind::Behind,
         pick::Candidate,
-        world::{Facts, KillResult, Live, LogSummary, Problem, Promptness, RunnerStart, TargetSeen},
+        world::{Facts, KillResult, LogSummary, Problem, Promptness, RunnerStart, TargetSeen},
     },
     plan::names::RunnerId,
     record::Evidence,
@@ -108,6 +108,7 @@ pub enum Fact {
     Judged {
         judgement: Box<Judgement>,
         evidence: Arc<Evidence>,
+        matched: BTreeMap<String, i64>,
     },
     History(History),
     Recorded(Result<(), String>),
@@ -207,12 +208,17 @@ impl Facts {
             Fact::Counted(sum) => self.k6_requests = Some(sum),
             Fact::LogsKept(summary) => self.logs = Some(summary),
             Fact::Settled(result) => self.settled = Some(result),
-            Fact::Judged { judgement, evidence } => {
+            Fact::Judged { judgement, evidence, matched } => {
                 self.judgement = Some(*judgement);
                 self.evidence = Some(evidence);
+                self.matched = matched;
             }
             Fact::History(history) => self.history = Some(history),
-            Fact::Recorded(result) => self.record = Some(result),
+            Fact::Recorded(result) => {
+                self.record = Some(result);
+                // It may be large, and is in the record, or never will be.
+                self.evidence = None;
+            }
             Fact::Unreleased(refused) => self.unreleased = refused,
             Fact::PodsDeleted(result) => self.pods_deleted = Some(result),
         }
@@ -234,6 +240,7 @@ impl Course {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::windows::context::Settings;
 
     /// An inspection is read as it is printed, and in all: what is whole first is not replaced.
     #[test]
@@ -243,6 +250,19 @@ mod tests {
             facts.apply(Fact::Inspected { scenario: "a".to_owned(), result });
         }
         assert_eq!(facts.inspections["a"], Ok("{}".to_owned()));
+    }
+
+    /// Other runs wait for its room.
+    #[test]
+    fn what_the_figures_were_read_from_is_dropped_once_the_record_is_written() {
+        let settings = Settings { run_id: "uid-1".to_owned(), push: Duration::from_secs(1) };
+        let evidence = Arc::new(Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) });
+        let matched = BTreeMap::from([("the query up".to_owned(), 2)]);
+        let mut facts = Facts::default();
+        facts.apply(Fact::Judged { judgement: Box::default(), evidence, matched: matched.clone() });
+        facts.apply(Fact::Recorded(Ok(())));
+        assert_eq!((facts.evidence.is_none(), facts.judgement.is_some()), (true, true));
+        assert_eq!(facts.matched, matched, "the verdict is decided again, and from the same");
     }
 
     #[test]

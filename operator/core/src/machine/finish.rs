@@ -14,9 +14,10 @@ use crate::{
     machine::{
         fault, guard,
         pass::Pass,
+        pods::PodState,
         prepare::planned,
         watch,
-        world::{Effect, LogSummary, PodState, World},
+        world::{Effect, LogSummary, World},
     },
     numbers::duration,
     plan::{
@@ -24,7 +25,7 @@ use crate::{
         names::{Role, RunnerId},
     },
     record::{self, Draft},
-    verdict::{self, drift, ground},
+    verdict::{self, ground},
 };
 
 /// A status must stay small.
@@ -276,6 +277,9 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         get_figures(pass, world);
         return false;
     };
+    if world.facts.record.is_none() && world.facts.dispatched.contains(Effect::KEEP_RECORD) {
+        return false;
+    }
     // As a reader of the record will see it.
     let before = record::as_written(&pass.status);
     let runners = before.runners.clone().unwrap_or_default();
@@ -287,12 +291,7 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         marked_failed: logs.and_then(|l| l.marked_failed.clone()),
         push_errors: logs.map_or(0, |l| l.push_errors),
         not_settled: world.facts.settled.clone().and_then(Result::err),
-        matched: world
-            .facts
-            .evidence
-            .as_ref()
-            .map(|e| drift::matched(plan, &before, &e.asked))
-            .unwrap_or_default(),
+        matched: world.facts.matched.clone(),
         history: history.clone(),
     };
     let mut judged = verdict::conclude(plan, &before, judgement, &facts);
@@ -300,10 +299,8 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     judged.report = Some(plan.names.record_config_map());
     match (&world.facts.record, &world.facts.evidence) {
         (None, Some(evidence)) => {
-            if !world.facts.dispatched.contains(Effect::KEEP_RECORD) {
-                let draft = Draft { status: before, facts, evidence: evidence.clone(), judged };
-                pass.effect(Effect::KeepRecord(Arc::new(draft)));
-            }
+            let draft = Draft { status: before, facts, evidence: evidence.clone(), judged };
+            pass.effect(Effect::KeepRecord(Arc::new(draft)));
             return false;
         }
         (Some(Ok(())), _) => {}

@@ -23,6 +23,7 @@ mod finish;
 pub mod guard;
 pub mod pass;
 pub mod pick;
+pub mod pods;
 mod prepare;
 mod replacement;
 mod run;
@@ -43,7 +44,8 @@ use crate::{
     machine::{
         conditions::set_conditions,
         pass::Pass,
-        world::{Effect, Facts, PodView, World},
+        pods::PodView,
+        world::{Effect, Facts, World},
     },
     plan::Plan,
 };

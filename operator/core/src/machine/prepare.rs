@@ -15,7 +15,8 @@ use crate::{
     machine::{
         bounds,
         pass::Pass,
-        world::{Effect, Facts, PodState, PodView, RunnerStart, World},
+        pods::{PodState, PodView},
+        world::{Effect, Facts, RunnerStart, World},
     },
     numbers::duration,
     plan::{Plan, fingerprint, names::RunnerId, size, system::WatchPlan},

@@ -11,9 +11,10 @@ use crate::{
     machine::{
         fault, guard,
         pass::Pass,
+        pods::PodState,
         prepare::OVERRUN,
         watch,
-        world::{Effect, PodState, World},
+        world::{Effect, World},
     },
     numbers::duration,
     plan::{Plan, names::RunnerId},

@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use k8s_openapi::api::{
+    core::v1::Pod,
+    discovery::v1::{Endpoint, EndpointSlice},
+};
 use loadtest_crds::ServedService;
 
-use crate::machine::pick::Candidate;
+use crate::{machine::pick::Candidate, watch::system::pod::is_ready};
 
 /// The label by which an EndpointSlice says whose it is.
 pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -31,7 +34,7 @@ impl Endpoints {
             let Some(service) = slice.metadata.labels.as_ref().and_then(|l| l.get(SERVICE_LABEL)) else {
                 continue;
             };
-            for uid in slice.endpoints.iter().filter(|e| is_ready(e)).filter_map(pod) {
+            for uid in slice.endpoints.iter().filter(|e| is_endpoint_ready(e)).filter_map(pod) {
                 pods.entry(uid.to_owned()).or_default().insert(service.clone());
             }
         }
@@ -45,8 +48,36 @@ impl Endpoints {
     }
 }
 
+/// The pods behind a selector with what they serve, in the order of their uids. One that has ended is a leftover: it will
+/// never be ready.
+#[must_use]
+pub fn candidates<'a>(
+    pods: impl IntoIterator<Item = &'a Pod>,
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+) -> Vec<Candidate> {
+    let endpoints = Endpoints::of(slices);
+    let candidate = |pod: &Pod| {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        Candidate {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+            ready: is_ready(pod),
+            serves: endpoints.services(&uid),
+            uid,
+        }
+    };
+    let mut all: Vec<Candidate> = pods.into_iter().filter(|pod| !has_ended(pod)).map(candidate).collect();
+    all.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
+    all
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
 /// The API has it so that no condition means ready.
-fn is_ready(endpoint: &Endpoint) -> bool {
+fn is_endpoint_ready(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true)
 }
 

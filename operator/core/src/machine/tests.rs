@@ -19,7 +19,8 @@ use crate::{
         fact::{Fact, News},
         guard::read_guardrails,
         pick::Candidate,
-        world::{Claim, KillResult, LogSummary, PodState, RunnerStart, TargetSeen},
+        pods::PodState,
+        world::{Claim, KillResult, LogSummary, RunnerStart, TargetSeen},
     },
     plan::{
         guardrail::GuardrailPlan,
@@ -472,7 +473,11 @@ impl Sim {
                 self.cluster.judgements += 1;
                 let settings = Settings { run_id: "uid-1".to_owned(), push: Duration::from_secs(1) };
                 let evidence = Evidence { settings, asked: Vec::new(), cells: Err("none".to_owned()) };
-                facts.apply(Fact::Judged { judgement: Box::default(), evidence: Arc::new(evidence) });
+                facts.apply(Fact::Judged {
+                    judgement: Box::default(),
+                    evidence: Arc::new(evidence),
+                    matched: BTreeMap::new(),
+                });
             }
             Effect::FetchHistory => facts.apply(Fact::History(History::default())),
             Effect::KeepRecord(draft) => {

@@ -7,15 +7,17 @@ use std::{
 };
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::{
-    evaluate::{fault::steady::Health, judgement::Judgement},
+    evaluate::{fault::steady::Health, judgement::Judgement, live::Live},
     k6::RunnerStatus,
     machine::{
         behind::{Behind, Count},
         pick::Candidate,
+        pods::PodView,
     },
-    plan::names::{Role, RunnerId},
+    plan::names::RunnerId,
     record::{Draft, Evidence},
     verdict::baseline::History,
     watch::{guardrail::Watches, system::course::Course},
@@ -39,35 +41,6 @@ pub struct World<'a> {
     pub facts: &'a Facts,
     /// Pods that the faults of other runs have taken.
     pub claimed: &'a [Arc<Claim>],
-}
-
-/// One of the run's own pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodView {
-    pub role: Role,
-    pub scenario: String,
-    pub runner: Option<RunnerId>,
-    pub state: PodState,
-    /// When it is to be gone, its grace period included, where it is being deleted.
-    pub leaves_by: Option<Timestamp>,
-}
-
-/// How far a pod is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PodState {
-    /// Not running yet, and why, in the kubelet's or scheduler's words.
-    Waiting {
-        reason: String,
-        message: String,
-    },
-    Running {
-        ip: String,
-    },
-    /// Its container has ended.
-    Ended {
-        exit_code: Option<i32>,
-        reason: String,
-    },
 }
 
 /// Results of the effects that this process has carried out.
@@ -115,8 +88,10 @@ pub struct Facts {
     pub settled: Option<Result<(), String>>,
     /// The figures.
     pub judgement: Option<Judgement>,
-    /// What the figures were read from.
+    /// What the figures were read from, until it is recorded.
     pub evidence: Option<Arc<Evidence>>,
+    /// What its selectors and queries matched: see [`crate::verdict::drift`].
+    pub matched: BTreeMap<String, i64>,
     /// Earlier runs of the series.
     pub history: Option<History>,
     /// The record of the run is written, or why it cannot be.
@@ -149,16 +124,6 @@ pub struct WatchedQuery {
     pub query: String,
 }
 
-/// Figures so far, over all runners: to be shown, not judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Live {
-    pub requests: i64,
-    pub failed: i64,
-    /// How many names the requests of the last minutes had.
-    pub request_names: Option<i64>,
-    pub p95_milliseconds: Option<i64>,
-}
-
 /// Why something cannot be, with a word for the condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -183,6 +148,18 @@ pub enum TargetSeen {
     /// Gone, on its way out, or replaced: perhaps by us.
     Gone,
     Unknown(String),
+}
+
+impl TargetSeen {
+    /// By what there is under the target's name.
+    #[must_use]
+    pub fn of(found: Option<&Pod>, uid: &str) -> Self {
+        let same = found.filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
+        match same {
+            Some(pod) if pod.metadata.deletion_timestamp.is_none() => Self::Alive,
+            _ => Self::Gone,
+        }
+    }
 }
 
 /// What became of one deletion.

@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::machine::world::Live;
+use crate::evaluate::live::Live;
 
 #[test]
 fn a_fault_is_skipped_when_the_system_is_unhealthy_before_it() {
