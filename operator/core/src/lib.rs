@@ -1,6 +1,6 @@
 //! The pure core: what a LoadTest means, what to do next, and what the figures say.
 //!
-//! Nothing here reads a clock, rolls a die or talks to anyone. Time and seed come in as arguments, and
+//! Nothing here reads a clock, rolls a die or talks to anyone. Time comes in as an argument, and
 //! what must be done goes out as values, so that a whole run can be followed in a unit test.
 //!
 //! Data goes up through rooms, each of which knows only those below it:

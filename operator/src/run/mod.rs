@@ -14,12 +14,10 @@ use loadtest_core::{
     machine::{
         self, claim,
         fact::Fact,
-        guard,
         pods::PodView,
         unrecorded,
         world::{Claim, Effect, Facts, World},
     },
-    numbers::hash::fnv,
     plan::Plan,
 };
 use loadtest_crds::{FaultStatus, LoadTest, LoadTestStatus, Phase};
@@ -138,19 +136,16 @@ impl Run {
                 facts.apply(fact);
             }
 
-            guard::read_guardrails(&plan, record.status(), &mut facts);
-
             // 1 observe, 2 validate (the plan, once, above)
             let pods = observe::pods(&self.pods.store, &plan);
-            machine::note_pods(&pods, &mut facts);
 
             // 3 decide, and again where another run has taken pods meanwhile
             let claims = &context.claims;
             let (pass, told, others) = loop {
                 let told = self.told(&record);
                 let others = claims.of_others(&self.uid);
-                let world = self.world(told, &pods, &facts, &others.claims);
-                let pass = machine::decide(&plan, record.status(), &world);
+                let mut world = self.world(told, &pods, &mut facts, &others.claims);
+                let pass = machine::decide(&plan, record.status(), &mut world);
                 if claims.hold(&self.uid, claim::claims(&plan, &pass.status), &others) {
                     break (pass, told, others);
                 }
@@ -183,7 +178,7 @@ impl Run {
             }
             // For a run that cannot be recorded at all, this is its end.
             if let Some(Refusal { cause: Cause::TooLarge, why, .. }) = &refused
-                && let world = self.world(told, &pods, &facts, &others.claims)
+                && let world = self.world(told, &pods, &mut facts, &others.claims)
                 && let Some(last) = unrecorded::give_up(&plan, record.status(), why, &world)
             {
                 match self.write(&mut record, last.status, told).await {
@@ -246,7 +241,7 @@ impl Run {
         &'a self,
         (stop, deleting): (bool, bool),
         pods: &'a BTreeMap<String, PodView>,
-        facts: &'a Facts,
+        facts: &'a mut Facts,
         claimed: &'a [Arc<Claim>],
     ) -> World<'a> {
         World {
@@ -254,7 +249,6 @@ impl Run {
             stop,
             deleting,
             generation: self.object.borrow().metadata.generation,
-            seed: seed(&self.uid),
             process: &self.context.process,
             pods,
             facts,
@@ -384,9 +378,4 @@ impl Run {
             Err(error) => error.into(),
         }
     }
-}
-
-/// A seed that is the run's own: from its uid, so that a crash before the first record changes nothing.
-fn seed(uid: &str) -> i64 {
-    i64::try_from(fnv(uid.bytes()) >> 12).unwrap_or_default()
 }

@@ -329,7 +329,7 @@ fn intended(fault: &FaultStatus) -> impl Iterator<Item = &TargetStatus> {
 type Seen = BTreeMap<String, TargetSeen>;
 
 /// How the targets stand; `None` until they have been looked up.
-fn look_again<'a>(pass: &mut Pass, fault: &FaultStatus, world: &World<'a>) -> Option<&'a Seen> {
+fn look_again<'a>(pass: &mut Pass, fault: &FaultStatus, world: &'a World) -> Option<&'a Seen> {
     let seen = world.facts.seen.get(&fault.name);
     if seen.is_none() {
         pass.effect(Effect::LookAgain { fault: fault.name.clone() });

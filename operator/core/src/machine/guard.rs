@@ -1,12 +1,12 @@
 //! Guardrails while the load runs: watched, recorded, and the end of the load when one is breached.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{GuardrailStatus, LoadTestStatus, Outcome, Phase};
+use loadtest_crds::{GuardrailStatus, Outcome, Phase};
 
 use crate::{
     machine::{
         pass::Pass,
-        world::{Effect, Facts, WatchedQuery, World},
+        world::{Effect, WatchedQuery, World},
     },
     numbers::limit::count,
     plan::{self, Plan},
@@ -16,11 +16,6 @@ use crate::{
 const FEWEST_ANSWERS: i64 = 10;
 /// A status must stay small.
 const MOST_STARVED: usize = 10;
-
-/// Reads what was seen of the guardrails since the last pass. Before each decision.
-pub fn read_guardrails(plan: &Plan, status: &LoadTestStatus, facts: &mut Facts) {
-    facts.watches.read(plan, status);
-}
 
 /// True when the load must end: which guardrail it was is then in the status, and so recorded before anything is
 /// done about it.

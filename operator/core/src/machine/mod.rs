@@ -34,8 +34,6 @@ pub mod unrecorded;
 mod watch;
 pub mod world;
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{LoadTestStatus, Phase, Verdict};
@@ -44,22 +42,17 @@ use crate::{
     machine::{
         conditions::set_conditions,
         pass::Pass,
-        pods::PodView,
-        world::{Effect, Facts, World},
+        world::{Effect, World},
     },
     plan::Plan,
 };
 
-/// Remembers which pods were there, so that one that is gone is not taken for one to come. Before each decision.
-pub fn note_pods(pods: &BTreeMap<String, PodView>, facts: &mut Facts) {
-    for name in pods.keys().filter(|name| !facts.seen_pods.contains(*name)).collect::<Vec<_>>() {
-        facts.seen_pods.insert(name.clone());
-    }
-}
-
 /// Decides what to do next.
 #[must_use]
-pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
+pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &mut World) -> Pass {
+    world.facts.watches.read(plan, status);
+    note_pods(world);
+    let world = &*world;
     let mut pass = Pass { status: status.clone(), effects: Vec::new(), wake: None };
     if world.deleting {
         finish::clean_up(&mut pass, world);
@@ -88,6 +81,15 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &World) -> Pass {
         pass.wake_at(world.now);
     }
     pass
+}
+
+/// Remembers which pods were there, so that one that is gone is not taken for one to come.
+fn note_pods(world: &mut World) {
+    for name in world.pods.keys() {
+        if !world.facts.seen_pods.contains(name) {
+            world.facts.seen_pods.insert(name.clone());
+        }
+    }
 }
 
 /// A run whose spec cannot be carried out at all: nothing was started, so nothing needs to end.

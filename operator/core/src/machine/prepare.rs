@@ -18,7 +18,7 @@ use crate::{
         pods::{PodState, PodView},
         world::{Effect, Facts, RunnerStart, World},
     },
-    numbers::duration,
+    numbers::{duration, hash::fnv},
     plan::{Plan, fingerprint, names::RunnerId, size, system::WatchPlan},
 };
 
@@ -33,7 +33,7 @@ pub fn accept(pass: &mut Pass, plan: &Plan, world: &World) {
     status.observed_generation = world.generation;
     status.phase = Phase::Preparing;
     status.accepted_at = Some(MicroTime(world.now));
-    status.seed = Some(world.seed);
+    status.seed = Some(seed(&plan.names.uid));
     status.series = Some(plan.series.clone());
     status.message = Some("checking what can be checked before the start".to_owned());
     let total = plan.runners().count();
@@ -60,6 +60,11 @@ pub fn accept(pass: &mut Pass, plan: &Plan, world: &World) {
         })
         .collect();
     pass.effect(Effect::Preflight);
+}
+
+/// A seed that is the run's own, so that an operator that dies before the first record changes nothing.
+fn seed(uid: &str) -> i64 {
+    i64::try_from(fnv(uid.bytes()) >> 12).unwrap_or_default()
 }
 
 /// One look at a run that has not started yet.

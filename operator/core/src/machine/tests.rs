@@ -17,10 +17,9 @@ use crate::{
     machine::{
         behind::Behind,
         fact::{Fact, News},
-        guard::read_guardrails,
         pick::Candidate,
-        pods::PodState,
-        world::{Claim, KillResult, LogSummary, RunnerStart, TargetSeen},
+        pods::{PodState, PodView},
+        world::{Claim, Facts, KillResult, LogSummary, RunnerStart, TargetSeen},
     },
     plan::{
         guardrail::GuardrailPlan,
@@ -254,9 +253,8 @@ impl Sim {
     /// One pass; true if it changed or began anything.
     fn pass(&mut self) -> bool {
         self.advance_cluster();
-        read_guardrails(&self.plan, &self.status, &mut self.facts);
-        note_pods(&self.cluster.pods, &mut self.facts);
-        let pass = decide(&self.plan, &self.status, &self.world());
+        let (plan, status, mut world) = self.world();
+        let pass = decide(plan, status, &mut world);
         assert_in_order(&pass.status);
         assert!(pass.status.phase >= self.status.phase, "a phase never goes back");
         let kills = pass.effects.iter().any(|effect| matches!(effect, Effect::Kill { .. }));
@@ -274,18 +272,18 @@ impl Sim {
         moved
     }
 
-    fn world(&self) -> World<'_> {
-        World {
+    fn world(&mut self) -> (&Plan, &LoadTestStatus, World<'_>) {
+        let world = World {
             now: self.now,
             stop: self.stop,
             deleting: self.deleting,
             generation: Some(1),
-            seed: 7,
             process: &self.process,
             pods: &self.cluster.pods,
-            facts: &self.facts,
+            facts: &mut self.facts,
             claimed: &self.claimed,
-        }
+        };
+        (&self.plan, &self.status, world)
     }
 
     fn finish_effects(&mut self) {

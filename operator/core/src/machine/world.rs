@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What was observed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct World<'a> {
     pub now: Timestamp,
     /// spec.stop is set.
@@ -32,13 +32,12 @@ pub struct World<'a> {
     /// The object is being deleted.
     pub deleting: bool,
     pub generation: Option<i64>,
-    /// A seed for a run that has none yet.
-    pub seed: i64,
     /// The name of this process of the operator; no other has it.
     pub process: &'a str,
     /// The run's own pods, by name.
     pub pods: &'a BTreeMap<String, PodView>,
-    pub facts: &'a Facts,
+    /// As they came; what is new of them is read with each decision.
+    pub facts: &'a mut Facts,
     /// Pods that the faults of other runs have taken.
     pub claimed: &'a [Arc<Claim>],
 }

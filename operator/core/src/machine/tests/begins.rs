@@ -27,18 +27,17 @@ fn a_runner_that_ends_early_waits_for_the_inspection() {
         sim.facts.last_words.insert(id, Ok("level=error msg=\"the same\"".to_owned()));
     }
     let decide_with = |facts: &Facts| {
-        let world = World {
+        let mut world = World {
             now: sim.now,
             stop: false,
             deleting: false,
             generation: Some(1),
-            seed: 7,
             process: "operator-1",
             pods: &sim.cluster.pods,
-            facts,
+            facts: &mut facts.clone(),
             claimed: &[],
         };
-        decide(&plan, &sim.status, &world)
+        decide(&plan, &sim.status, &mut world)
     };
     sim.facts.inspections.clear();
     assert_eq!(decide_with(&sim.facts).status.verdict, None);

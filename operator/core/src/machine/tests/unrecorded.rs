@@ -23,11 +23,16 @@ impl Sim {
     /// A pass whose record is refused: what it does all the same.
     fn refused_pass(&mut self) -> Vec<Effect> {
         self.advance_cluster();
-        read_guardrails(&self.plan, &self.status, &mut self.facts);
-        let pass = decide(&self.plan, &self.status, &self.world());
+        let (plan, status, mut world) = self.world();
+        let pass = decide(plan, status, &mut world);
         let changed = pass.status != self.status;
         let effects = if changed { unrecorded(&self.status, self.stop, pass.effects) } else { pass.effects };
         self.begin(effects)
+    }
+
+    fn give_up(&mut self, why: &str) -> Option<Pass> {
+        let (plan, status, world) = self.world();
+        give_up(plan, status, why, &world)
     }
 
     fn begin(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
@@ -110,7 +115,7 @@ fn a_status_that_is_too_large_is_an_error_in_few_words() {
     sim.status.faults[0].state = FaultState::Injected;
     let large = size::stored_bytes(&sim.status);
     let why = "etcdserver: request is too large";
-    let last = give_up(&sim.plan, &sim.status, why, &sim.world()).unwrap();
+    let last = sim.give_up(why).unwrap();
     let (status, large) = (&last.status, large.max(4000));
     assert_eq!((status.verdict, status.reason.as_deref()), (Some(Verdict::Error), Some("StatusTooLarge")));
     assert!(status.message.as_ref().is_some_and(|m| m.contains(why) && m.contains("ConfigMaps")));
@@ -120,7 +125,7 @@ fn a_status_that_is_too_large_is_an_error_in_few_words() {
     // Recorded or not, the pods go.
     let mut unrecorded = Sim::reached(Phase::Running);
     for _ in 0..3 {
-        let last = give_up(&unrecorded.plan, &unrecorded.status, why, &unrecorded.world()).unwrap();
+        let last = unrecorded.give_up(why).unwrap();
         unrecorded.begin(last.effects);
         unrecorded.finish_effects();
     }
@@ -134,7 +139,7 @@ fn a_status_that_is_too_large_is_an_error_in_few_words() {
 #[test]
 fn a_verdict_that_is_recorded_stays() {
     let mut sim = Sim::reached(Phase::Finished);
-    assert_eq!(give_up(&sim.plan, &sim.status, "too large", &sim.world()), None);
+    assert_eq!(sim.give_up("too large"), None);
     // A label is made larger, or the CRD is replaced: its pods go all the same.
     sim.status.message = Some("another".to_owned());
     sim.refused_passes(5);
