@@ -146,8 +146,6 @@ impl Effects {
                 let created = status.runners.as_ref().is_some_and(|r| r.created_at.is_some());
                 self.spawn(deletion::delete_pods(s, created));
             }
-            // Done by the run itself, with its record.
-            Effect::RemoveFinalizer => {}
         }
     }
 

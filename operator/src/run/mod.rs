@@ -141,7 +141,7 @@ impl Run {
 
             // 3 decide, and again where another run has taken pods meanwhile
             let claims = &context.claims;
-            let (pass, told, others) = loop {
+            let (mut pass, told, others) = loop {
                 let told = self.told(&record);
                 let others = claims.of_others(&self.uid);
                 let mut world = self.world(told, &pods, &mut facts, &others.claims);
@@ -150,26 +150,22 @@ impl Run {
                     break (pass, told, others);
                 }
             };
-            let wake = pass.wake;
 
             // 4 record
             let changed = pass.status != *record.status();
-            let mut to_apply = pass.effects;
             let mut refused = None;
             if changed {
-                match self.write(&mut record, pass.status, told).await {
+                match self.write(&mut record, pass.status.clone(), told).await {
                     Ok(()) => {}
                     Err(RecordError::Refused(refusal)) => {
                         self.context.metrics.pass(PassOutcome::Refused, started.elapsed());
                         if !facts.has_dispatched(&Effect::Evaluate) {
                             effects.give_up_room();
                         }
-                        to_apply = unrecorded::unrecorded(record.status(), told.0, to_apply);
+                        unrecorded::restrict(&mut pass, record.status(), told.0);
                         refused = Some(refusal);
                     }
-                    Err(RecordError::Unwritten) => {
-                        to_apply = unrecorded::unrecorded(record.status(), told.0, to_apply);
-                    }
+                    Err(RecordError::Unwritten) => unrecorded::restrict(&mut pass, record.status(), told.0),
                     Err(error) => {
                         self.context.metrics.pass(PassOutcome::Abandoned, started.elapsed());
                         return error.into();
@@ -181,9 +177,9 @@ impl Run {
                 && let world = self.world(told, &pods, &mut facts, &others.claims)
                 && let Some(last) = unrecorded::give_up(&plan, record.status(), why, &world)
             {
-                match self.write(&mut record, last.status, told).await {
+                match self.write(&mut record, last.status.clone(), told).await {
                     Ok(()) => continue,
-                    Err(RecordError::Refused(_) | RecordError::Unwritten) => to_apply = last.effects,
+                    Err(RecordError::Refused(_) | RecordError::Unwritten) => pass = last,
                     Err(error) => return error.into(),
                 }
             }
@@ -198,20 +194,22 @@ impl Run {
 
             // 5 apply
             let mut begun = false;
-            for effect in to_apply {
+            for effect in pass.effects {
                 if facts.dispatched.insert(effect.key()) {
                     begun = true;
                     tracing::debug!(effect = effect.key(), "begin");
-                    if effect == Effect::RemoveFinalizer {
-                        self.tell_left_behind(&record, &pods, &facts);
-                        match record.remove_finalizer(&self.context).await {
-                            // It holds nothing any more, but it is not told either.
-                            Ok(()) if refused.is_some() => continue,
-                            Ok(()) => return End::Finished,
-                            Err(error) => return error.into(),
-                        }
-                    }
                     effects.begin(effect, record.status());
+                }
+            }
+            if pass.releases {
+                if record.is_marked() {
+                    self.tell_left_behind(&record, &pods, &facts);
+                }
+                match record.remove_finalizer(&self.context).await {
+                    // It holds nothing any more, but it is not told either.
+                    Ok(()) if refused.is_some() => {}
+                    Ok(()) => return End::Finished,
+                    Err(error) => return error.into(),
                 }
             }
             if let Some(refusal) = refused {
@@ -224,7 +222,7 @@ impl Run {
                 // A change may allow the next step at once.
                 continue;
             }
-            if !self.wait(&mut arrived, &mut facts, wake).await {
+            if !self.wait(&mut arrived, &mut facts, pass.wake).await {
                 return End::Gone;
             }
         }

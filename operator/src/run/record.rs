@@ -68,11 +68,10 @@ impl Record {
                 }
             };
             let status = object.status.clone().unwrap_or_default();
-            let marked = object.finalizers().iter().any(|f| f == FINALIZER);
             // What another operator has finished in the meantime is history and stays unmarked.
             let over = status.phase == Phase::Finished;
             let unmarked = over || is_deleted(&object) || Plan::of(&object).is_err();
-            if marked || unmarked {
+            if is_marked(&object) || unmarked {
                 return Ok(Self { object, status });
             }
             let mut finalizers = object.finalizers().to_vec();
@@ -86,6 +85,11 @@ impl Record {
                 }
             }
         }
+    }
+
+    /// Whether it holds our finalizer.
+    pub fn is_marked(&self) -> bool {
+        is_marked(&self.object)
     }
 
     pub fn status(&self) -> &LoadTestStatus {
@@ -178,13 +182,13 @@ impl Record {
         let api = api(context, &self.object.namespace().unwrap_or_default());
         let name = self.object.name_any();
         for _ in 0..10 {
-            if self.object.finalizers().iter().all(|f| f != FINALIZER) {
+            if !self.is_marked() {
                 return Ok(());
             }
             let finalizers: Vec<String> =
                 self.object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
             match patch_finalizers(&api, &self.object, &finalizers).await {
-                Ok(_) => return Ok(()),
+                Ok(object) => self.object = object,
                 Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(()),
                 Err(kube::Error::Api(refusal)) if refusal.code == 409 => match api.get_opt(&name).await? {
                     Some(now) => self.object = now,
@@ -199,6 +203,10 @@ impl Record {
         }
         Err(RecordError::Fenced("its finalizer could not be removed"))
     }
+}
+
+fn is_marked(object: &LoadTest) -> bool {
+    object.finalizers().iter().any(|f| f == FINALIZER)
 }
 
 fn is_deleted(object: &LoadTest) -> bool {

@@ -256,6 +256,20 @@ async fn a_status_that_is_too_large_ends_the_run_in_error() {
     assert_eq!(finalizers(&server).await.last(), Some(&json!([])));
 }
 
+/// Its finalizer is gone by then, and that it is removed again is nothing new.
+#[tokio::test]
+async fn a_run_that_was_given_up_ends_once_there_is_room_for_it() {
+    let room_comes = async |server: &MockServer, stored: &Mutex<Stored>, _: &watch::Sender<LoadTest>| {
+        while finalizers(server).await.last() != Some(&json!([])) {
+            tokio::task::yield_now().await;
+        }
+        stored.lock().unwrap().fits = |_| true;
+    };
+    let (server, _) = played(Given { fits: |_| false, ..Given::default() }, room_comes).await;
+    assert_eq!(phases(&server).await.last(), Some(&json!("Finished")));
+    assert_eq!(finalizers(&server).await.len(), 2, "set once and removed once");
+}
+
 /// Nothing can be written: that is told, nothing holds the object, and its deletion is the end.
 #[rstest::rstest]
 #[case::of_a_run(Given { fits: |_| false, ..Given::default() }, vec![json!(["loadtest.dev/end-load"]), json!([])])]

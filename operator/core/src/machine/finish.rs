@@ -81,7 +81,10 @@ pub fn clean_up(pass: &mut Pass, world: &World) {
         None => return,
         // They go with the object, whose owner references the API server follows with rights of its own; until then their
         // deadline ends them.
-        Some(Err(_)) => return pass.effect(Effect::RemoveFinalizer),
+        Some(Err(_)) => {
+            pass.releases = true;
+            return;
+        }
         Some(Ok(())) => {}
     }
     // Only a kubelet can say that a pod is gone; one whose node is lost would hold the object for ever.
@@ -89,7 +92,7 @@ pub fn clean_up(pass: &mut Pass, world: &World) {
     let Some(leave_by) = leave_by else { return };
     match leave_by.into_iter().max().map(|last| last + LEFT_BEHIND) {
         Some(at) if world.now < at => pass.wake_at(at),
-        _ => pass.effect(Effect::RemoveFinalizer),
+        _ => pass.releases = true,
     }
 }
 

@@ -53,7 +53,7 @@ pub fn decide(plan: &Plan, status: &LoadTestStatus, world: &mut World) -> Pass {
     world.facts.watches.read(plan, status);
     note_pods(world);
     let world = &*world;
-    let mut pass = Pass { status: status.clone(), effects: Vec::new(), wake: None };
+    let mut pass = Pass::from(status.clone());
     if world.deleting {
         finish::clean_up(&mut pass, world);
         return pass;

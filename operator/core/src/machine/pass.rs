@@ -16,11 +16,17 @@ pub struct Pass {
     /// To be recorded before any of the effects.
     pub status: LoadTestStatus,
     pub effects: Vec<Effect>,
+    /// Nothing is left of the run that holds the object: its finalizer goes, after the effects.
+    pub releases: bool,
     /// When to look again if nothing happens before.
     pub wake: Option<Timestamp>,
 }
 
 impl Pass {
+    pub(crate) fn from(status: LoadTestStatus) -> Self {
+        Self { status, effects: Vec::new(), releases: false, wake: None }
+    }
+
     /// What follows from the rest of the status, once that fits.
     pub(crate) fn complete(&mut self, plan: &Plan, now: Timestamp) {
         bounds::fit(&mut self.status);

@@ -150,6 +150,8 @@ struct Sim {
     deleting: bool,
     /// When the last pass wanted to look again.
     wake: Option<Timestamp>,
+    /// The last pass wanted to let the object go.
+    releases: bool,
     /// Effects handed out and not carried out yet.
     under_way: Vec<Effect>,
     /// So long after the load's start a guardrail's value is beyond its limit.
@@ -193,6 +195,7 @@ impl Sim {
             stop_at: None,
             deleting: false,
             wake: None,
+            releases: false,
             under_way: Vec::new(),
             harm_after: None,
             node_lost: false,
@@ -229,7 +232,9 @@ impl Sim {
             for effect in under_way {
                 self.carry_out(effect);
             }
+            self.cluster.finalizer_gone |= self.releases;
         }
+        self.releases = false;
         self.facts = Facts::default();
         let number: usize = self.process.trim_start_matches("operator-").parse().unwrap();
         self.process = format!("operator-{}", number + 1);
@@ -263,6 +268,8 @@ impl Sim {
         let mut moved = pass.status != self.status;
         self.status = pass.status;
         self.wake = pass.wake;
+        moved |= pass.releases;
+        self.releases = pass.releases;
         for effect in pass.effects {
             if self.facts.dispatched.insert(effect.key()) {
                 moved = true;
@@ -290,6 +297,7 @@ impl Sim {
         for effect in std::mem::take(&mut self.under_way) {
             self.carry_out(effect);
         }
+        self.cluster.finalizer_gone |= self.releases;
     }
 
     fn advance_cluster(&mut self) {
@@ -494,7 +502,6 @@ impl Sim {
                 cluster.pods.clear();
                 facts.apply(Fact::PodsDeleted(Ok(())));
             }
-            Effect::RemoveFinalizer => cluster.finalizer_gone = true,
             // Told as the cluster moves.
             Effect::AwaitReplacement { .. } | Effect::LeaveTargets { .. } => {}
             Effect::FollowInspection { .. } | Effect::LowerDeadline { .. } | Effect::Follow { .. } => {}

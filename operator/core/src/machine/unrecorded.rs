@@ -12,18 +12,17 @@ use crate::{
     plan::Plan,
 };
 
-/// The effects that may follow though their pass is not recorded. They only end load, and can be repeated without harm.
-#[must_use]
-pub fn unrecorded(recorded: &LoadTestStatus, stop: bool, effects: Vec<Effect>) -> Vec<Effect> {
+/// Leaves of a pass what may follow though it is not recorded: that only ends load, and can be repeated without harm.
+pub fn restrict(pass: &mut Pass, recorded: &LoadTestStatus, stop: bool) {
     // The verdict is written, so nothing is lost with the pods.
     let over = recorded.phase == Phase::Finished;
     let may = |effect: &Effect| match effect {
         Effect::StopLoad { .. } => true,
         Effect::Release { .. } | Effect::DeletePods => stop || over,
-        Effect::RemoveFinalizer => over,
         _ => false,
     };
-    effects.into_iter().filter(may).collect()
+    pass.effects.retain(may);
+    pass.releases &= over;
 }
 
 /// A run whose status the API server does not take for its size ends in Error, in as few words as can be, and its pods
@@ -54,7 +53,7 @@ pub fn give_up(plan: &Plan, recorded: &LoadTestStatus, why: &str, world: &World)
         faults: faults.collect(),
         ..LoadTestStatus::default()
     };
-    let mut pass = Pass { status, effects: Vec::new(), wake: None };
+    let mut pass = Pass::from(status);
     finish::clean_up(&mut pass, world);
     pass.complete(plan, world.now);
     Some(pass)

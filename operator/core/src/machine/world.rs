@@ -259,8 +259,6 @@ pub enum Effect {
     KeepRecord(Arc<Draft>),
     /// Delete all pods of the run.
     DeletePods,
-    /// Let the API server remove the object.
-    RemoveFinalizer,
 }
 
 impl Effect {
@@ -299,7 +297,6 @@ impl Effect {
             Self::FetchHistory => "fetch-history".to_owned(),
             Self::KeepRecord(_) => Self::KEEP_RECORD.to_owned(),
             Self::DeletePods => "delete-pods".to_owned(),
-            Self::RemoveFinalizer => "remove-finalizer".to_owned(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    machine::unrecorded::{give_up, unrecorded},
+    machine::unrecorded::{give_up, restrict},
     plan::size,
 };
 
@@ -24,10 +24,11 @@ impl Sim {
     fn refused_pass(&mut self) -> Vec<Effect> {
         self.advance_cluster();
         let (plan, status, mut world) = self.world();
-        let pass = decide(plan, status, &mut world);
-        let changed = pass.status != self.status;
-        let effects = if changed { unrecorded(&self.status, self.stop, pass.effects) } else { pass.effects };
-        self.begin(effects)
+        let mut pass = decide(plan, status, &mut world);
+        if pass.status != self.status {
+            restrict(&mut pass, &self.status, self.stop);
+        }
+        self.begin(pass)
     }
 
     fn give_up(&mut self, why: &str) -> Option<Pass> {
@@ -35,7 +36,9 @@ impl Sim {
         give_up(plan, status, why, &world)
     }
 
-    fn begin(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
+    fn begin(&mut self, pass: Pass) -> Vec<Effect> {
+        let mut effects = pass.effects;
+        self.releases = pass.releases;
         effects.retain(|effect| self.facts.dispatched.insert(effect.key()));
         self.under_way.extend(effects.iter().cloned());
         effects
@@ -126,10 +129,14 @@ fn a_status_that_is_too_large_is_an_error_in_few_words() {
     let mut unrecorded = Sim::reached(Phase::Running);
     for _ in 0..3 {
         let last = unrecorded.give_up(why).unwrap();
-        unrecorded.begin(last.effects);
+        unrecorded.begin(last);
         unrecorded.finish_effects();
     }
     assert!(unrecorded.cluster.pods.is_empty() && unrecorded.cluster.finalizer_gone);
+    // And once there is room again, the run has an end.
+    unrecorded.cluster.finalizer_gone = false;
+    unrecorded.run(&BTreeMap::new());
+    assert_eq!(unrecorded.status.phase, Phase::Finished);
     sim.status = last.status;
     sim.run(&BTreeMap::new());
     assert!(sim.cluster.pods.is_empty());
