@@ -3,7 +3,7 @@
 //! Not by a library: the window of a fault has ends in milliseconds, and the ones there are take whole
 //! seconds. See <https://prometheus.io/docs/prometheus/latest/querying/api/> for the shapes.
 
-use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, fs, io, marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use loadtest_core::{
@@ -56,9 +56,16 @@ pub enum Purpose {
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// Prometheus could not be asked: asking again may help.
+    /// As all but the last, asking again may help.
+    #[error("failed to reach Prometheus: {}", chain(.0))]
+    Unreachable(#[from] reqwest::Error),
+    #[error("failed to reach Prometheus: failed to read the token {}: {}", .0.display(), .1)]
+    NoToken(PathBuf, io::Error),
+    #[error("failed to reach Prometheus: it answered {0} and not as Prometheus does")]
+    Foreign(StatusCode),
+    /// In its own words.
     #[error("failed to reach Prometheus: {0}")]
-    Unreachable(String),
+    Unwell(String),
     /// It was not this answer's turn to be read: asking again helps.
     #[error("other large answers are still being read")]
     Busy,
@@ -308,15 +315,12 @@ impl Prometheus {
         purpose: Purpose,
         answer: impl FnOnce(T) -> Answer + Send + 'static,
     ) -> Result<Answer, QueryError> {
-        let unreachable = |error: reqwest::Error| QueryError::Unreachable(chain(&error));
         if let Some(file) = &self.token_file {
             // Read each time: it may be rotated.
-            let token = std::fs::read_to_string(file).map_err(|e| {
-                QueryError::Unreachable(format!("failed to read the token {}: {e}", file.display()))
-            })?;
+            let token = fs::read_to_string(file).map_err(|error| QueryError::NoToken(file.clone(), error))?;
             request = request.bearer_auth(token.trim());
         }
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await?;
         let code = response.status();
         // Held until it is parsed.
         let mut turn = None;
@@ -338,9 +342,7 @@ impl Prometheus {
             Purpose::Figure | Purpose::Cells => (LARGE_BYTES, MOST_BYTES),
         };
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| QueryError::Unreachable(chain(&error)))?
-        {
+        while let Some(chunk) = response.chunk().await? {
             let length = body.len() + chunk.len();
             if length > most {
                 return Err(QueryError::Refused(format!(
@@ -369,15 +371,14 @@ fn parse<T: DeserializeOwned>(
     code: StatusCode,
     answer: impl FnOnce(T) -> Answer,
 ) -> Result<Answer, QueryError> {
-    let body: Envelope<T> = serde_json::from_slice(text)
-        .map_err(|_| QueryError::Unreachable(format!("it answered {code} and not as Prometheus does")))?;
+    let body: Envelope<T> = serde_json::from_slice(text).map_err(|_| QueryError::Foreign(code))?;
     match body {
         Envelope { data: Some(data), .. } if body.status == "success" => Ok(answer(data)),
         Envelope { error, .. } if code.is_client_error() => {
             Err(QueryError::Refused(short(&error.unwrap_or_default())))
         }
         Envelope { error, .. } => {
-            Err(QueryError::Unreachable(error.map_or_else(|| code.to_string(), |error| short(&error))))
+            Err(QueryError::Unwell(error.map_or_else(|| code.to_string(), |error| short(&error))))
         }
     }
 }

@@ -79,33 +79,33 @@ pub async fn read_inspection(s: Arc<Shared>, scenario: String) {
                 return s.tell(Fact::Inspected { scenario, result });
             }
             Err(why) => {
-                tracing::warn!(scenario, why, "failed to read what an inspection printed");
-                s.tell(Fact::InspectionUnread { scenario: scenario.clone(), why });
+                tracing::warn!(scenario, %why, "failed to read what an inspection printed");
+                s.tell(Fact::InspectionUnread { scenario: scenario.clone(), why: why.to_string() });
             }
         }
         sleep(LONGEST_PAUSE).await;
     }
 }
 
-async fn try_read_inspection(s: &Shared, scenario: &str) -> Result<Result<String, String>, String> {
+async fn try_read_inspection(s: &Shared, scenario: &str) -> Result<Result<String, String>, Unread> {
     let pod = s.plan.names.inspect_pod(scenario);
     let log = read(&s.pods(), &pod, READ_BYTES, LITTLE_PATIENCE).await?;
     match observe::state_of(&s.store, &s.plan.names, &pod) {
-        None => Err("its pod is gone".to_owned()),
+        None => Err(Unread::Gone),
         // k6 inspect has printed its document, or it had failed.
-        Some(PodState::Ended { exit_code: Some(0), .. }) if log.is_empty() => Err("it is empty".to_owned()),
+        Some(PodState::Ended { exit_code: Some(0), .. }) if log.is_empty() => Err(Unread::Empty),
         Some(PodState::Ended { exit_code: Some(0), .. }) => Ok(Ok(log.into_end())),
         Some(_) => Ok(Err(log.into_end())),
     }
 }
 
 pub async fn read_last_words(s: Arc<Shared>, runner: RunnerId) {
-    let log = last_words(&s, &runner).await;
+    let log = last_words(&s, &runner).await.map_err(|why| why.to_string());
     s.tell(Fact::LastWords { runner, log });
 }
 
 /// What a runner has logged so far.
-pub async fn last_words(s: &Shared, runner: &RunnerId) -> Result<String, String> {
+pub async fn last_words(s: &Shared, runner: &RunnerId) -> Result<String, Unread> {
     let pod = s.plan.names.runner_pod(runner);
     read(&s.pods(), &pod, READ_BYTES, LITTLE_PATIENCE).await.map(Log::into_end)
 }
@@ -116,7 +116,7 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
     let runners: Vec<RunnerId> = s.plan.runners().collect();
     let patience = if started { PATIENCE } else { LITTLE_PATIENCE };
     let share = KEPT_BYTES / runners.len().max(1);
-    let logs: Vec<(RunnerId, Result<Log, String>)> = stream::iter(runners)
+    let logs: Vec<(RunnerId, Result<Log, Unread>)> = stream::iter(runners)
         .map(|runner| {
             let s = &s;
             async move {
@@ -139,9 +139,9 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
                 log.into_end()
             }
             Err(why) => {
-                tracing::warn!(%runner, why, "a runner's log was not read");
+                tracing::warn!(%runner, %why, "a runner's log was not read");
                 let end = format!("this log could not be read: {why}\n");
-                summary.unread.insert(runner.clone(), why);
+                summary.unread.insert(runner.clone(), why.to_string());
                 end
             }
         };
@@ -172,23 +172,29 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
 
 /// Why a log was not read.
 #[derive(Debug, thiserror::Error)]
-enum Unread {
-    #[error("{}", said(.0))]
+pub enum Unread {
+    #[error("{}", short(&said(.0)))]
     Refused(#[from] kube::Error),
-    #[error("it broke off: {0}")]
+    #[error("it broke off: {}", short(&.0.to_string()))]
     BrokenOff(#[from] std::io::Error),
     #[error("nothing of it came for {} s", STALLED.as_secs())]
     Stalled,
-    #[error("{0}")]
+    #[error("it was not read to its end within {} s", .0.as_secs())]
+    Late(Duration),
+    #[error("its pod is gone")]
+    Gone,
+    #[error("it is empty")]
+    Empty,
+    #[error("{}", short(.0))]
     Kubelet(String),
 }
 
 /// Reads a whole log and keeps the end of it; tries again for as long as the patience lasts. Else, why not.
-async fn read(pods: &Api<Pod>, pod: &str, keeps: usize, patience: Duration) -> Result<Log, String> {
+async fn read(pods: &Api<Pod>, pod: &str, keeps: usize, patience: Duration) -> Result<Log, Unread> {
     let begun = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut empty_since: Option<Instant> = None;
-    let mut why = format!("it was not read to its end within {} s", patience.as_secs());
+    let mut why = Unread::Late(patience);
     loop {
         let left = patience.saturating_sub(begun.elapsed());
         match timeout(left, read_once(pods, pod, keeps)).await {
@@ -202,11 +208,11 @@ async fn read(pods: &Api<Pod>, pod: &str, keeps: usize, patience: Duration) -> R
             Ok(Err(Unread::Refused(kube::Error::Api(refusal))))
                 if refusal.code == 404 && matches!(pods.get_opt(pod).await, Ok(None)) =>
             {
-                return Err("its pod is gone".to_owned());
+                return Err(Unread::Gone);
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, pod, "failed to read a log");
-                why = short(&error.to_string());
+                why = error;
             }
             Err(_) => return Err(why),
         }
@@ -289,18 +295,18 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_cannot_be_read_is_not_an_empty_one() {
         let (_server, pods) = serve(vec![ResponseTemplate::new(500).set_body_string("no luck")]).await;
-        let why = read(&pods, "chat-a-0", 100, Duration::from_millis(300)).await.unwrap_err();
+        let why = read(&pods, "chat-a-0", 100, Duration::from_millis(300)).await.unwrap_err().to_string();
         assert!(why.contains("no luck"), "{why}");
         let kubelet = "failed to open log file \"/var/log/pods/x\": no such file or directory";
         let (_server, pods) = serve(vec![text(kubelet)]).await;
-        let why = read(&pods, "chat-a-0", 100, Duration::from_millis(300)).await.unwrap_err();
+        let why = read(&pods, "chat-a-0", 100, Duration::from_millis(300)).await.unwrap_err().to_string();
         assert!(why.contains("no such file"), "{why}");
     }
 
     #[tokio::test]
     async fn a_pod_that_is_gone_is_not_waited_for() {
         let (_server, pods) = serve(vec![not_found()]).await;
-        assert_eq!(read(&pods, "chat-a-0", 100, PATIENCE).await.unwrap_err(), "its pod is gone");
+        assert_eq!(read(&pods, "chat-a-0", 100, PATIENCE).await.unwrap_err().to_string(), "its pod is gone");
     }
 
     #[tokio::test]
