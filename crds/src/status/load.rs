@@ -30,9 +30,6 @@ pub struct RunnersStatus {
     /// When the last runner was ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<MicroTime>,
-    /// When the runners that were left were told to end, after the load or instead of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub released_at: Option<MicroTime>,
     /// The lost runners and why, at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -159,10 +156,6 @@ pub struct ScenarioStatus {
     /// Thresholds of the script. They are judged as objectives, over all runners together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<ScriptThreshold>,
-    /// The script's setup(), which runs once, on one runner.
-    pub setup: StepState,
-    /// The script's teardown(), which runs once, on one runner.
-    pub teardown: StepState,
     /// Why teardown() failed, or could not be run. The verdict does not depend on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teardown_message: Option<String>,
@@ -206,15 +199,4 @@ pub struct Plateau {
     pub from: i64,
     /// Where it ends, in milliseconds from the start of the load.
     pub to: i64,
-}
-
-/// A step that may run only once. Intended is recorded before it runs; found so after a restart, nobody
-/// knows whether it ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum StepState {
-    #[default]
-    Pending,
-    Intended,
-    Done,
-    Failed,
 }

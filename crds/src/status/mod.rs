@@ -5,6 +5,7 @@
 mod fault;
 mod judged;
 mod load;
+mod resume;
 mod watched;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
@@ -18,8 +19,8 @@ pub use fault::{
 pub use judged::{BaselineStatus, BucketEnds, GuardrailStatus, ObjectiveStatus, Spike, WindowResult};
 pub use load::{
     Arrivals, LoadStatus, Plateau, RunnersStatus, ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause,
-    StepState,
 };
+pub use resume::{ResumeStatus, StepState};
 pub use watched::{Happening, HappeningKind, ReadyStep, ScalingStatus, WatchGap, WatchedStatus};
 
 use crate::schema::{corrected, without_defaults};
@@ -119,11 +120,10 @@ pub struct LoadTestStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
 
-    /// The processes of the operator that began to judge the run. All but the last have ended meanwhile; where two have,
-    /// the run is not judged again, and is an Error.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
-    pub judged_by: Vec<String>,
+    /// What the operator goes on from when it takes the run up again. For the operator alone: it may change with any
+    /// version.
+    #[serde(skip_serializing_if = "ResumeStatus::is_empty")]
+    pub resume: ResumeStatus,
 
     /// Complete (the run is over), Passed, RunnersReady, FaultsReverted, Evaluated; Ready, Reconciling and
     /// Stalled for tools that follow the kstatus convention.

@@ -71,7 +71,7 @@ async fn get_room(s: &Shared, again: bool) {
 pub async fn evaluate(s: Arc<Shared>, status: LoadTestStatus) {
     failpoint::hit("judging");
     // It was given back where nothing could be recorded for a while.
-    get_room(&s, status.judged_by.len() > 1).await;
+    get_room(&s, status.resume.judged_by.len() > 1).await;
     let (stores, settings) = (s.stores(), settings(&s));
     let gave_up = AtomicBool::new(false);
     let ask = |request: Request, purpose| {

@@ -20,8 +20,8 @@ use crate::spec::{READER, SLOW_SETUP, load, load_with_fault};
 /// Waits until setup() runs.
 async fn in_setup(run: &Run<'_>) {
     let runs = |t: &LoadTest| {
-        let scenarios = t.status.iter().flat_map(|s| &s.scenarios);
-        scenarios.clone().count() > 0 && scenarios.into_iter().all(|s| s.setup == StepState::Intended)
+        let mut steps = t.status.iter().flat_map(|s| s.resume.setup.values()).peekable();
+        steps.peek().is_some() && steps.all(|step| *step == StepState::Intended)
     };
     run.until("in setup()", Duration::from_secs(150), runs).await;
 }

@@ -71,8 +71,8 @@ async fn a_runner_that_is_lost_before_the_start() {
         .play(async |stage| {
             let run = stage.run("early", load(SLOW_SETUP, "60s")).await;
             let in_setup = |t: &LoadTest| {
-                let scenarios = t.status.iter().flat_map(|s| &s.scenarios);
-                scenarios.into_iter().any(|s| s.setup == StepState::Intended)
+                let mut steps = t.status.iter().flat_map(|s| s.resume.setup.values());
+                steps.any(|step| *step == StepState::Intended)
             };
             run.until("in setup()", Duration::from_secs(150), in_setup).await;
             let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };

@@ -87,7 +87,7 @@ async fn a_run_that_takes_the_operator_down_twice_is_not_judged_again() {
             let run = stage.run("judging", load_with_fault(stage, "10s", "3s")).await;
             stage.operator_ended().await;
             stage.start_operator();
-            let twice = |t: &LoadTest| t.status.as_ref().is_some_and(|s| s.judged_by.len() == 2);
+            let twice = |t: &LoadTest| t.status.as_ref().is_some_and(|s| s.resume.judged_by.len() == 2);
             let status = run.until("judged by two operators", Duration::from_secs(90), twice).await;
             assert_eq!((status.phase, status.verdict), (Phase::Evaluating, None));
             stage.operator_ended().await;
@@ -100,7 +100,7 @@ async fn a_run_that_takes_the_operator_down_twice_is_not_judged_again() {
                 &["the operator ended 2 times while it judged this run"],
             );
             assert_eq!(fault(&status, "kill").state, FaultState::Injected);
-            assert_eq!(status.judged_by.len(), 2);
+            assert_eq!(status.resume.judged_by.len(), 2);
         })
         .await;
 }

@@ -112,18 +112,18 @@ fn tear_down(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
             world.pods.get(&plan.names.runner_pod(&first)).map(|p| &p.state),
             Some(PodState::Running { .. })
         );
-        let Some(recorded) = pass.status.scenarios.iter_mut().find(|s| s.name == *name) else { continue };
-        let failed = match (recorded.teardown, world.facts.teardown.get(name)) {
+        let recorded = pass.status.resume.teardown.entry(name.clone()).or_default();
+        let failed = match (*recorded, world.facts.teardown.get(name)) {
             (StepState::Done | StepState::Failed, _) => continue,
             (StepState::Pending, _) if !alive => format!("teardown() was not run: runner {first} is gone"),
             (StepState::Pending, _) => {
-                recorded.teardown = StepState::Intended;
+                *recorded = StepState::Intended;
                 done = false;
                 pass.effect(effect);
                 continue;
             }
             (StepState::Intended, Some(Ok(()))) => {
-                recorded.teardown = StepState::Done;
+                *recorded = StepState::Done;
                 continue;
             }
             (StepState::Intended, Some(Err(why))) => format!("teardown() failed: {why}"),
@@ -133,8 +133,10 @@ fn tear_down(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
             }
             (StepState::Intended, None) => UNKNOWN_TEARDOWN.to_owned(),
         };
-        recorded.teardown = StepState::Failed;
-        recorded.teardown_message = Some(failed);
+        *recorded = StepState::Failed;
+        if let Some(scenario) = pass.status.scenarios.iter_mut().find(|s| s.name == *name) {
+            scenario.teardown_message = Some(failed);
+        }
     }
     done
 }
@@ -176,15 +178,15 @@ fn release(pass: &mut Pass, world: &World) -> bool {
         return world.facts.pods_deleted.is_some();
     }
     let release = Effect::Release { runners: alive.clone() };
-    let runners = pass.status.runners.get_or_insert_default();
+    let released_at = &mut pass.status.resume.released_at;
     if !world.facts.has_dispatched(&release) {
         // An earlier process may have died before it told them.
-        runners.released_at = Some(MicroTime(world.now));
+        *released_at = Some(MicroTime(world.now));
     }
-    let until = runners.released_at.get_or_insert(MicroTime(world.now)).0 + RELEASED;
+    let until = released_at.get_or_insert(MicroTime(world.now)).0 + RELEASED;
     let unreleased = &world.facts.unreleased;
     if world.now >= until || alive.iter().all(|id| unreleased.contains_key(id)) {
-        note_unreleased(runners, &alive, unreleased);
+        note_unreleased(pass.status.runners.get_or_insert_default(), &alive, unreleased);
         return true;
     }
     pass.wake_at(until);
@@ -253,8 +255,9 @@ fn unread(logs: &LogSummary, status: &LoadTestStatus) -> Vec<String> {
 /// before.
 fn get_figures(pass: &mut Pass, world: &World) {
     let own = |process: &String| process == world.process;
-    let begun = pass.status.judged_by.len();
-    if !pass.status.judged_by.iter().any(own) {
+    let judged_by = &mut pass.status.resume.judged_by;
+    let begun = judged_by.len();
+    if !judged_by.iter().any(own) {
         if begun >= MOST_JUDGING {
             let message = format!(
                 "the operator ended {begun} times while it judged this run, so it is not judged: see whether its container was \
@@ -263,7 +266,7 @@ fn get_figures(pass: &mut Pass, world: &World) {
             return pass.fail("NotJudged", message, world.now);
         }
         if world.facts.settled.is_some() {
-            pass.status.judged_by.push(world.process.to_owned());
+            judged_by.push(world.process.to_owned());
         }
     }
     pass.status.message = Some("waiting for the figures to settle".to_owned());

@@ -411,18 +411,18 @@ fn set_up(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     for scenario in &plan.scenarios {
         let name = &scenario.spec.name;
         let effect = Effect::Setup { scenario: name.clone() };
-        let Some(recorded) = pass.status.scenarios.iter_mut().find(|s| s.name == *name) else { continue };
-        match (recorded.setup, world.facts.setup.get(name)) {
+        let recorded = pass.status.resume.setup.entry(name.clone()).or_default();
+        match (*recorded, world.facts.setup.get(name)) {
             (StepState::Done, _) => {}
             (StepState::Pending, _) => {
-                recorded.setup = StepState::Intended;
+                *recorded = StepState::Intended;
                 done = false;
                 pass.status.message = Some("running setup()".to_owned());
                 pass.effect(effect);
             }
-            (_, Some(Ok(()))) => recorded.setup = StepState::Done,
+            (_, Some(Ok(()))) => *recorded = StepState::Done,
             (_, Some(Err(message))) => {
-                recorded.setup = StepState::Failed;
+                *recorded = StepState::Failed;
                 let message = format!("setup() of scenario {name} failed: {message}");
                 pass.fail("SetupFailed", message, world.now);
                 return false;

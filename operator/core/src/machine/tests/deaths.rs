@@ -90,7 +90,7 @@ fn nothing_twice(sim: &Sim) -> Result<(), TestCaseError> {
     if sim.cluster.deletes.is_empty() {
         prop_assert!(fault.state != FaultState::Injected);
     }
-    if sim.status.scenarios.iter().any(|s| s.setup == StepState::Intended) {
+    if sim.status.resume.setup.values().any(|step| *step == StepState::Intended) {
         let verdict = sim.status.verdict;
         prop_assert!(verdict == Some(Verdict::Error) || sim.stop && verdict == Some(Verdict::Aborted));
     }

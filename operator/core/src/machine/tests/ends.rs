@@ -309,7 +309,7 @@ fn pods_that_may_not_be_released_hold_up_nothing() {
     let runners = sim.status.runners.unwrap();
     assert_eq!(runners.lost, 3);
     assert_eq!(runners.problems[0], "a-0: its pod could not be told to end: forbidden");
-    let (released, ended) = (runners.released_at.unwrap().0, sim.status.finished_at.unwrap().0);
+    let (released, ended) = (sim.status.resume.released_at.unwrap().0, sim.status.finished_at.unwrap().0);
     assert!(ended.duration_since(released).as_secs() < 10, "it waited for pods that nobody ends");
 }
 

@@ -34,7 +34,7 @@ fn a_run_that_took_it_down_once_is_judged_when_no_other_such_run_is() {
     sim.run_to(&Effect::Settle { again: true });
     assert!(sim.under_way.contains(&Effect::Settle { again: true }), "{:?}", sim.under_way);
     sim.run(&BTreeMap::new());
-    assert_eq!(sim.status.judged_by, ["operator-1", "operator-2"]);
+    assert_eq!(sim.status.resume.judged_by, ["operator-1", "operator-2"]);
     assert_eq!((sim.status.phase, sim.cluster.judgements), (Phase::Finished, 1));
     assert_ne!(sim.status.reason.as_deref(), Some("NotJudged"));
 }
@@ -45,11 +45,11 @@ fn an_operator_that_dies_while_it_waits_has_not_judged() {
     let mut sim = Sim::new();
     for _ in 0..5 {
         sim.run_to(&Effect::Settle { again: false });
-        assert_eq!(sim.status.judged_by, Vec::<String>::new());
+        assert_eq!(sim.status.resume.judged_by, Vec::<String>::new());
         sim.crash(true);
     }
     sim.run_to(&Effect::Evaluate);
-    assert_eq!(sim.status.judged_by, ["operator-6"]);
+    assert_eq!(sim.status.resume.judged_by, ["operator-6"]);
 }
 
 /// Two that both believe they lead take turns: neither has ended.
@@ -62,6 +62,6 @@ fn two_operators_at_once_are_no_deaths() {
         sim.process = format!("operator-{}", 1 + (turn + 1) % 2);
     }
     sim.run(&BTreeMap::new());
-    assert_eq!(sim.status.judged_by, ["operator-1", "operator-2"]);
+    assert_eq!(sim.status.resume.judged_by, ["operator-1", "operator-2"]);
     assert_ne!(sim.status.reason.as_deref(), Some("NotJudged"));
 }
