@@ -9,11 +9,11 @@ use loadtest_core::{
     verdict::baseline::{Earlier, History},
 };
 use loadtest_crds::{LoadTest, LoadTestStatus};
-use tokio::time::sleep;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Shared,
-    persist::{DISPENSABLE, No, persist_until},
+    persist::{DISPENSABLE, No, persist},
 };
 
 /// LoadTests are large, some of them 200 kB, and only a few of them matter.
@@ -37,7 +37,7 @@ pub async fn fetch(s: Arc<Shared>, status: LoadTestStatus) {
 async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, String> {
     let passing = s.plan.baseline.as_ref().map_or(0, |baseline| baseline.runs);
     let api: Api<LoadTest> = Api::namespaced(s.context.own.client.clone(), &s.plan.names.namespace);
-    let history = persist_until("look up earlier runs", sleep(DISPENSABLE), || async {
+    let history = persist("look up earlier runs", Instant::now(), || async {
         let mut history = History::default();
         let mut params = ListParams::default().limit(PAGE);
         loop {
@@ -52,10 +52,13 @@ async fn earlier(s: &Shared, fingerprint: Option<&str>) -> Result<History, Strin
             }
         }
     });
-    history.await.map_err(|no| match no {
-        No::Gone => "the API server knows no LoadTests".to_owned(),
-        No::Refused(refused) => refused.why,
-    })
+    // All pages together: any number of them may be slow.
+    match timeout(DISPENSABLE, history).await {
+        Ok(Ok(history)) => Ok(history),
+        Ok(Err(No::Gone)) => Err("the API server knows no LoadTests".to_owned()),
+        Ok(Err(No::Refused(refused))) => Err(refused.why),
+        Err(_) => Err(format!("the API server has not told them within {} s", DISPENSABLE.as_secs())),
+    }
 }
 
 /// What the run matched: it stands beside its record. Without it there is nothing to compare.
