@@ -1,6 +1,6 @@
 //! The run's own objects: created, released.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::join_all, stream};
 use k8s_openapi::api::core::v1::Pod;
@@ -139,20 +139,18 @@ pub async fn lower_deadline(s: Arc<Shared>, seconds: i64) {
 /// Deleting it would lose them, and a k6 that lingers ends by nothing else.
 pub async fn release(s: Arc<Shared>, runners: Vec<RunnerId>) {
     let (s, rights) = (&s, Instant::now() + RIGHTS_COME);
-    let refused: BTreeMap<RunnerId, GivenUp> = stream::iter(runners)
+    let patched: Vec<(RunnerId, Result<(), GivenUp>)> = stream::iter(runners)
         .map(|runner| async move {
-            let why = patch_deadline(s, &runner, 1, rights).await.err()?;
-            Some((runner, why))
+            let patched = patch_deadline(s, &runner, 1, rights).await;
+            (runner, patched)
         })
         .buffer_unordered(PARALLEL)
-        .filter_map(async |refused| refused)
         .collect()
         .await;
-    if let Some(first) = refused.values().next() {
+    if let Some(first) = patched.iter().find_map(|(_, patched)| patched.as_ref().err()) {
         s.refused("release the runners", first);
-        s.tell(Fact::Unreleased(
-            refused.into_iter().map(|(runner, refused)| (runner, refused.why)).collect(),
-        ));
+        let refused = patched.into_iter().filter_map(|(runner, patched)| Some((runner, patched.err()?.why)));
+        s.tell(Fact::Unreleased(refused.collect()));
     }
 }
 
