@@ -28,7 +28,7 @@ pub use scenario::{
 };
 pub use spec::{LoadTest, LoadTestSpec, VerdictPolicy};
 pub use status::{
-    Arrivals, BaselineStatus, BucketEnds, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus,
+    Arrivals, BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus,
     GuardrailStatus, Happening, HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase,
     Plateau, ReadyBy, ReadyStep, RecoveryStatus, ResumeStatus, RunnersStatus, ScalingStatus, ScenarioStatus,
     ScriptThreshold, ServedService, Shortfall, ShortfallCause, Spike, StepState, TargetState, TargetStatus,

@@ -53,15 +53,6 @@ pub struct WindowResult {
     /// Times are in seconds, shares are parts of one (`0.999` is 99.9%), sizes are in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<String>,
-    /// Of a percentile that may lie anywhere in its bucket of k6's histogram: the ends of that bucket. Absent where the
-    /// buckets around it tell more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bucket: Option<BucketEnds>,
-    /// Of a percentile: the mean of the answers, in seconds, as in `0.198211`, without those that took more than twice
-    /// as long as the percentile (or as p95, where that is higher). It decides where the comparison with earlier runs
-    /// hangs on `bucket`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mean: Option<String>,
     /// How many samples (requests, events or points) the figure stands on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<i64>,
@@ -78,17 +69,6 @@ pub struct WindowResult {
     /// The result in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-}
-
-/// The ends of a bucket, as decimal numbers in seconds.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(transform = without_defaults)]
-pub struct BucketEnds {
-    /// Its lower end, as in `0.210224`.
-    pub above: String,
-    /// Its upper end, as in `0.229252`.
-    pub up_to: String,
 }
 
 /// A few seconds of steady load in which far more requests were bad than usual, and more than the limit allows.

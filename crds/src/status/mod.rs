@@ -16,7 +16,7 @@ pub use fault::{
     BudgetStatus, FaultEffect, FaultState, FaultStatus, ReadyBy, RecoveryStatus, ServedService, TargetState,
     TargetStatus,
 };
-pub use judged::{BaselineStatus, BucketEnds, GuardrailStatus, ObjectiveStatus, Spike, WindowResult};
+pub use judged::{BaselineStatus, GuardrailStatus, ObjectiveStatus, Spike, WindowResult};
 pub use load::{
     Arrivals, LoadStatus, Plateau, RunnersStatus, ScenarioStatus, ScriptThreshold, Shortfall, ShortfallCause,
 };

@@ -1,9 +1,7 @@
 //! The figures of a run, as they stand in its status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{
-    BucketEnds, BudgetStatus, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowResult,
-};
+use loadtest_crds::{BudgetStatus, LoadTestStatus, ObjectiveStatus, Outcome, RecoveryStatus, WindowResult};
 
 use crate::{
     evaluate::{load::Delivered, names::Counted, objective::finding::Finding, windows::Window},
@@ -56,11 +54,6 @@ impl Judgement {
 
 pub(crate) fn result(window: &Window, finding: Finding, query: Option<String>) -> WindowResult {
     let stretches = window.stretches();
-    // Figures of faults are not compared with those of earlier runs.
-    let grain = finding.grain.filter(|_| window.fault.is_none());
-    let bucket = grain.and_then(|grain| grain.bucket).and_then(|(above, up_to)| {
-        Some(BucketEnds { above: limit::short_decimal(above)?, up_to: limit::short_decimal(up_to)? })
-    });
     WindowResult {
         window: window.kind,
         fault: window.fault.clone(),
@@ -69,8 +62,6 @@ pub(crate) fn result(window: &Window, finding: Finding, query: Option<String>) -
         outcome: finding.outcome,
         value: finding.value,
         figure: finding.figure.and_then(limit::decimal),
-        bucket,
-        mean: grain.and_then(|grain| limit::short_decimal(grain.mean)),
         samples: finding.samples,
         bad: finding.bad,
         effective_samples: finding.effective,

@@ -1,5 +1,8 @@
 //! The metrics that k6 has by itself. What is not among them is the script's own.
 
+/// By so much the buckets of its histograms grow: 2^⅛.
+pub const BUCKET: f64 = 1.090_507_732_665_257_7;
+
 /// What a metric of k6 is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -40,22 +40,6 @@ pub struct UpTo {
     pub perhaps: f64,
 }
 
-/// How finely a quantile is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Grain {
-    /// The ends of its bucket, where it may lie anywhere in between.
-    pub bucket: Option<(f64, f64)>,
-    /// The mean of the samples, without those far above: a few that hung would be most of it.
-    pub mean: f64,
-}
-
-/// A bucket is taken to be filled evenly where both its neighbours hold at least this share of what it holds. Between
-/// densities that differ so much, growing or falling as they go, a quantile is off by a sixth of a bucket at most, which
-/// is 1.5%.
-const EVEN: f64 = 0.25;
-/// Far above is so many times the end of the quantile's bucket, or of that of p95 where it is higher.
-const FAR: f64 = 2.0;
-
 impl From<(Number, Number, Number)> for Bucket {
     fn from((lower, upper, count): (Number, Number, Number)) -> Self {
         Self { lower: lower.0, upper: upper.0, count: count.0 }
@@ -121,53 +105,20 @@ impl Histogram {
     /// The value up to which a share, from 0 to 1, of the samples lies; `None` without samples.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {
-        self.place(share).map(|(_, bucket, within)| bucket.at(within))
-    }
-
-    /// The bucket that holds a quantile, and the share of its samples up to there.
-    fn place(&self, share: f64) -> Option<(usize, &Bucket, f64)> {
         let total: f64 = self.buckets.iter().map(|b| b.count).sum();
         if total <= 0.0 || !(0.0..=1.0).contains(&share) {
             return None;
         }
         let rank = share * total;
         let mut below = 0.0;
-        for (number, bucket) in self.buckets.iter().enumerate().filter(|(_, b)| b.count > 0.0) {
+        for bucket in self.buckets.iter().filter(|b| b.count > 0.0) {
             // Sums of counts may be off by the last bit.
             if below + bucket.count >= rank - total * 1e-12 {
-                return Some((number, bucket, ((rank - below) / bucket.count).clamp(0.0, 1.0)));
+                return Some(bucket.at(((rank - below) / bucket.count).clamp(0.0, 1.0)));
             }
             below += bucket.count;
         }
         None
-    }
-
-    /// How finely a quantile is known; `None` without samples, or without a mean.
-    #[must_use]
-    pub fn grain(&self, share: f64) -> Option<Grain> {
-        let (number, bucket, _) = self.place(share)?;
-        let touch = |below: &Bucket, above: &Bucket| (below.upper - above.lower).abs() <= above.lower * 1e-9;
-        let before = number.checked_sub(1).and_then(|n| self.buckets.get(n)).filter(|b| touch(b, bucket));
-        let after = self.buckets.get(number + 1).filter(|b| touch(bucket, b));
-        let even = [before, after].iter().all(|b| b.is_some_and(|b| b.count >= EVEN * bucket.count));
-        let (_, slow, _) = self.place(share.max(0.95))?;
-        Some(Grain {
-            bucket: (!even).then(|| (bucket.floor(), bucket.upper)),
-            mean: self.mean_up_to(FAR * slow.upper)?,
-        })
-    }
-
-    /// The mean of the samples up to the end of a bucket. It is exact where there are none above: what those add to
-    /// the sum is only known by their buckets.
-    fn mean_up_to(&self, end: f64) -> Option<f64> {
-        let (near, far): (Vec<&Bucket>, Vec<&Bucket>) =
-            self.buckets.iter().partition(|b| b.upper <= end * (1.0 + 1e-9));
-        let sum =
-            |of: &[&Bucket], value: fn(&Bucket) -> f64| of.iter().map(|b| b.count * value(b)).sum::<f64>();
-        let of_near = self.sum - sum(&far, Bucket::middle);
-        let within = of_near.max(sum(&near, Bucket::floor)).min(sum(&near, |b| b.upper));
-        let mean = within / sum(&near, |_| 1.0);
-        (of_near.is_finite() && mean.is_finite() && mean > 0.0).then_some(mean)
     }
 
     /// All samples of both.
@@ -249,42 +200,6 @@ mod tests {
     fn quantiles(#[case] share: f64, #[case] value: f64) {
         let quantile = doubling().quantile(share).unwrap();
         assert!((quantile - value).abs() < 1e-9, "{quantile}");
-    }
-
-    // 40 samples of 1.5 each, all in the middle of the bucket from 1 to 2.
-    #[rstest]
-    #[case::alone(&[(1.0, 2.0, 40.0)], 60.0, 0.5, Some((1.0, 2.0)))]
-    #[case::between_a_quarter_each(&[(0.5, 1.0, 10.0), (1.0, 2.0, 40.0), (2.0, 4.0, 10.0)], 100.0, 0.5, None)]
-    #[case::one_side_has_fewer(&[(0.5, 1.0, 90.0), (1.0, 2.0, 40.0), (2.0, 4.0, 9.0)], 150.0, 0.8, Some((1.0, 2.0)))]
-    #[case::with_a_gap(&[(0.5, 1.0, 10.0), (1.0, 2.0, 40.0), (4.0, 8.0, 10.0)], 120.0, 0.5, Some((1.0, 2.0)))]
-    #[case::around_zero(&[(-1.0, 1.0, 40.0), (1.0, 2.0, 40.0)], 80.0, 0.2, Some((0.0, 1.0)))]
-    fn how_finely_a_quantile_is_known(
-        #[case] buckets: &[(f64, f64, f64)],
-        #[case] sum: f64,
-        #[case] share: f64,
-        #[case] bucket: Option<(f64, f64)>,
-    ) {
-        let grain = Histogram { sum, ..of(buckets) }.grain(share).unwrap();
-        assert_eq!(grain.bucket, bucket);
-        let count: f64 = buckets.iter().map(|(.., count)| count).sum();
-        assert!((grain.mean - sum / count).abs() < 1e-9, "{grain:?}");
-    }
-
-    // p95 lies in the bucket up to 2: what ends above 4 is far, and adds the middle of its bucket, 12, to the sum.
-    #[rstest]
-    #[case::exact(&[(1.0, 2.0, 96.0), (2.0, 4.0, 4.0)], 156.0, Some(1.56))]
-    #[case::without_those_far_above(&[(1.0, 2.0, 96.0), (8.0, 16.0, 4.0)], 144.0 + 48.0, Some(1.5))]
-    #[case::no_lower_than_their_buckets(&[(1.0, 2.0, 96.0), (8.0, 16.0, 4.0)], 96.0 + 32.0, Some(1.0))]
-    #[case::no_higher(&[(1.0, 2.0, 96.0), (8.0, 16.0, 4.0)], 192.0 + 64.0, Some(2.0))]
-    #[case::a_sum_that_is_no_number(&[(1.0, 2.0, 96.0)], f64::NAN, None)]
-    #[case::of_nothing(&[], 0.0, None)]
-    fn the_mean_of_those_that_are_not_far_above(
-        #[case] buckets: &[(f64, f64, f64)],
-        #[case] sum: f64,
-        #[case] mean: Option<f64>,
-    ) {
-        let grain = Histogram { sum, ..of(buckets) }.grain(0.5);
-        assert_eq!(grain.map(|grain| grain.mean), mean);
     }
 
     #[test]

@@ -3,33 +3,29 @@
 //! A figure is worse when it lies on the wrong side of the median of the last passing runs with the same
 //! fingerprint, by more than a share of that median and by more than the runs scatter among themselves: 3 times
 //! their median absolute deviation, scaled by 1.4826 to the standard deviation of a normal distribution
-//! (Rousseeuw and Croux 1993, \"Alternatives to the Median Absolute Deviation\").
+//! (Rousseeuw and Croux 1993, "Alternatives to the Median Absolute Deviation").
 //!
-//! A percentile is known to a bucket of k6's histogram, 9% wide, where nearly all answers take about the same time. So
-//! the rule is asked three times: with the figures as they are shown, with those within their buckets that are best for
-//! the run, and with the worst. Where these do not agree, the means of the answers decide: they are exact, and where
-//! answers are so much alike they move as the percentiles do.
+//! A percentile is known to a bucket of k6's histogram, 9% wide: the same bucket or the next one is no change.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use loadtest_crds::{
-    BaselineStatus, BucketEnds, LoadTest, LoadTestStatus, Outcome, Phase, Verdict, WindowKind, WindowResult,
+    BaselineStatus, LoadTest, LoadTestStatus, Outcome, Phase, Verdict, WindowKind, WindowResult,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    k6::metrics::BUCKET,
     numbers::{
         limit::{Bound, Limit, percent, read_decimal},
         median::median,
     },
-    plan::{BaselinePlan, objective::ObjectivePlan},
+    plan::{BaselinePlan, figure::Figure, objective::ObjectivePlan},
 };
 
 /// With fewer runs a median and a scatter say little: a change is shown, and not judged.
 pub const FEWEST: usize = 5;
-/// By so much the mean of answers that take nearly the same time may move otherwise than a percentile of theirs.
-const ALIKE: f64 = 0.02;
 /// A status must stay small.
 const MOST: usize = 64;
 
@@ -70,68 +66,9 @@ pub struct EarlierFigure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
     pub outcome: Outcome,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    /// As it is for programs: one that is rounded for reading differs though nothing has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figure: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bucket: Option<BucketEnds>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mean: Option<String>,
-}
-
-/// A figure as a run shows it, and as it is for programs.
-#[derive(Clone, Copy, Debug)]
-struct Recorded<'a> {
-    value: Option<&'a str>,
-    figure: Option<&'a str>,
-    bucket: Option<&'a BucketEnds>,
-    mean: Option<&'a str>,
-}
-
-/// A percentile, as far as k6's histogram tells it.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    /// It is no lower, and no higher.
-    least: f64,
-    most: f64,
-    mean: f64,
-}
-
-/// A figure held against earlier ones.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    value: f64,
-    median: f64,
-    /// How much worse than the median is no regression yet.
-    allowed: f64,
-    worse: bool,
-}
-
-impl Recorded<'_> {
-    /// The shown value in its base unit; `None` where it is no number.
-    fn shown(self) -> Option<f64> {
-        self.value.and_then(Limit::parse).map(|value| value.base())
-    }
-
-    fn exact(self) -> Option<f64> {
-        self.figure.and_then(read_decimal)
-    }
-
-    /// `None` for what is no percentile, and of what an earlier version recorded.
-    fn told(self) -> Option<Told> {
-        let (figure, mean) = (self.exact()?, self.mean.and_then(read_decimal)?);
-        let (least, most) = match self.bucket {
-            Some(bucket) => (read_decimal(&bucket.above)?, read_decimal(&bucket.up_to)?),
-            None => (figure, figure),
-        };
-        Some(Told { least, most, mean })
-    }
-
-    /// Of what an earlier version recorded only the shown value is known.
-    fn is_only_shown(self) -> bool {
-        self.exact().is_none() && self.shown().is_some()
-    }
 }
 
 impl Earlier {
@@ -151,10 +88,7 @@ impl Earlier {
                 window: window.window,
                 fault: window.fault.clone(),
                 outcome: window.outcome,
-                value: window.value.clone(),
                 figure: window.figure.clone(),
-                bucket: window.bucket.clone(),
-                mean: window.mean.clone(),
             })
         });
         Some(Self {
@@ -259,32 +193,13 @@ fn one(
         ..BaselineStatus::default()
     };
     let same = |f: &&EarlierFigure| f.objective == objective.name && f.window == window.window;
-    let own = Recorded {
-        value: window.value.as_deref(),
-        figure: window.figure.as_deref(),
-        bucket: window.bucket.as_ref(),
-        mean: window.mean.as_deref(),
-    };
-    let before: Vec<Recorded> = earlier
-        .iter()
-        .filter_map(|run| run.figures.iter().find(same))
-        .map(|f| Recorded {
-            value: f.value.as_deref(),
-            figure: f.figure.as_deref(),
-            bucket: f.bucket.as_ref(),
-            mean: f.mean.as_deref(),
-        })
-        .collect();
-    // An exact figure and one rounded for reading differ though nothing has changed: all are read in one way.
-    let rounded = own.is_only_shown() || before.iter().any(|one| one.is_only_shown());
-    let read = |one: Recorded| if rounded { one.shown() } else { one.exact() };
-    let (compared, values): (Vec<Recorded>, Vec<f64>) =
-        before.into_iter().filter_map(|one| Some((one, read(one)?))).unzip();
+    let before = earlier.iter().filter_map(|run| run.figures.iter().find(same));
+    let values: Vec<f64> = before.filter_map(|f| read_decimal(f.figure.as_deref()?)).collect();
     result.runs = i32::try_from(values.len()).unwrap_or(i32::MAX);
     let limit = objective.bound.limit();
     let median = median(values.iter().copied());
     result.median = median.map(|median| limit.show(median));
-    let message = match (read(own), median) {
+    let message = match (window.figure.as_deref().and_then(read_decimal), median) {
         _ if history.unread.is_some() => {
             format!("the earlier runs cannot be read: {}", history.unread.as_deref().unwrap_or_default())
         }
@@ -301,16 +216,15 @@ fn one(
             } else if median == 0.0 {
                 format!("{shown}; nothing is a share of 0, so it is not judged")
             } else {
-                let hold = |value: f64, earlier: &[f64]| Held::of(plan, &objective.bound, value, earlier);
-                let held = hold(value, &values);
-                let means = if rounded { None } else { by_means(held.worse, own, &compared, hold) };
-                let decides = means.unwrap_or(held);
-                result.outcome = if decides.worse { Outcome::Warn } else { Outcome::Met };
-                let shown = means.map_or(shown.clone(), |means| {
-                    let mean = change(limit, means.value, means.median, "the median of theirs");
-                    format!("{shown}; k6's buckets leave it open, so the mean decides: {mean}")
-                });
-                format!("{shown}; allowed are {}", limit.show(decides.allowed))
+                let (allowed, why) = allowed(plan, objective, median, &values);
+                let worse = match objective.bound {
+                    Bound::AtMost(_) => value - median,
+                    Bound::AtLeast(_) => median - value,
+                };
+                // What is exactly allowed is not lost to rounding.
+                let is_regression = worse > allowed * (1.0 + 1e-9);
+                result.outcome = if is_regression { Outcome::Warn } else { Outcome::Met };
+                format!("{shown}; allowed are {}{why}", limit.show(allowed))
             }
         }
     };
@@ -318,39 +232,25 @@ fn one(
     result
 }
 
-impl Held {
-    fn of(plan: &BaselinePlan, bound: &Bound, value: f64, earlier: &[f64]) -> Self {
-        let usual = median(earlier.iter().copied()).unwrap_or(value);
-        let deviations = earlier.iter().map(|one| (one - usual).abs());
-        let scatter = 3.0 * 1.4826 * median(deviations).unwrap_or(0.0);
-        let allowed = scatter.max(plan.max_regression.base() * usual.abs());
-        let by = match bound {
-            Bound::AtMost(_) => value - usual,
-            Bound::AtLeast(_) => usual - value,
-        };
-        // What is exactly allowed is not lost to rounding.
-        Self { value, median: usual, allowed, worse: by > allowed * (1.0 + 1e-9) }
+/// How much worse than the median is no regression yet, and why where that is not the plan's.
+fn allowed(
+    plan: &BaselinePlan,
+    objective: &ObjectivePlan,
+    median: f64,
+    earlier: &[f64],
+) -> (f64, &'static str) {
+    let deviations = earlier.iter().map(|one| (one - median).abs());
+    let scatter = 3.0 * 1.4826 * self::median(deviations).unwrap_or(0.0);
+    let share = plan.max_regression.base() * median.abs();
+    let bucket = match objective.figure {
+        Figure::K6Percentile { .. } => (BUCKET - 1.0) * median.abs(),
+        _ => 0.0,
+    };
+    if bucket > share.max(scatter) {
+        (bucket, ", a bucket of k6's histogram")
+    } else {
+        (share.max(scatter), "")
     }
-}
-
-/// The means, where it hangs on how the percentiles lie in their buckets whether this one is worse; `None` where it does
-/// not, where one of the runs has no mean, and where the mean did not move as the percentile must have: then answers
-/// have become slower that are not most of the mean.
-fn by_means(
-    shown_worse: bool,
-    own: Recorded,
-    earlier: &[Recorded],
-    hold: impl Fn(f64, &[f64]) -> Held,
-) -> Option<Held> {
-    let own = own.told()?;
-    let earlier: Vec<Told> = earlier.iter().map(|one| one.told()).collect::<Option<_>>()?;
-    let each = |of: fn(&Told) -> f64| earlier.iter().map(of).collect::<Vec<f64>>();
-    let ends = [hold(own.least, &each(|one| one.most)), hold(own.most, &each(|one| one.least))];
-    let open = ends.iter().any(|end| end.worse != shown_worse);
-    let mean = hold(own.mean, &each(|one| one.mean));
-    let [least, most] = ends.map(|end| end.value / end.median);
-    let moved = mean.value / mean.median;
-    (open && moved >= least * (1.0 - ALIKE) && moved <= most * (1.0 + ALIKE)).then_some(mean)
 }
 
 /// `268ms, 15.5% above 232ms, the median of 5 earlier runs`
@@ -366,7 +266,5 @@ fn change(limit: &Limit, value: f64, median: f64, of: &str) -> String {
     format!("{shown}, {} {side} {usual}, {of}", percent((value - median).abs() / median.abs()))
 }
 
-#[cfg(test)]
-mod planted;
 #[cfg(test)]
 mod tests;

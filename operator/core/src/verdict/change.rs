@@ -110,10 +110,7 @@ mod tests {
                     window: WindowKind::Run,
                     fault: None,
                     outcome,
-                    value: None,
                     figure: None,
-                    bucket: None,
-                    mean: None,
                 })
                 .collect()
         });

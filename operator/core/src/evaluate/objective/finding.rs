@@ -2,7 +2,7 @@
 
 use loadtest_crds::Outcome;
 
-use crate::{numbers::limit::Bound, plan::objective::ObjectivePlan, prometheus::histogram::Grain};
+use crate::{numbers::limit::Bound, plan::objective::ObjectivePlan};
 
 /// One figure, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +12,6 @@ pub struct Finding {
     pub value: Option<String>,
     /// In the base unit; `None` where the value is no number, as in `over 5% failed`.
     pub figure: Option<f64>,
-    /// How finely a percentile is known, in seconds.
-    pub grain: Option<Grain>,
     pub samples: Option<i64>,
     pub bad: Option<i64>,
     /// How many independent samples it is worth, for a share of an ongoing process.
@@ -43,7 +41,6 @@ impl Finding {
             outcome,
             value: None,
             figure: None,
-            grain: None,
             samples: None,
             bad: None,
             effective: None,

@@ -88,11 +88,7 @@ pub fn share(plan: &ObjectivePlan, of_requests: bool, scope: Scope, tally: &Tall
             (Some(bad), shown, base)
         }
     };
-    let grain = match &plan.figure {
-        Figure::K6Percentile { percentile, .. } => tally.grain(*percentile),
-        _ => None,
-    };
-    Finding { grain, ..ruled.finding(plan, value, shown, base, tally.total, tally.bad.likely) }
+    ruled.finding(plan, value, shown, base, tally.total, tally.bad.likely)
 }
 
 /// The events of a k6 Counter, or events a second.
@@ -116,7 +112,6 @@ pub fn counter(plan: &ObjectivePlan, events: Option<f64>, seconds: f64) -> Findi
         message: warning(plan, value).unwrap_or(base),
         value: Some(shown),
         figure: Some(value),
-        grain: None,
         samples: Some(events),
         bad: None,
         effective: None,

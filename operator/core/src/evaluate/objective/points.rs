@@ -113,7 +113,6 @@ fn found(plan: &ObjectivePlan, value: f64, shown: String, base: String, samples:
         message: warning(plan, value).unwrap_or(base),
         value: Some(shown),
         figure: Some(value),
-        grain: None,
         samples: i64::try_from(samples).ok(),
         bad: None,
         effective: None,

@@ -91,7 +91,6 @@ impl Ruled {
             message: format!("{}{}", warned.and_then(|v| warned_words(plan, v)).unwrap_or(base), self.note),
             value: Some(shown),
             figure: value,
-            grain: None,
             samples: Some(whole(total)),
             bad: Some(whole(bad)),
             effective: self.effective,

@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::numbers::limit::decimal;
+
+mod planted;
 
 fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + minute * 60).unwrap()
@@ -40,7 +43,8 @@ fn baseline(runs: usize) -> BaselinePlan {
 }
 
 fn objective(name: &str, value: &str) -> ObjectiveStatus {
-    let window = WindowResult { value: Some(value.to_owned()), ..WindowResult::default() };
+    let figure = Limit::parse(value).and_then(|limit| decimal(limit.base()));
+    let window = WindowResult { value: Some(value.to_owned()), figure, ..WindowResult::default() };
     ObjectiveStatus { name: name.to_owned(), windows: vec![window], ..ObjectiveStatus::default() }
 }
 
@@ -84,56 +88,28 @@ fn one(value: &str, values: &[&str], runs: usize) -> BaselineStatus {
     compare(Some(&baseline(runs)), &[p95("p95")], &status, &passed(values)).remove(0)
 }
 
-/// As `one`, with exact figures; a run of an earlier version has none.
-fn one_exact(
-    plan: &ObjectivePlan,
-    value: &str,
-    own: Option<&str>,
-    values: &[&str],
-    exact: &[Option<&str>],
-) -> BaselineStatus {
-    let mut runs = passed(values);
-    for (run, figure) in runs.runs.iter_mut().zip(exact) {
-        run.figures[0].figure = figure.map(str::to_owned);
-    }
-    let mut status = status(vec![objective("p95", value)]);
-    status.objectives[0].windows[0].figure = own.map(str::to_owned);
-    compare(Some(&baseline(7)), std::slice::from_ref(plan), &status, &runs).remove(0)
-}
-
 // A tenth of 104 ms is 10.4 ms, so that 114.4 ms are allowed; all of it is shown as 0.1s or 0.11s.
 #[rstest]
-#[case::within_a_tenth("0.11s", Some("0.112"), &[Some("0.104"); 5], Outcome::Met)]
-#[case::exactly_a_tenth("0.11s", Some("0.1144"), &[Some("0.104"); 5], Outcome::Met)]
-#[case::beyond_a_tenth("0.11s", Some("0.1145"), &[Some("0.104"); 5], Outcome::Warn)]
-#[case::a_figure_that_is_no_number("0.1s", Some("NaN"), &[Some("0.104"); 5], Outcome::Met)]
-// By the shown values, 0.1s each, nothing has changed.
-#[case::none_is_exact("0.1s", None, &[None; 5], Outcome::Met)]
-#[case::an_earlier_one_is_not("0.1s", Some("0.148"), &[Some("0.104"), None, None, None, None], Outcome::Met)]
-#[case::one_of_them_is_not("0.1s", Some("0.148"), &[Some("0.104"), Some("0.104"), Some("0.104"), Some("0.104"), None], Outcome::Met)]
-fn exact_figures_are_compared_where_all_have_them(
-    #[case] value: &str,
-    #[case] own: Option<&str>,
-    #[case] earlier: &[Option<&str>],
-    #[case] expected: Outcome,
-) {
-    let result = one_exact(&p95("p95"), value, own, &["0.1s"; 5], earlier);
+#[case::within_a_tenth("0.112s", Outcome::Met)]
+#[case::exactly_a_tenth("0.1144s", Outcome::Met)]
+#[case::beyond_a_tenth("0.1145s", Outcome::Warn)]
+fn exact_figures_are_compared(#[case] value: &str, #[case] expected: Outcome) {
+    let result = one(value, &["0.104s"; 5], 7);
     assert_eq!((result.outcome, result.runs), (expected, 5), "{result:?}");
 }
 
 #[test]
 fn figures_that_would_look_alike_are_told_apart() {
-    let objective = ObjectivePlan { bound: Bound::AtMost(Limit::parse("1s").unwrap()), ..p95("p95") };
-    let result = one_exact(&objective, "0.1s", Some("0.104"), &["0.1s"; 5], &[Some("0.1"); 5]);
+    let objective_of_1s = ObjectivePlan { bound: Bound::AtMost(Limit::parse("1s").unwrap()), ..p95("p95") };
+    let status = status(vec![objective("p95", "0.104s")]);
+    let result = compare(Some(&baseline(7)), &[objective_of_1s], &status, &passed(&["0.1s"; 5])).remove(0);
     let words = "0.104s, 4% above 0.1s, the median of 5 earlier runs; allowed are 0.01s";
     assert_eq!(result.message.as_deref(), Some(words));
 }
 
 #[test]
-fn a_run_that_mostly_failed_has_no_figure_and_does_not_make_the_others_rounded() {
-    let (shown, exact) = (["0.1s", "0.1s", "over 5% failed", "0.1s", "0.1s", "0.1s"], Some("0.104"));
-    let result =
-        one_exact(&p95("p95"), "0.11s", Some("0.1145"), &shown, &[exact, exact, None, exact, exact, exact]);
+fn a_run_that_mostly_failed_has_no_figure() {
+    let result = one("0.1145s", &["0.104s", "over 5% failed", "0.104s", "0.104s", "0.104s", "0.104s"], 7);
     assert_eq!((result.outcome, result.runs), (Outcome::Warn, 5), "{result:?}");
 }
 
