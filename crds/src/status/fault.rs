@@ -1,10 +1,11 @@
 //! What became of the faults: what was intended and done, how the system recovered, and the harm done.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::{Outcome, time};
 use crate::schema::without_defaults;
 
 /// One fault of the run.
@@ -206,5 +207,41 @@ impl FaultStatus {
     #[must_use]
     pub fn was_skipped(&self) -> bool {
         self.message.as_ref().is_some_and(|message| message.starts_with(Self::NOT_STEADY))
+    }
+
+    /// When it is due.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        time(&self.due_at)
+    }
+
+    /// When its first effect was sent, or may have been.
+    #[must_use]
+    pub fn injected(&self) -> Option<Timestamp> {
+        time(&self.injected_at)
+    }
+
+    /// When as many pods as before were ready again.
+    #[must_use]
+    pub fn replaced(&self) -> Option<Timestamp> {
+        time(&self.replaced_at)
+    }
+
+    /// When it began, if it may have: its record can be a moment behind.
+    #[must_use]
+    pub fn begun(&self) -> Option<Timestamp> {
+        match self.state {
+            FaultState::Pending | FaultState::NotInjected => None,
+            _ => self.injected().or(self.due()),
+        }
+    }
+
+    /// The pods that it hit, or is about to. One that is only intended when the fault is over was left alone.
+    pub fn hit(&self) -> impl Iterator<Item = &TargetStatus> {
+        self.targets.iter().filter(|target| match target.state {
+            TargetState::Intended => self.state == FaultState::Intended,
+            TargetState::Injected | TargetState::Unconfirmed => true,
+            TargetState::Failed => false,
+        })
     }
 }

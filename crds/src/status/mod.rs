@@ -8,6 +8,9 @@ mod load;
 mod resume;
 mod watched;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -231,4 +234,39 @@ impl LoadTestStatus {
     pub fn stopper(&self) -> Option<&GuardrailStatus> {
         self.guardrails.iter().find(|guardrail| guardrail.breached_at.is_some())
     }
+
+    /// When the last runner acknowledged its start.
+    #[must_use]
+    pub fn load_started(&self) -> Option<Timestamp> {
+        time(&self.load.as_ref()?.started_at)
+    }
+
+    /// When the load is due to end, by the scripts' own plan.
+    #[must_use]
+    pub fn load_planned_end(&self) -> Option<Timestamp> {
+        time(&self.load.as_ref()?.planned_end_at)
+    }
+
+    /// When the last runner was seen through.
+    #[must_use]
+    pub fn load_ended(&self) -> Option<Timestamp> {
+        time(&self.load.as_ref()?.ended_at)
+    }
+
+    /// How long the load is planned to last; nothing before the scripts were inspected.
+    #[must_use]
+    pub fn planned_length(&self) -> Duration {
+        let longest = self.scenarios.iter().filter_map(|s| s.duration_milliseconds).max().unwrap_or(0);
+        Duration::from_millis(u64::try_from(longest).unwrap_or(0))
+    }
+
+    /// Runners that died before their load was through, or never started.
+    #[must_use]
+    pub fn lost_runners(&self) -> i32 {
+        self.runners.as_ref().map_or(0, |runners| runners.lost)
+    }
+}
+
+pub(crate) fn time(at: &Option<MicroTime>) -> Option<Timestamp> {
+    at.as_ref().map(|at| at.0)
 }

@@ -135,7 +135,7 @@ impl Effects {
             Effect::CountRequests { runners } => self.spawn(runners::count_requests(s, runners)),
             Effect::Release { runners } => self.spawn(objects::release(s, runners)),
             Effect::KeepLogs => {
-                let started = status.load.as_ref().is_some_and(|load| load.started_at.is_some());
+                let started = status.load_started().is_some();
                 self.spawn(logs::keep(s, started));
             }
             Effect::Settle { again } => self.spawn(evaluate::settle(s, status.clone(), again)),

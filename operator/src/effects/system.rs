@@ -107,7 +107,6 @@ fn tell(s: &Shared, part: &WatchPlan, status: &LoadTestStatus, at: Timestamp, ne
     let name = &part.name;
     let recorded = status.system.iter().find(|p| p.name == *name).cloned();
     let before = recorded.unwrap_or_else(|| WatchedStatus { name: name.clone(), ..WatchedStatus::default() });
-    let started =
-        status.load.as_ref().and_then(|l| l.started_at.as_ref()).map_or_else(Timestamp::now, |t| t.0);
+    let started = status.load_started().unwrap_or_else(Timestamp::now);
     s.tell(Fact::SeenOfSystem { before: Box::new(before), started, at, news });
 }

@@ -36,7 +36,7 @@ pub fn summary(test: &LoadTest, now: Timestamp, pace: Option<Pace>) -> String {
 /// What happened between two readings, a sentence each.
 pub fn changes(before: Option<&LoadTest>, after: &LoadTest) -> Vec<String> {
     let mut news = Vec::new();
-    let started = after.status.as_ref().and_then(|s| s.load.as_ref()?.started_at.as_ref()).map(|time| time.0);
+    let started = after.status.as_ref().and_then(|status| status.load_started());
     for spec in &after.spec.faults {
         let old = before.and_then(|before| faults::status_of(before, &spec.name));
         if let Some(new) = faults::status_of(after, &spec.name) {

@@ -58,7 +58,7 @@ impl<'a> Standing<'a> {
         let statuses = self.test.status.as_ref().filter(|_| load_runs)?.faults.iter();
         let (due, fault) = statuses
             .filter(|fault| is_ahead(fault))
-            .filter_map(|fault| Some((fault.due_at.as_ref()?.0, fault)))
+            .filter_map(|fault| Some((fault.due()?, fault)))
             .min_by_key(|(due, _)| *due)?;
         Some(format!("{} {}", fault.name, self.countdown(due)))
     }

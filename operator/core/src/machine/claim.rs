@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, TargetState, TargetStatus};
+use loadtest_crds::{FaultStatus, LoadTestStatus};
 
 use crate::{
     machine::{
@@ -27,20 +27,12 @@ pub fn claims(plan: &Plan, status: &LoadTestStatus) -> Vec<Claim> {
         fault: fault.name.clone(),
         namespace: own.namespace.clone(),
         selector: own.selector_text(),
-        pods: taken(fault).map(|target| (target.uid.clone(), target.name.clone())).collect(),
+        pods: fault.hit().map(|target| (target.uid.clone(), target.name.clone())).collect(),
         before: Count::before(fault),
-        injected_at: fault.injected_at.as_ref().map(|at| at.0),
-        replaced_at: fault.replaced_at.as_ref().map(|at| at.0),
+        injected_at: fault.injected(),
+        replaced_at: fault.replaced(),
     });
     claims.filter(|claim| !claim.pods.is_empty()).collect()
-}
-
-fn taken(fault: &FaultStatus) -> impl Iterator<Item = &TargetStatus> {
-    fault.targets.iter().filter(|target| match target.state {
-        TargetState::Intended => fault.state == FaultState::Intended,
-        TargetState::Injected | TargetState::Unconfirmed => true,
-        TargetState::Failed => false,
-    })
 }
 
 /// Uids of the pods of claims.

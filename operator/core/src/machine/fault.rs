@@ -37,14 +37,14 @@ const ANSWERED: Duration = Duration::from_secs(30);
 /// given it up.
 #[must_use]
 pub fn latest(fault: &FaultStatus) -> Option<Timestamp> {
-    fault.due_at.as_ref()?.0.checked_add(SignedDuration::try_from(MAX_LATENESS).ok()?).ok()
+    fault.due()?.checked_add(SignedDuration::try_from(MAX_LATENESS).ok()?).ok()
 }
 
 /// Takes one fault a step further.
 pub fn advance(pass: &mut Pass, index: usize, plan: &Plan, world: &World) {
     let (Some(recorded), Some(own)) = (pass.status.faults.get(index), plan.faults.get(index)) else { return };
     let mut fault = recorded.clone();
-    let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { return };
+    let Some(due) = fault.due() else { return };
     let siblings = siblings(plan, &pass.status, &fault.name);
     match fault.state {
         FaultState::Pending => choose(pass, &mut fault, plan, own, due, &siblings, world),
@@ -194,8 +194,7 @@ fn target(candidate: Candidate, namespace: &str) -> TargetStatus {
 
 /// By its plan the load is over: whether it is, a process that has just begun has yet to hear of the runners.
 fn is_over(status: &LoadTestStatus, world: &World) -> bool {
-    let end = status.load.as_ref().and_then(|load| load.planned_end_at.as_ref());
-    end.is_some_and(|end| world.now >= end.0)
+    status.load_planned_end().is_some_and(|end| world.now >= end)
 }
 
 fn inject(
@@ -243,13 +242,13 @@ fn inject(
 /// Takes the faults of a load that has ended to their ends. True when none is open: what was sent has its result, and
 /// what an earlier process may have sent was looked up.
 pub fn close(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
-    let ended = pass.status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map_or(world.now, |at| at.0);
+    let ended = pass.status.load_ended().unwrap_or(world.now);
     let all = claims(plan, &pass.status);
     let mut faults = std::mem::take(&mut pass.status.faults);
     let mut closed = true;
     for (fault, own) in faults.iter_mut().zip(&plan.faults) {
         // Where the load never started, nothing was ever due.
-        let Some(due) = fault.due_at.as_ref().map(|t| t.0) else { continue };
+        let Some(due) = fault.due() else { continue };
         match fault.state {
             FaultState::Pending if ended <= due => not_injected(fault, ENDED_BEFORE),
             FaultState::Pending => not_injected(fault, "the load ended before its targets were known"),

@@ -15,7 +15,6 @@ use crate::{
         fault, guard,
         pass::Pass,
         pods::PodState,
-        prepare::planned,
         watch,
         world::{Effect, LogSummary, World},
     },
@@ -172,7 +171,7 @@ fn release(pass: &mut Pass, world: &World) -> bool {
     if alive.is_empty() {
         return true;
     }
-    if waiting && pass.status.load.as_ref().is_none_or(|l| l.started_at.is_none()) {
+    if waiting && pass.status.load_started().is_none() {
         // Pods that never ran have no logs worth waiting for.
         pass.effect(Effect::DeletePods);
         return world.facts.pods_deleted.is_some();
@@ -213,7 +212,7 @@ fn note_unreleased(runners: &mut RunnersStatus, alive: &[RunnerId], refused: &BT
 fn keep_logs(pass: &mut Pass, world: &World) -> bool {
     let ran =
         world.pods.values().any(|p| p.role == Role::Runner && matches!(p.state, PodState::Ended { .. }));
-    let started = pass.status.load.as_ref().is_some_and(|load| load.started_at.is_some());
+    let started = pass.status.load_started().is_some();
     match &world.facts.logs {
         Some(logs) => {
             let unread = unread(logs, &pass.status);
@@ -291,7 +290,7 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
     let runners = before.runners.clone().unwrap_or_default();
     let logs = world.facts.logs.as_ref();
     let facts = ground::Facts {
-        planned: planned(&before),
+        planned: before.planned_length(),
         interrupted_runners: usize::try_from(runners.interrupted).unwrap_or(0),
         failed_runners: usize::try_from(runners.failed).unwrap_or(0),
         marked_failed: logs.and_then(|l| l.marked_failed.clone()),

@@ -40,10 +40,8 @@ impl Pass {
         self.status.reason = Some(reason.to_owned());
         self.status.message = Some(message);
         self.status.phase = Phase::Evaluating;
-        if let Some(load) = &mut self.status.load
-            && load.started_at.is_some()
-        {
-            load.ended_at.get_or_insert(MicroTime(now));
+        if self.status.load_started().is_some() {
+            self.status.load.get_or_insert_default().ended_at.get_or_insert(MicroTime(now));
         }
     }
 

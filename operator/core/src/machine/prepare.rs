@@ -203,7 +203,9 @@ fn inspect(pass: &mut Pass, plan: &Plan, world: &World, deadline: Timestamp) -> 
             return false;
         }
         let every = &world.facts.scraped_every;
-        if let Some(message) = fit::too_short(&plan.objectives, &pass.status, planned(&pass.status), every) {
+        if let Some(message) =
+            fit::too_short(&plan.objectives, &pass.status, pass.status.planned_length(), every)
+        {
             pass.fail("WindowTooShort", message, world.now);
             return false;
         }
@@ -271,13 +273,13 @@ fn too_much(status: &mut LoadTestStatus) -> Option<String> {
 
 /// A fault that cannot be judged, since the load is over by then.
 fn late_fault(status: &LoadTestStatus, plan: &Plan) -> Option<String> {
-    let length = planned(status);
+    let length = status.planned_length();
     plan.faults.iter().find_map(|fault| fault.too_late(length))
 }
 
 /// A scaling that cannot be judged, since the load is over by then.
 fn late_scaling(status: &LoadTestStatus, plan: &Plan) -> Option<String> {
-    let length = planned(status);
+    let length = status.planned_length();
     let scaling = |part: &WatchPlan| part.scaling.as_ref().map(|s| s.within).unwrap_or_default();
     plan.watched.iter().find(|part| scaling(part) > length).map(|part| {
         format!(
@@ -288,12 +290,6 @@ fn late_scaling(status: &LoadTestStatus, plan: &Plan) -> Option<String> {
             duration::human(length)
         )
     })
-}
-
-/// How long the load is planned to last.
-pub fn planned(status: &LoadTestStatus) -> Duration {
-    let longest = status.scenarios.iter().filter_map(|s| s.duration_milliseconds).max().unwrap_or(0);
-    Duration::from_millis(u64::try_from(longest).unwrap_or(0))
 }
 
 /// True when every runner waits at the barrier.
@@ -465,7 +461,7 @@ fn started(pass: &mut Pass, plan: &Plan, _: &Facts, starts: &[RunnerStart], now:
             s.acknowledged.as_ref().err().map(|why| format!("{}: failed to start: {why}", s.runner))
         })
         .collect();
-    let length = planned(&pass.status);
+    let length = pass.status.planned_length();
     let load = pass.status.load.get_or_insert_with(LoadStatus::default);
     load.started_at = Some(MicroTime(last));
     load.start_spread_milliseconds = Some(millis_between(first, last));

@@ -31,9 +31,7 @@ pub fn leave(pass: &mut Pass, fault: &FaultStatus, world: &World) {
 
 /// What was seen before the load ended belongs to it.
 pub fn note(pass: &Pass, fault: &mut FaultStatus, own: &FaultPlan, siblings: &[Claim], world: &World) {
-    let (Some(behind), Some(injected)) =
-        (world.facts.behind.get(&fault.name), fault.injected_at.as_ref().map(|at| at.0))
-    else {
+    let (Some(behind), Some(injected)) = (world.facts.behind.get(&fault.name), fault.injected()) else {
         return;
     };
     if fault.replaced_at.is_some() {
@@ -42,7 +40,7 @@ pub fn note(pass: &Pass, fault: &mut FaultStatus, own: &FaultPlan, siblings: &[C
     if let Some(before) = behind.before(injected) {
         record(fault, &before_all(fault, own, siblings, world, before));
     }
-    let ended = pass.status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map_or(world.now, |t| t.0);
+    let ended = pass.status.load_ended().unwrap_or(world.now);
     if let Some(at) = behind.there(injected, &Count::before(fault)).filter(|at| *at <= ended) {
         fault.replaced_at = Some(MicroTime(at));
         fault.missing = None;
@@ -60,7 +58,7 @@ fn before_all(
 ) -> Count {
     let mut wanted = Count::before(fault);
     wanted.raise(&before.all, usize::MAX);
-    let Some(injected) = fault.injected_at.as_ref().map(|at| at.0) else { return wanted };
+    let Some(injected) = fault.injected() else { return wanted };
     let selector = own.selector_text();
     let others = siblings.iter().chain(world.claimed.iter().map(AsRef::as_ref));
     let open = others.filter(|other| {
@@ -87,7 +85,7 @@ fn record(fault: &mut FaultStatus, wanted: &Count) {
 /// What was missing when the load ended.
 pub fn note_missing(pass: &Pass, fault: &mut FaultStatus, world: &World) {
     let open = fault.state == FaultState::Injected && fault.replaced_at.is_none() && fault.missing.is_none();
-    let ended = pass.status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map(|t| t.0);
+    let ended = pass.status.load_ended();
     let (true, Some(ended)) = (open, ended) else { return };
     let seen = world.facts.behind.get(&fault.name).and_then(|behind| behind.at(ended));
     fault.missing = seen.map(|seen| seen.others.against(&Count::before(fault)));

@@ -44,7 +44,7 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     if guard::stops(pass, plan, world) {
         return;
     }
-    let planned_end = pass.status.load.as_ref().and_then(|l| l.planned_end_at.as_ref()).map(|t| t.0);
+    let planned_end = pass.status.load_planned_end();
     let silent_at = planned_end.map(|end| end + OVERRUN + UNHEARD);
     let fates: Vec<(RunnerId, RunnerFate)> =
         plan.runners().map(|id| (id.clone(), fate(plan, world, &id, silent_at))).collect();
@@ -99,9 +99,8 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
 /// died before it did.
 fn lower_deadline(pass: &mut Pass) {
     let created = pass.status.runners.as_ref().and_then(|r| r.created_at.as_ref());
-    let planned_end = pass.status.load.as_ref().and_then(|l| l.planned_end_at.as_ref());
-    let (Some(created), Some(planned_end)) = (created, planned_end) else { return };
-    let length = planned_end.0.as_second() - created.0.as_second();
+    let (Some(created), Some(planned_end)) = (created, pass.status.load_planned_end()) else { return };
+    let length = planned_end.as_second() - created.0.as_second();
     let seconds = length.saturating_add_unsigned(OVERRUN.as_secs()).max(1);
     pass.effect(Effect::LowerDeadline { seconds });
 }

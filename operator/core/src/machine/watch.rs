@@ -28,7 +28,7 @@ pub fn begin(pass: &mut Pass, plan: &Plan) {
 
 /// After the load: one last look. True when there has been one for every part.
 pub fn close(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
-    let started = pass.status.load.as_ref().is_some_and(|l| l.started_at.is_some());
+    let started = pass.status.load_started().is_some();
     let closed = |name: &String| world.facts.system.get(name).is_some_and(|course| course.is_closed());
     if !started || plan.watched.iter().all(|part| closed(&part.name)) {
         return true;
@@ -39,12 +39,10 @@ pub fn close(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
 
 /// Writes down what was seen.
 pub fn record(pass: &mut Pass, before: &LoadTestStatus, plan: &Plan, world: &World) {
-    let Some(load) = pass.status.load.as_ref() else { return };
-    let Some(started) = load.started_at.as_ref().map(|t| t.0) else { return };
-    if pass.status.phase == Phase::Finished {
+    let Some(started) = pass.status.load_started().filter(|_| pass.status.phase != Phase::Finished) else {
         return;
-    }
-    let span = Span { started, ended: load.ended_at.as_ref().map(|t| t.0) };
+    };
+    let span = Span { started, ended: pass.status.load_ended() };
     let mut parts = pass.status.system.clone();
     for (part, plan) in parts.iter_mut().zip(&plan.watched) {
         let Some(course) = world.facts.system.get(&plan.name) else { continue };

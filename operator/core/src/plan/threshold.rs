@@ -96,8 +96,8 @@ pub fn unjudged(status: &LoadTestStatus) -> Vec<(String, String)> {
 /// Those with abortOnFail, over the run so far.
 #[must_use]
 pub fn guardrails(status: &LoadTestStatus, run_id: &str) -> Vec<GuardrailPlan> {
-    let longest = status.scenarios.iter().filter_map(|s| s.duration_milliseconds).max().unwrap_or(0);
-    let metrics = K6Metrics::new(run_id, longest / 1000 + 600);
+    let seconds = i64::try_from(status.planned_length().as_secs()).unwrap_or(i64::MAX);
+    let metrics = K6Metrics::new(run_id, seconds.saturating_add(600));
     each(status)
         .filter(|(_, _, threshold)| threshold.abort_on_fail)
         .filter_map(|(name, scenario, threshold)| {

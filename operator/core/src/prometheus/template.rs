@@ -196,7 +196,7 @@ impl FaultValues {
         Some(Self {
             name: fault.name.clone(),
             namespace: fault.targets.first()?.namespace.clone(),
-            at: fault.injected_at.as_ref()?.0,
+            at: fault.injected()?,
             targets: hit.map(|target| target.name.clone()).collect(),
         })
     }

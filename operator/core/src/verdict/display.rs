@@ -37,9 +37,7 @@ fn load(status: &LoadTestStatus) -> Option<String> {
     let load = status.load.as_ref()?;
     let asked = load.asked_vus.map(|vus| format!("{} VUs", count(vus)));
     let rate = || {
-        let started = load.started_at.as_ref()?.0;
-        let ended = load.ended_at.as_ref()?.0;
-        let seconds = ended.duration_since(started).as_secs_f64();
+        let seconds = status.load_ended()?.duration_since(status.load_started()?).as_secs_f64();
         let rate = load.requests? as f64 / seconds;
         rate.is_finite().then(|| if rate < 10.0 { format!("{rate:.1}/s") } else { format!("{rate:.0}/s") })
     };
@@ -120,9 +118,8 @@ fn used(value: f64, bound: &Bound) -> f64 {
 /// `2/2`: injected of planned; `2/2, 1 not replaced` once the load has ended.
 fn faults(status: &LoadTestStatus) -> Option<String> {
     let injected = status.faults.iter().filter(|f| f.state == FaultState::Injected).count();
-    let ended = status.load.as_ref().and_then(|load| load.ended_at.as_ref());
-    let lost = ended.map_or(0, |ended| {
-        status.faults.iter().filter(|f| f.missing.is_some() && not_replaced(f, ended.0).is_some()).count()
+    let lost = status.load_ended().map_or(0, |ended| {
+        status.faults.iter().filter(|f| f.missing.is_some() && not_replaced(f, ended).is_some()).count()
     });
     let lost = if lost == 0 { String::new() } else { format!(", {lost} not replaced") };
     (!status.faults.is_empty()).then(|| format!("{injected}/{}{lost}", status.faults.len()))
@@ -131,17 +128,17 @@ fn faults(status: &LoadTestStatus) -> Option<String> {
 /// How long a fault that struck a load, which has ended, had waited in vain for as many pods as before.
 #[must_use]
 pub fn not_replaced(fault: &FaultStatus, ended: Timestamp) -> Option<Duration> {
-    let injected = fault.injected_at.as_ref().filter(|_| fault.state == FaultState::Injected)?.0;
+    let injected = fault.injected().filter(|_| fault.state == FaultState::Injected)?;
     let open = fault.replaced_at.is_none() && injected < ended;
     open.then(|| Duration::try_from(ended.duration_since(injected)).unwrap_or_default())
 }
 
 /// The slowest recovery, or how long was waited in vain for one.
 fn recovery(status: &LoadTestStatus) -> Option<String> {
-    let ended = status.load.as_ref().and_then(|l| l.ended_at.as_ref()).map(|t| t.0);
+    let ended = status.load_ended();
     let never = status.faults.iter().find_map(|fault| {
         let recovery = fault.recovery.as_ref()?;
-        let waited = ended?.duration_since(fault.injected_at.as_ref()?.0);
+        let waited = ended?.duration_since(fault.injected()?);
         (recovery.effect == FaultEffect::NotBack)
             .then(|| format!("> {}", human(Duration::try_from(waited).unwrap_or_default())))
     });

@@ -8,6 +8,7 @@ use loadtest_crds::LoadTestStatus;
 
 use crate::{
     k6::question::{Asked, Question},
+    numbers::interval::seconds,
     plan::{Plan, figure::Figure, objective::ObjectivePlan},
     prometheus::ask::Answer,
 };
@@ -16,8 +17,7 @@ use crate::{
 /// not be answered, is not in it.
 #[must_use]
 pub fn matched(plan: &Plan, status: &LoadTestStatus, asked: &[Asked]) -> BTreeMap<String, i64> {
-    let started = status.load.as_ref().and_then(|load| load.started_at.as_ref());
-    let from = started.map_or(f64::NEG_INFINITY, |at| at.0.as_millisecond() as f64 / 1000.0);
+    let from = status.load_started().map_or(f64::NEG_INFINITY, seconds);
     let mut matched = BTreeMap::new();
     matched.extend(plan.objectives.iter().flat_map(|objective| of_objective(objective, asked, from)));
     for fault in &plan.faults {

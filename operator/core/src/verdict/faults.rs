@@ -15,13 +15,10 @@ use crate::{
 const SHOWN_PODS: usize = 5;
 
 pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
-    let ended = status.load.as_ref().and_then(|load| load.ended_at.as_ref());
+    let ended = status.load_ended();
     for fault in &status.faults {
         let name = &fault.name;
-        let after_load = match (&fault.injected_at, ended) {
-            (Some(injected), Some(ended)) => injected.0 >= ended.0,
-            _ => false,
-        };
+        let after_load = fault.injected().zip(ended).is_some_and(|(injected, ended)| injected >= ended);
         let why = fault.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
         let skipped = fault.was_skipped();
         let (verdict, reason, text) = match fault.state {
@@ -56,9 +53,9 @@ pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
 
 /// A pod that is lost for good is no pass, however fast its neighbours took over.
 pub(super) fn of_replacements(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
-    let Some(ended) = status.load.as_ref().and_then(|load| load.ended_at.as_ref()) else { return };
+    let Some(ended) = status.load_ended() else { return };
     for fault in &status.faults {
-        let Some(waited) = display::not_replaced(fault, ended.0) else { continue };
+        let Some(waited) = display::not_replaced(fault, ended) else { continue };
         let (name, pods, waited) = (&fault.name, pods(fault), human(waited));
         let ground = match &fault.missing {
             Some(missing) => Ground {
@@ -131,7 +128,7 @@ fn of_limit(
     words: &str,
     grounds: &mut Vec<Ground>,
 ) {
-    let lost = status.runners.as_ref().is_some_and(|r| r.lost > 0);
+    let lost = status.lost_runners() > 0;
     let (verdict, reason, mark) = match outcome {
         Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
         Outcome::Warn => (Verdict::Warn, Reason::InWarningBand, "warning"),

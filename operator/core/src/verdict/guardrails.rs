@@ -13,7 +13,7 @@ use crate::{
 /// Each guardrail is a ground: a breach that stopped the load is a Fail. A drop is no evidence where a runner was lost:
 /// its load dropped with it. A runner that went after the breach is not counted as lost.
 pub(super) fn of_guardrails(plans: &[GuardrailPlan], status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
-    let lost = status.runners.as_ref().is_some_and(|r| r.lost > 0);
+    let lost = status.lost_runners() > 0;
     for guardrail in &status.guardrails {
         let name = &guardrail.name;
         let message = guardrail.message.as_deref().unwrap_or("never looked at");

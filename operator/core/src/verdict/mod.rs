@@ -10,8 +10,6 @@
 
 mod change;
 
-use std::time::Duration;
-
 use loadtest_crds::{
     LoadStatus, LoadTestStatus, NoDataPolicy, ObjectiveStatus, Outcome, TooFewPolicy, Verdict, VerdictPolicy,
     WindowResult,
@@ -21,6 +19,7 @@ use crate::{
     evaluate::{judgement::Judgement, names, windows::Window},
     numbers::{
         duration::human,
+        interval::Interval,
         limit::{Bound, count, percent},
     },
     plan::{self, Plan, figure::Figure, guardrail::GuardrailPlan, objective::ObjectivePlan},
@@ -188,7 +187,7 @@ fn of_objectives(
 
 /// Why the runners did less than they were there for, if they did.
 fn runners_gone(status: &LoadTestStatus, facts: &Facts) -> Option<Reason> {
-    if status.runners.as_ref().is_some_and(|r| r.lost > 0) {
+    if status.lost_runners() > 0 {
         return Some(Reason::RunnerLost);
     }
     (facts.interrupted_runners > 0).then_some(Reason::RunnerInterrupted)
@@ -268,7 +267,7 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
         }
     }
     let Some(load) = &status.load else { return };
-    add(Verdict::Pass, Reason::AllObjectivesMet, load_line(load, facts));
+    add(Verdict::Pass, Reason::AllObjectivesMet, load_line(status, load, facts));
     // The figures are as exact as those of few names.
     if let Some(text) = load.request_names.and_then(names::too_many) {
         add(Verdict::Pass, Reason::AllObjectivesMet, text);
@@ -305,12 +304,11 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
 }
 
 /// `load: 9,204 requests in 1m31s (planned 1m30s)`
-fn load_line(load: &LoadStatus, facts: &Facts) -> String {
+fn load_line(status: &LoadTestStatus, load: &LoadStatus, facts: &Facts) -> String {
     let requests =
         load.requests.map_or_else(|| "requests not counted".to_owned(), |n| format!("{} requests", count(n)));
-    let lasted =
-        load.started_at.as_ref().zip(load.ended_at.as_ref()).map(|(from, to)| to.0.duration_since(from.0));
-    let lasted = lasted.and_then(|d| Duration::try_from(d).ok()).map(|d| format!(" in {}", human(d)));
+    let ran = status.load_started().zip(status.load_ended()).and_then(|(from, to)| Interval::new(from, to));
+    let lasted = ran.map(|ran| format!(" in {}", human(ran.length())));
     format!("load: {requests}{} (planned {})", lasted.unwrap_or_default(), human(facts.planned))
 }
 

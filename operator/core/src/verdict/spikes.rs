@@ -45,7 +45,7 @@ pub(super) fn of_spikes(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
 }
 
 fn after_start(status: &LoadTestStatus, spike: &Spike) -> Option<String> {
-    let started = status.load.as_ref()?.started_at.as_ref()?.0;
+    let started = status.load_started()?;
     let after = spike.at.as_ref()?.0.duration_since(started);
     Some(human(Duration::from_secs(Duration::try_from(after).ok()?.as_secs())))
 }

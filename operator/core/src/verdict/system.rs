@@ -14,8 +14,8 @@ use crate::{
 };
 
 pub(super) fn of_system(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
-    let started = status.load.as_ref().and_then(|l| l.started_at.as_ref()).map(|t| t.0);
-    let lost = status.runners.as_ref().is_some_and(|r| r.lost > 0);
+    let started = status.load_started();
+    let lost = status.lost_runners() > 0;
     for part in &status.system {
         of_asserts(part, grounds);
         of_scaling(part, lost, grounds);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use loadtest_crds::{FaultState, FaultStatus, LoadTestStatus, Plateau};
+use loadtest_crds::{FaultStatus, LoadTestStatus, Plateau};
 
 use crate::{k6::inspect, plan::Plan};
 
@@ -25,7 +25,7 @@ impl Course {
                 .map_or(Duration::ZERO, |recovery| recovery.hold)
         };
         Self {
-            started: status.load.as_ref().and_then(|load| load.started_at.as_ref()).map(|at| at.0),
+            started: status.load_started(),
             plateaus: inspect::intersect(status.scenarios.iter().map(|s| s.plateaus.clone())),
             faults: status.faults.iter().map(|fault| (fault.clone(), hold(&fault.name))).collect(),
         }
@@ -35,8 +35,7 @@ impl Course {
     #[must_use]
     pub fn in_fault(&self, at: Timestamp) -> bool {
         self.faults.iter().any(|(fault, _)| {
-            let until = fault.replaced_at.as_ref().map(|at| at.0);
-            begun(fault).is_some_and(|from| from <= at) && until.is_none_or(|until| at < until)
+            fault.begun().is_some_and(|from| from <= at) && fault.replaced().is_none_or(|until| at < until)
         })
     }
 
@@ -45,8 +44,8 @@ impl Course {
     #[must_use]
     pub fn in_recovery(&self, at: Timestamp) -> bool {
         self.faults.iter().any(|(fault, hold)| {
-            let from = fault.replaced_at.as_ref().map(|at| at.0);
-            begun(fault).is_some() && from.is_some_and(|from| from <= at && at < from + *hold)
+            let from = fault.begun().and(fault.replaced());
+            from.is_some_and(|from| from <= at && at < from + *hold)
         })
     }
 
@@ -57,13 +56,5 @@ impl Course {
         let index = self.plateaus.iter().position(|p| p.from <= since && since < p.to)?;
         let lasted = u64::try_from(since - self.plateaus[index].from).unwrap_or(0);
         Some((index, Duration::from_millis(lasted)))
-    }
-}
-
-/// When a fault began, if it may have: its record can be a moment behind.
-fn begun(fault: &FaultStatus) -> Option<Timestamp> {
-    match fault.state {
-        FaultState::Pending | FaultState::NotInjected => None,
-        _ => fault.injected_at.as_ref().or(fault.due_at.as_ref()).map(|at| at.0),
     }
 }

@@ -69,7 +69,7 @@ fn steps(step: Duration, cells: u64) -> SignedDuration {
 /// The stretch of constant load around a time, where one holds it; `None` where the stretches are not known. A script
 /// that was inspected and has none ramps all the time.
 fn plateau(at: Timestamp, status: &LoadTestStatus) -> Option<(Timestamp, Option<Plateau>)> {
-    let started = status.load.as_ref()?.started_at.as_ref()?.0;
+    let started = status.load_started()?;
     if status.scenarios.iter().any(|s| s.plateaus.is_empty() && s.duration_milliseconds.is_none()) {
         return None;
     }

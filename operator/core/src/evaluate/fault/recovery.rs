@@ -332,8 +332,8 @@ pub fn without_measurement(fault: &FaultStatus, plan: Option<&RecoveryPlan>, why
 /// Until as many pods as before were ready and served.
 #[must_use]
 pub fn ready(fault: &FaultStatus) -> Option<i64> {
-    let injected = fault.injected_at.as_ref()?.0;
-    let replaced = fault.replaced_at.as_ref()?.0;
+    let injected = fault.injected()?;
+    let replaced = fault.replaced()?;
     i64::try_from(replaced.duration_since(injected).as_millis()).ok()
 }
 

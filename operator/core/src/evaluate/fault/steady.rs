@@ -107,13 +107,13 @@ impl Steady {
 pub fn felt_until(plan: &Plan, status: &LoadTestStatus, fault: &str) -> Option<Timestamp> {
     let others = status.faults.iter().zip(&plan.faults).filter(|(_, other)| other.name != fault);
     let ends = others.filter_map(|(status, other)| {
-        let injected = status.injected_at.as_ref()?.0;
+        let injected = status.injected()?;
         Some(match &other.limits.recovery {
             Some(recovery) => {
                 let within = recovery.within.as_ref().map_or(Duration::ZERO, |within| within.time);
                 injected.saturating_add(SignedDuration::try_from(within.max(recovery.hold)).ok()?).ok()?
             }
-            None => status.replaced_at.as_ref().map_or(Timestamp::MAX, |at| at.0),
+            None => status.replaced().unwrap_or(Timestamp::MAX),
         })
     });
     ends.max()

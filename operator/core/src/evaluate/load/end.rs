@@ -38,13 +38,12 @@ impl LoadEnd {
     /// Asks where the end was not seen when it was planned. That may be as it was: with iterations that took so long, or
     /// so many of them that were through before.
     pub(crate) fn ask(status: &LoadTestStatus, context: &Context, asks: &mut Asks) -> Option<Self> {
-        let load = status.load.as_ref()?;
-        let (planned, seen) = (load.planned_end_at.as_ref()?.0, load.ended_at.as_ref()?.0);
+        let (planned, seen) = (status.load_planned_end()?, status.load_ended()?);
         let after = seen.duration_since(planned);
         if after.abs() <= SEEN {
             return None;
         }
-        let from = if after > SEEN { planned } else { load.started_at.as_ref()?.0 };
+        let from = if after > SEEN { planned } else { status.load_started()? };
         let stretch = Interval::new(from, seen)?;
         let length = stretch.length();
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1));

@@ -157,14 +157,10 @@ impl Case<'_> {
     /// True where what was due to end so many milliseconds after the start did so, as far as is known. A load is planned
     /// for as long as its iterations may take; all of it that goes by time is usually over when it ends before.
     fn ran_through(&self, due: Option<i64>) -> bool {
-        let Some(load) = &self.status.load else { return true };
-        let due = due.and_then(|due| {
-            let started = load.started_at.as_ref()?.0;
-            started.checked_add(SignedDuration::from_millis(due)).ok()
-        });
-        let due = due.or(load.planned_end_at.as_ref().map(|at| at.0));
-        let ended = load.ended_at.as_ref().map(|at| at.0);
-        due.zip(ended).is_none_or(|(due, ended)| due.duration_since(ended) <= EARLY)
+        let due = due
+            .and_then(|due| self.status.load_started()?.checked_add(SignedDuration::from_millis(due)).ok());
+        let due = due.or(self.status.load_planned_end());
+        due.zip(self.status.load_ended()).is_none_or(|(due, ended)| due.duration_since(ended) <= EARLY)
     }
 
     fn dropped(&self, silence: Option<&Silence>, shortfalls: &mut Vec<Shortfall>) {

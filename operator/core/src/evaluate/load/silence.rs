@@ -112,7 +112,7 @@ pub fn constant_load(status: &LoadTestStatus) -> Option<(i64, Interval)> {
     if held < FEWEST_VUS && scenarios.iter().all(|s| s.arrivals.is_empty()) {
         return None;
     }
-    let started = status.load.as_ref()?.started_at.as_ref()?.0;
+    let started = status.load_started()?;
     let last = inspect::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;
     let after = |millis: i64| started.checked_add(SignedDuration::from_millis(millis)).ok();
     Some((held, Interval::new(after(last.from)?, after(last.to)?)?))

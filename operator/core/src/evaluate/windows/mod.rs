@@ -82,8 +82,8 @@ pub fn load(status: &LoadTestStatus) -> Option<Interval> {
 /// The stretch between two times after the measured start of the load, up to its end.
 #[must_use]
 pub fn between(status: &LoadTestStatus, stretch: BetweenPlan) -> Window {
-    let extent = match (load(status), status.load.as_ref().and_then(|l| l.started_at.as_ref())) {
-        (Some(load), Some(MicroTime(started))) => {
+    let extent = match (load(status), status.load_started()) {
+        (Some(load), Some(started)) => {
             let after = |length: Duration| {
                 SignedDuration::try_from(length).ok().and_then(|l| started.checked_add(l).ok())
             };
@@ -123,7 +123,7 @@ pub fn windows(status: &LoadTestStatus) -> Vec<Window> {
 }
 
 fn steady(status: &LoadTestStatus, load: Interval) -> Extent {
-    let started = status.load.as_ref().and_then(|l| l.started_at.as_ref()).map_or(load.from, |t| t.0);
+    let started = status.load_started().unwrap_or(load.from);
     let at = |millis: i64| started.saturating_add(SignedDuration::from_millis(millis)).unwrap_or(load.to);
     let plateaus: Vec<Plateau> = inspect::intersect(status.scenarios.iter().map(|s| s.plateaus.clone()));
     let flat: Vec<Interval> = plateaus
@@ -155,12 +155,9 @@ fn steady(status: &LoadTestStatus, load: Interval) -> Extent {
 /// load where that never came.
 #[must_use]
 pub fn disturbance(fault: &FaultStatus, load: Interval) -> Option<Interval> {
-    let from = match fault.state {
-        FaultState::NotInjected | FaultState::Pending => return None,
-        _ => fault.injected_at.as_ref().or(fault.due_at.as_ref())?.0,
-    };
+    let from = fault.begun()?;
     let recovery = measured_recovery(fault);
-    let replaced = fault.replaced_at.as_ref().map(|t| t.0);
+    let replaced = fault.replaced();
     let recovered = recovery.map(|r| r.recovered_at.as_ref().map(|t| t.0));
     let to = match (replaced, recovered) {
         (Some(replaced), Some(Some(recovered))) => replaced.max(recovered),
@@ -177,7 +174,7 @@ fn measured_recovery(fault: &FaultStatus) -> Option<&RecoveryStatus> {
 
 fn of_fault(fault: &FaultStatus, load: Interval) -> Extent {
     let Some(injected) = injected(fault) else { return never(fault) };
-    let to = fault.replaced_at.as_ref().map_or(load.to, |t| t.0).min(load.to);
+    let to = fault.replaced().unwrap_or(load.to).min(load.to);
     match Interval::new(injected.max(load.from), to) {
         Some(interval) => Extent::Stretches(vec![interval]),
         None => Extent::Absent(format!("fault {} did not fall into the load", fault.name)),

@@ -87,7 +87,7 @@ fn a_breach_at_the_time_of_a_fault_leaves_it_out() {
     sim.run(&BTreeMap::new());
     let fault = &sim.status.faults[0];
     assert!(sim.status.stopper().is_some());
-    assert_eq!(sim.cluster.stopped_at, fault.due_at.as_ref().map(|at| at.0), "it was to stop just then");
+    assert_eq!(sim.cluster.stopped_at, fault.due(), "it was to stop just then");
     assert_eq!((fault.state, sim.cluster.deletes.len()), (FaultState::NotInjected, 0), "{fault:#?}");
 }
 
@@ -99,7 +99,7 @@ fn a_load_that_ends_as_a_fault_is_to_be_intended_leaves_it_out() {
         sim.harm_after = is_breach.then_some(Duration::from_millis(16_500));
         // Half a second before it is due there is no more time for an answer.
         sim.health = None;
-        let before = |fault: &FaultStatus| Some(fault.due_at.as_ref()?.0 - Duration::from_millis(500));
+        let before = |fault: &FaultStatus| Some(fault.due()? - Duration::from_millis(500));
         while sim.status.faults.first().and_then(before).is_none_or(|at| sim.now < at) {
             let moved = sim.pass();
             sim.finish_effects();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{FaultState, FaultStatus, Happening, HappeningKind, TargetState, TargetStatus};
+use loadtest_crds::{FaultStatus, Happening, HappeningKind};
 
 use crate::watch::system::course::{Course, Disrupted, End, Turn};
 
@@ -120,31 +120,21 @@ impl<'a> Places<'a> {
     }
 
     fn explain(&self, faults: &[FaultStatus], uid: &str, at: Timestamp) -> bool {
-        let until = |fault: &FaultStatus| fault.replaced_at.as_ref().is_none_or(|replaced| at <= replaced.0);
+        let until = |fault: &FaultStatus| fault.replaced().is_none_or(|replaced| at <= replaced);
         hit_by(faults, uid, at).is_some() || self.replacements.get(uid).is_some_and(|fault| until(fault))
     }
 }
 
 /// The targets of faults that were injected, or may have been.
 fn targets(faults: &[FaultStatus]) -> impl Iterator<Item = (&FaultStatus, &String)> {
-    let done = |f: &&FaultStatus| !matches!(f.state, FaultState::Pending | FaultState::NotInjected);
-    faults.iter().filter(done).flat_map(|fault| {
-        // One that is only intended when the fault is over was left alone.
-        let is_hit = |target: &&TargetStatus| match target.state {
-            TargetState::Intended => fault.state == FaultState::Intended,
-            TargetState::Injected | TargetState::Unconfirmed => true,
-            TargetState::Failed => false,
-        };
-        let hit = fault.targets.iter().filter(is_hit);
-        hit.map(move |target| (fault, &target.uid))
-    })
+    let begun = faults.iter().filter(|fault| fault.begun().is_some());
+    begun.flat_map(|fault| fault.hit().map(move |target| (fault, &target.uid)))
 }
 
 /// The fault that had picked this pod and was injected by then.
 fn hit_by<'a>(faults: &'a [FaultStatus], uid: &str, at: Timestamp) -> Option<&'a FaultStatus> {
-    let from = |f: &FaultStatus| f.injected_at.as_ref().or(f.due_at.as_ref()).map(|t| t.0);
     let by_then =
-        |f: &FaultStatus| from(f).is_some_and(|from| at.saturating_add(SECOND).unwrap_or(at) >= from);
+        |f: &FaultStatus| f.begun().is_some_and(|from| at.saturating_add(SECOND).unwrap_or(at) >= from);
     targets(faults).find(|(fault, target)| target.as_str() == uid && by_then(fault)).map(|(fault, _)| fault)
 }
 
