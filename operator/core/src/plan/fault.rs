@@ -9,9 +9,10 @@ use loadtest_crds::{Budget, Fault, Pick, RecoveryLimit, text::DurationText};
 use crate::{
     numbers::{duration::human, limit::Limit},
     plan::{
-        error::{PlanError, time},
+        error::Refusal,
         objective::ObjectivePlan,
         pods::{self, selector_text},
+        read,
     },
 };
 
@@ -93,27 +94,20 @@ pub enum Action {
 }
 
 impl FaultPlan {
-    pub(super) fn of(
-        fault: &Fault,
-        own_namespace: &str,
-        objectives: &[ObjectivePlan],
-    ) -> Result<Self, PlanError> {
-        let name = fault.name.clone();
-        let (namespace, selector) =
-            pods::checked(&format!("fault {name}"), &fault.target.pods, own_namespace)?;
-        let kill = fault.pod_kill.as_ref().ok_or_else(|| PlanError::NoAction { fault: name.clone() })?;
+    pub(super) fn of(fault: &Fault, own: &str, objectives: &[ObjectivePlan]) -> Result<Self, Refusal> {
+        let (namespace, selector) = pods::checked(&fault.target.pods, own)?;
+        let kill = fault.pod_kill.as_ref().ok_or(Refusal::NoAction)?;
         Ok(Self {
-            at: time(&format!("fault {name}: at"), &fault.at)?,
+            name: fault.name.clone(),
+            at: read::time("at", &fault.at)?,
+            limits: FaultLimits::of(fault, &namespace, objectives)?,
             namespace,
             selector,
-            pick: PickPlan::of(&fault.target.pick)
-                .ok_or_else(|| PlanError::NoPick { fault: name.clone() })?,
+            pick: PickPlan::of(&fault.target.pick).ok_or(Refusal::NoPick)?,
             allow_no_ready: fault.target.allow_no_ready,
             action: Action::PodKill {
                 grace_period_seconds: u32::try_from(kill.grace_period_seconds).unwrap_or_default(),
             },
-            limits: FaultLimits::of(fault, own_namespace, objectives)?,
-            name,
         })
     }
 
@@ -181,50 +175,37 @@ impl FaultPlan {
 }
 
 impl FaultLimits {
-    fn of(fault: &Fault, own_namespace: &str, objectives: &[ObjectivePlan]) -> Result<Self, PlanError> {
-        let check = |field: &'static str, of: &[String]| {
-            let client_side =
-                |name: &String| objectives.iter().any(|o| o.name == *name && o.figure.is_client_side());
-            match of.iter().find(|name| !client_side(name)) {
-                None => Ok(of.to_vec()),
-                Some(unknown) => {
-                    Err(PlanError::Witness { fault: fault.name.clone(), field, objective: unknown.clone() })
-                }
-            }
+    fn of(fault: &Fault, namespace: &str, objectives: &[ObjectivePlan]) -> Result<Self, Refusal> {
+        let tells = |name: &String| objectives.iter().any(|o| o.name == *name && o.figure.is_client_side());
+        let witnesses = |field: &'static str, of: &[String]| match of.iter().find(|name| !tells(name)) {
+            None => Ok(of.to_vec()),
+            Some(objective) => Err(Refusal::Witness { field, objective: objective.clone() }),
         };
-        let namespace = fault.target.pods.namespace_in(own_namespace);
-        let limit = |field: &str, text: &DurationText| {
-            let time = time(&format!("fault {}: {field}", fault.name), text)?;
-            Ok::<_, PlanError>(TimeLimit { time, text: text.to_string() })
+        let limit = |field: &'static str, text: &DurationText| {
+            Ok::<_, Refusal>(TimeLimit { time: read::time(field, text)?, text: text.to_string() })
         };
         let recovery = |limits: &RecoveryLimit| {
-            Ok::<_, PlanError>(RecoveryPlan {
-                of: check("recovery", &limits.of)?,
+            Ok::<_, Refusal>(RecoveryPlan {
+                of: witnesses("recovery", &limits.of)?,
                 within: Some(limit("recovery.within", &limits.within)?),
-                hold: limit("recovery.hold", &limits.hold)?.time,
-                alert: limits.alert.clone().map(|name| AlertPlan { name, namespace: namespace.clone() }),
+                hold: read::time("recovery.hold", &limits.hold)?,
+                alert: limits.alert.clone().map(|name| AlertPlan { name, namespace: namespace.to_owned() }),
             })
         };
         let budget = |limits: &Budget| {
-            let worst_second = match &limits.worst_second {
-                None => None,
-                Some(text) => Some(Limit::parse(text.as_str()).ok_or_else(|| PlanError::WorstSecond {
-                    fault: fault.name.clone(),
-                    text: text.to_string(),
-                })?),
-            };
-            Ok::<_, PlanError>(BudgetPlan {
-                of: check("budget", &limits.of)?,
+            let worst = limits.worst_second.as_ref();
+            Ok::<_, Refusal>(BudgetPlan {
+                of: witnesses("budget", &limits.of)?,
                 bad_requests: limits.bad_requests.and_then(|n| u64::try_from(n).ok()),
                 downtime: limits.downtime.as_ref().map(|d| limit("budget.downtime", d)).transpose()?,
-                worst_second,
+                worst_second: worst.map(|text| read::share("budget.worstSecond", text)).transpose()?,
             })
         };
         let budget = fault.budget.as_ref().map(budget).transpose()?;
         let recovery = match &fault.recovery {
             Some(limits) => Some(recovery(limits)?),
-            None => budget.as_ref().map(|b| RecoveryPlan {
-                of: b.of.clone(),
+            None => budget.as_ref().map(|budget| RecoveryPlan {
+                of: budget.of.clone(),
                 within: None,
                 hold: HOLD,
                 alert: None,

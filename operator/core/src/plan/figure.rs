@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use loadtest_crds::{K6Figure, Objective, text::DurationText};
-use promql_parser::parser::{self, Expr, value::ValueType};
+use promql_parser::parser::{self, Expr};
 
 use crate::{
     k6::{
         metrics::{Kind, built_in},
         queries::{self, K6Samples},
-        store::store_of,
     },
-    numbers::{
-        duration,
-        limit::{Bound, Dimension, Limit},
-    },
-    plan::error::ObjectiveError,
+    numbers::limit::{Bound, Dimension, Limit},
+    plan::{error::Refusal, read},
     prometheus::{
         expression,
         template::{Template, Values},
@@ -23,120 +19,109 @@ use crate::{
 };
 
 /// Reads the one figure that an objective has.
-pub fn parse(objective: &Objective, bound: &Bound) -> Result<Figure, ObjectiveError> {
-    let name = &objective.name;
+pub fn parse(objective: &Objective, bound: &Bound) -> Result<Figure, Refusal> {
     match (&objective.k6, &objective.ratio, &objective.query, &objective.slope) {
-        (Some(k6), None, None, None) => of_k6(name, k6, bound),
+        (Some(k6), None, None, None) => of_k6(k6, bound),
         (None, Some(ratio), None, None) => {
-            share(name, bound)?;
+            share(bound)?;
             Ok(Figure::Ratio {
-                good: selector(name, "good", &ratio.good)?,
-                total: selector(name, "total", &ratio.total)?,
+                good: selector("ratio.good", &ratio.good)?,
+                total: selector("ratio.total", &ratio.total)?,
             })
         }
         (None, None, Some(query), None) => {
-            let template = Template::parse(query.trim())
-                .map_err(|cause| ObjectiveError::Template { objective: name.clone(), cause })?;
-            let rendered = template
-                .render(&Values::example())
-                .map_err(|cause| ObjectiveError::Template { objective: name.clone(), cause })?;
-            let plain = expression(name, &rendered)?;
+            let template = Template::parse(query.trim())?;
+            let plain = expression(&template.render(&Values::example())?)?;
             Ok(if template.is_plain() { Figure::Query(plain) } else { Figure::Template(template) })
         }
         (None, None, None, Some(slope)) => {
             if Template::parse(&slope.query).map_or(true, |template| !template.is_plain()) {
-                return Err(ObjectiveError::SlopeTemplate(name.clone()));
+                return Err(Refusal::SlopeTemplate);
             }
             Ok(Figure::Slope {
-                query: expression(name, &slope.query)?,
-                per: time(name, "slope.per", &slope.per)?,
+                query: expression(&slope.query)?,
+                per: read::time("slope.per", &slope.per)?,
                 per_text: slope.per.to_string(),
             })
         }
-        _ => Err(ObjectiveError::Figure(name.clone())),
+        _ => Err(Refusal::Figure),
     }
 }
 
 /// Tags by which the operator tells the runs and the outcomes apart.
 const RESERVED_TAGS: [&str; 4] = [queries::TEST_ID, queries::RUN, queries::SCENARIO, "__name__"];
 
-fn of_k6(name: &str, k6: &K6Figure, bound: &Bound) -> Result<Figure, ObjectiveError> {
+fn of_k6(k6: &K6Figure, bound: &Bound) -> Result<Figure, Refusal> {
     if let Some(tag) = k6.tags.keys().find(|tag| RESERVED_TAGS.contains(&tag.as_str())) {
-        return Err(ObjectiveError::Tag { objective: name.to_owned(), tag: tag.clone() });
+        return Err(Refusal::Tag(tag.clone()));
     }
     let samples = K6Samples { tags: k6.tags.clone(), scenario: k6.scenario.clone() };
-    let (objective, metric) = (name.to_owned(), k6.metric.clone());
+    let metric = k6.metric.clone();
     let says = |flag: Option<bool>| flag == Some(true);
     match (k6.percentile, &k6.under, says(k6.rate), says(k6.count)) {
         (None, None, false, false) if metric == "http_req_failed" => {
-            share(name, bound)?;
+            share(bound)?;
             Ok(Figure::K6Failed { samples })
         }
-        (None, None, false, false) => Err(ObjectiveError::NoShare { objective, metric }),
+        (None, None, false, false) => Err(Refusal::NoShare(metric)),
         (Some(percentile), None, false, false) => {
-            is_trend(name, &metric)?;
+            is_trend(&metric)?;
             if !(percentile > 0.0 && percentile < 100.0) {
-                return Err(ObjectiveError::Percentile(objective));
+                return Err(Refusal::Percentile);
             }
             match bound {
                 Bound::AtMost(limit) if limit.dimension() == Dimension::Time => {
                     Ok(Figure::K6Percentile { metric, percentile, samples })
                 }
-                _ => Err(ObjectiveError::PercentileLimit(objective)),
+                _ => Err(Refusal::PercentileLimit),
             }
         }
         (None, Some(under), false, false) => {
-            is_trend(name, &metric)?;
-            share(name, bound)?;
-            Ok(Figure::K6Under { metric, under: time_limit(name, under)?, samples })
+            is_trend(&metric)?;
+            share(bound)?;
+            Ok(Figure::K6Under { metric, under: time_limit(under)?, samples })
         }
         (None, None, rate, count) if rate != count => {
             if matches!(built_in(&metric), Some(Kind::Share | Kind::Gauge | Kind::Time)) {
-                return Err(ObjectiveError::NoCounter { objective, metric });
+                return Err(Refusal::NoCounter(metric));
             }
             if bound.limit().dimension() != Dimension::Number {
-                return Err(ObjectiveError::PlainNumber(objective));
+                return Err(Refusal::PlainNumber);
             }
             Ok(if rate { Figure::K6Rate { metric, samples } } else { Figure::K6Count { metric, samples } })
         }
-        _ => Err(ObjectiveError::ManyFigures(objective)),
+        _ => Err(Refusal::ManyFigures),
     }
 }
 
-fn is_trend(objective: &str, metric: &str) -> Result<(), ObjectiveError> {
-    if matches!(built_in(metric), Some(Kind::Share | Kind::Counter | Kind::Gauge)) {
-        Err(ObjectiveError::NoTrend { objective: objective.to_owned(), metric: metric.to_owned() })
-    } else {
-        Ok(())
+fn is_trend(metric: &str) -> Result<(), Refusal> {
+    match built_in(metric) {
+        Some(Kind::Share | Kind::Counter | Kind::Gauge) => Err(Refusal::NoTrend(metric.to_owned())),
+        _ => Ok(()),
     }
+}
+
+fn share(bound: &Bound) -> Result<(), Refusal> {
+    if read::is_share(bound.limit()) { Ok(()) } else { Err(Refusal::ShareLimit) }
 }
 
 /// A length of time as a limit. Limits have one unit: `1m30s` becomes `90000ms`.
-fn time_limit(objective: &str, text: &DurationText) -> Result<Limit, ObjectiveError> {
-    let length = time(objective, "k6.under", text)?;
+fn time_limit(text: &DurationText) -> Result<Limit, Refusal> {
+    let length = read::time("k6.under", text)?;
     let written = Limit::parse(text.as_str()).or_else(|| Limit::parse(&format!("{}ms", length.as_millis())));
-    written.ok_or_else(|| ObjectiveError::Duration {
-        objective: objective.to_owned(),
-        field: "k6.under",
-        text: text.to_string(),
-    })
+    written.ok_or_else(|| Refusal::Time { field: "k6.under", text: text.to_string() })
 }
 
 /// A selector that can be followed by a range: the raw samples of counters are read through it.
-fn selector(objective: &str, field: &'static str, text: &str) -> Result<String, ObjectiveError> {
+fn selector(field: &'static str, text: &str) -> Result<String, Refusal> {
     let text = text.trim();
-    let refuse = |cause: String| ObjectiveError::Selector {
-        objective: objective.to_owned(),
-        field,
-        text: text.to_owned(),
-        cause,
-    };
+    let refuse = |cause: String| Refusal::Selector { field, text: text.to_owned(), cause };
     let plain = match parser::parse(text) {
         Ok(Expr::VectorSelector(selector)) => selector.at.is_none() && selector.offset.is_none(),
         Ok(_) => false,
         Err(cause) => return Err(refuse(cause)),
     };
-    named(objective, text)?;
+    named(text)?;
     // The second look refuses what only parses alone, as a selector with a comment behind it.
     if plain && matches!(parser::parse(&format!("{text}[1m]")), Ok(Expr::MatrixSelector(_))) {
         Ok(text.to_owned())
@@ -146,26 +131,19 @@ fn selector(objective: &str, field: &'static str, text: &str) -> Result<String, 
 }
 
 /// How far a series is written, and how often, is asked without its name: series of two names would be one.
-fn named(objective: &str, query: &str) -> Result<(), ObjectiveError> {
+fn named(query: &str) -> Result<(), Refusal> {
     match expression::selectors(query).into_iter().find(|selector| !expression::is_named(selector)) {
         None => Ok(()),
-        Some(selector) => {
-            Err(ObjectiveError::Nameless { objective: objective.to_owned(), selector: selector.to_string() })
-        }
+        Some(selector) => Err(Refusal::Nameless(selector.to_string())),
     }
 }
 
-fn expression(objective: &str, text: &str) -> Result<String, ObjectiveError> {
-    let name = || objective.to_owned();
-    let parsed = parser::parse(text).map_err(|cause| ObjectiveError::Query { objective: name(), cause })?;
-    named(objective, text)?;
-    store_of(text).map_err(|cause| ObjectiveError::Stores { objective: name(), cause })?;
-    let gives = match parsed.value_type() {
-        ValueType::Vector | ValueType::Scalar => return Ok(text.trim().to_owned()),
-        ValueType::Matrix => "a range",
-        ValueType::String => "a string",
-    };
-    Err(ObjectiveError::QueryType { objective: name(), gives })
+fn expression(text: &str) -> Result<String, Refusal> {
+    let parsed = read::promql(text);
+    if !matches!(parsed, Err(Refusal::Query(_))) {
+        named(text)?;
+    }
+    parsed.map(|_| text.trim().to_owned())
 }
 
 /// What is judged.
@@ -223,25 +201,4 @@ impl Figure {
             _ => false,
         }
     }
-}
-
-pub(crate) fn share(objective: &str, bound: &Bound) -> Result<(), ObjectiveError> {
-    let limit = bound.limit();
-    if limit.dimension() == Dimension::Share && (0.0..=1.0).contains(&limit.base()) {
-        Ok(())
-    } else {
-        Err(ObjectiveError::Share(objective.to_owned()))
-    }
-}
-
-pub(crate) fn time(
-    objective: &str,
-    field: &'static str,
-    text: &DurationText,
-) -> Result<Duration, ObjectiveError> {
-    duration::parse(text.as_str()).ok_or_else(|| ObjectiveError::Duration {
-        objective: objective.to_owned(),
-        field,
-        text: text.to_string(),
-    })
 }

@@ -8,16 +8,15 @@ pub mod sets;
 
 use std::time::Duration;
 
-use loadtest_crds::{Guardrail, GuardrailNoData, WindowKind, text::LimitText};
-use promql_parser::parser::{self, value::ValueType};
+use loadtest_crds::{Guardrail, GuardrailNoData, WindowKind};
 
 use crate::{
-    k6::store::store_of,
-    numbers::{
-        duration,
-        limit::{Bound, Dimension, Limit},
+    numbers::limit::{Bound, Limit},
+    plan::{
+        error::{PlanError, Refusal},
+        names::RunNames,
+        read,
     },
-    plan::{error::GuardrailError, names::RunNames},
     prometheus::{
         expression::reach,
         template::{Name, Template, Values},
@@ -58,59 +57,50 @@ impl GuardrailPlan {
     /// Checks the guardrails of a LoadTest. One with the name of a set's indicator takes its place.
     ///
     /// # Errors
-    /// [`GuardrailError`] says what to write instead.
-    pub fn all(spec: &[Guardrail], names: &RunNames) -> Result<Vec<Self>, GuardrailError> {
+    /// [`PlanError`] says what to write instead.
+    pub fn all(spec: &[Guardrail], names: &RunNames) -> Result<Vec<Self>, PlanError> {
         let own = |name: &str| spec.iter().any(|g| g.set.is_none() && g.name == name);
         let mut all: Vec<Self> = Vec::new();
         for guardrail in spec {
+            let refused = |refusal: Refusal| Refusal::of("guardrail", &guardrail.name)(refusal);
             match guardrail.set {
                 Some(set) => {
-                    let members = sets::members(set, guardrail);
-                    for member in members.iter().filter(|member| !own(&member.name)) {
-                        all.push(Self::of(member, names).map_err(|error| of_selector(error, guardrail))?);
+                    for member in sets::members(set, guardrail).iter().filter(|member| !own(&member.name)) {
+                        let of_set = |refusal| refused(of_selector(refusal, guardrail));
+                        all.push(Self::of(member, names).map_err(of_set)?);
                     }
                 }
-                None => all.push(Self::of(guardrail, names)?),
+                None => all.push(Self::of(guardrail, names).map_err(refused)?),
             }
         }
-        if let Some((i, _)) = all.iter().enumerate().find(|(i, g)| all[..*i].iter().any(|b| b.name == g.name))
+        if let Some(twice) = all.iter().enumerate().find(|(i, g)| all[..*i].iter().any(|b| b.name == g.name))
         {
-            return Err(GuardrailError::Twice(all[i].name.clone()));
+            return Err(Refusal::of("guardrail", &twice.1.name)(Refusal::Twice));
         }
-        if all.len() > MOST { Err(GuardrailError::TooMany(all.len(), MOST)) } else { Ok(all) }
+        if all.len() > MOST { Err(Refusal::TooMany(all.len(), MOST).into()) } else { Ok(all) }
     }
 
-    pub(crate) fn of(guardrail: &Guardrail, names: &RunNames) -> Result<Self, GuardrailError> {
-        let name = &guardrail.name;
-        let text = guardrail.query.as_deref().ok_or_else(|| GuardrailError::Source(name.clone()))?;
-        let (check, below) = match (&guardrail.at_most, &guardrail.at_least, &guardrail.drop_at_most) {
-            (Some(text), None, None) => (Check::Bound(Bound::AtMost(limit(name, "atMost", text)?)), false),
-            (None, Some(text), None) => (Check::Bound(Bound::AtLeast(limit(name, "atLeast", text)?)), true),
-            (None, None, Some(text)) => (Check::Drop(limit(name, "dropAtMost", text)?), false),
-            _ => return Err(GuardrailError::Check(name.clone())),
+    fn of(guardrail: &Guardrail, names: &RunNames) -> Result<Self, Refusal> {
+        let text = guardrail.query.as_deref().ok_or(Refusal::Source)?;
+        let check = match (&guardrail.at_most, &guardrail.at_least, &guardrail.drop_at_most) {
+            (Some(text), None, None) => Check::Bound(Bound::AtMost(read::limit("atMost", text)?)),
+            (None, Some(text), None) => Check::Bound(Bound::AtLeast(read::limit("atLeast", text)?)),
+            (None, None, Some(text)) => Check::Drop(read::limit("dropAtMost", text)?),
+            _ => return Err(Refusal::Check),
         };
-        if let Check::Drop(share) = &check
-            && !(share.dimension() == Dimension::Share && (0.0..=1.0).contains(&share.base()))
-        {
-            return Err(GuardrailError::Share(name.clone()));
+        if matches!(&check, Check::Drop(share) if !read::is_share(share)) {
+            return Err(Refusal::Drop);
         }
-        let (field, warn) =
-            if below { ("warnBelow", &guardrail.warn_below) } else { ("warnAbove", &guardrail.warn_above) };
-        let warn = warn.as_ref().map(|text| limit(name, field, text)).transpose()?;
-        if let Some(warn) = &warn
-            && !is_stricter(warn, &check)
-        {
-            let (warn, limit) = (warn.to_string(), check.limit().to_string());
-            return Err(GuardrailError::Warn { guardrail: name.clone(), field, warn, limit });
-        }
-        let hold = duration::parse(guardrail.for_.as_str()).ok_or_else(|| GuardrailError::For {
-            guardrail: name.clone(),
-            text: guardrail.for_.to_string(),
-        })?;
-        let (query, reach) = query(name, text, names)?;
+        let warn = if matches!(check, Check::Bound(Bound::AtLeast(_))) {
+            read::warn("warnBelow", guardrail.warn_below.as_ref(), check.limit(), true)?
+        } else {
+            read::warn("warnAbove", guardrail.warn_above.as_ref(), check.limit(), false)?
+        };
+        let hold = read::time("for", &guardrail.for_)?;
+        let (query, reach) = query(text, names)?;
         let suspended = |kind| guardrail.suspend_during.contains(&kind);
         Ok(Self {
-            name: name.clone(),
+            name: guardrail.name.clone(),
             query,
             check,
             warn,
@@ -143,51 +133,23 @@ impl Check {
 }
 
 /// A set's own queries are right, so what is wrong with one came with the selector.
-fn of_selector(error: GuardrailError, set: &Guardrail) -> GuardrailError {
-    match (&set.selector, error) {
-        (Some(selector), GuardrailError::Query { cause, .. }) => {
-            GuardrailError::Selector { guardrail: set.name.clone(), selector: selector.clone(), cause }
-        }
-        (_, error) => error,
+fn of_selector(refusal: Refusal, set: &Guardrail) -> Refusal {
+    match (&set.selector, refusal) {
+        (Some(selector), Refusal::Query(cause)) => Refusal::SetSelector { selector: selector.clone(), cause },
+        (_, refusal) => refusal,
     }
-}
-
-fn is_stricter(warn: &Limit, check: &Check) -> bool {
-    let limit = check.limit();
-    let stricter = match check {
-        Check::Bound(Bound::AtLeast(_)) => warn.base() > limit.base(),
-        Check::Bound(Bound::AtMost(_)) | Check::Drop(_) => warn.base() < limit.base(),
-    };
-    stricter && warn.dimension() == limit.dimension()
-}
-
-fn limit(guardrail: &str, field: &'static str, text: &LimitText) -> Result<Limit, GuardrailError> {
-    Limit::parse(text.as_str()).ok_or_else(|| GuardrailError::Limit {
-        guardrail: guardrail.to_owned(),
-        field,
-        text: text.to_string(),
-    })
 }
 
 /// The query with its places filled in, and how far back it reaches.
-fn query(name: &str, text: &str, names: &RunNames) -> Result<(String, Duration), GuardrailError> {
-    let guardrail = || name.to_owned();
-    let refuse = |cause: String| GuardrailError::Template { guardrail: guardrail(), cause };
-    let template = Template::parse(text).map_err(|error| refuse(error.to_string()))?;
+fn query(text: &str, names: &RunNames) -> Result<(String, Duration), Refusal> {
+    let template = Template::parse(text)?;
     if let Some(name) = template.names().find(|name| !matches!(name, Name::Run | Name::Namespace)) {
-        return Err(GuardrailError::TemplateName { guardrail: guardrail(), name });
+        return Err(Refusal::TemplateName(name));
     }
     let values = Values { run: names.uid.clone(), namespace: names.namespace.clone(), ..Values::example() };
-    let query = template.render(&values).map_err(|error| refuse(error.to_string()))?.trim().to_owned();
-    let parsed =
-        parser::parse(&query).map_err(|cause| GuardrailError::Query { guardrail: guardrail(), cause })?;
-    store_of(&query).map_err(|cause| GuardrailError::Stores { guardrail: guardrail(), cause })?;
-    let gives = match parsed.value_type() {
-        ValueType::Vector | ValueType::Scalar => return Ok((query, reach(&parsed))),
-        ValueType::Matrix => "a range",
-        ValueType::String => "a string",
-    };
-    Err(GuardrailError::QueryType { guardrail: guardrail(), gives })
+    let query = template.render(&values)?.trim().to_owned();
+    let reach = reach(&read::promql(&query)?);
+    Ok((query, reach))
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use loadtest_crds::{Baseline, Expectation, LoadTest, LoadTestStatus, Runner, Sce
 
 use crate::{
     k6::store::{Store, store_of},
-    numbers::limit::{Dimension, Limit},
+    numbers::limit::Limit,
     plan::{
-        error::{PlanError, name, time},
+        error::{PlanError, Refusal},
         fault::FaultPlan,
         figure::Figure,
         guardrail::{GuardrailPlan, MOST},
@@ -27,6 +27,7 @@ pub mod guardrail;
 pub mod names;
 pub mod objective;
 mod pods;
+mod read;
 pub mod size;
 pub mod syntax;
 pub mod system;
@@ -96,6 +97,8 @@ impl Plan {
         size::check(&test.spec)?;
         let label = metadata.labels.as_ref().and_then(|l| l.get(loadtest_crds::SERIES_LABEL));
         let spec = &test.spec;
+        let account = spec.service_account_name.as_ref();
+        let scenario = |spec: &Scenario| ScenarioPlan::of(spec).map_err(Refusal::of("scenario", &spec.name));
         let objectives = spec
             .objectives
             .iter()
@@ -104,18 +107,17 @@ impl Plan {
         let faults = spec
             .faults
             .iter()
-            .map(|fault| FaultPlan::of(fault, &names.namespace, &objectives))
+            .map(|fault| {
+                let plan = FaultPlan::of(fault, &names.namespace, &objectives);
+                plan.map_err(Refusal::of("fault", &fault.name))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             series: names::series(&names.name, metadata.generate_name.as_deref(), label.map(String::as_str)),
-            service_account: spec
-                .service_account_name
-                .as_ref()
-                .map(|account| name("serviceAccountName", account))
-                .transpose()?,
+            service_account: account.map(|account| read::name("serviceAccountName", account)).transpose()?,
             prometheus: spec.prometheus.clone(),
-            scenarios: spec.scenarios.iter().map(ScenarioPlan::of).collect::<Result<Vec<_>, _>>()?,
-            start_timeout: time("runner.startTimeout", &spec.runner.start_timeout)?,
+            scenarios: spec.scenarios.iter().map(scenario).collect::<Result<Vec<_>, _>>()?,
+            start_timeout: read::time("runner.startTimeout", &spec.runner.start_timeout)?,
             runner: spec.runner.clone(),
             watched: system::parts(&spec.system, &faults, &names.namespace)?,
             faults,
@@ -166,15 +168,13 @@ impl Plan {
 }
 
 impl ScenarioPlan {
-    fn of(spec: &Scenario) -> Result<Self, PlanError> {
+    fn of(spec: &Scenario) -> Result<Self, Refusal> {
         let load = match (spec.vus, &spec.duration) {
-            (Some(vus), Some(length)) => {
-                Some((vus, time(&format!("scenario {}: duration", spec.name), length)?))
-            }
+            (Some(vus), Some(length)) => Some((vus, read::time("duration", length)?)),
             _ => None,
         };
         if let Some(map) = &spec.script.config_map {
-            name(&format!("scenario {}: script.configMap.name", spec.name), &map.name)?;
+            read::name("script.configMap.name", &map.name)?;
         }
         Ok(Self { spec: spec.clone(), load })
     }
@@ -185,12 +185,10 @@ impl ScenarioPlan {
     }
 }
 
-fn baseline(baseline: &Baseline) -> Result<BaselinePlan, PlanError> {
-    let text = &baseline.max_regression;
-    let share = Limit::parse(text.as_str()).filter(|limit| limit.dimension() == Dimension::Share);
+fn baseline(baseline: &Baseline) -> Result<BaselinePlan, Refusal> {
     Ok(BaselinePlan {
         runs: usize::try_from(baseline.runs).unwrap_or(0),
-        max_regression: share.ok_or_else(|| PlanError::Regression(text.to_string()))?,
+        max_regression: read::share("baseline.maxRegression", &baseline.max_regression)?,
     })
 }
 

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{
-    NoDataPolicy, Objective, TooFewPolicy, VerdictPolicy, WindowKind,
-    text::{DurationText, LimitText},
-};
+use loadtest_crds::{Between, NoDataPolicy, Objective, TooFewPolicy, VerdictPolicy, WindowKind};
 
 use crate::{
     numbers::limit::{Bound, Limit},
     plan::{
-        error::ObjectiveError,
-        figure::{self, Figure, time},
+        error::{PlanError, Refusal},
+        figure::{self, Figure},
+        read,
     },
 };
 
@@ -44,33 +42,35 @@ impl ObjectivePlan {
     /// Checks an objective.
     ///
     /// # Errors
-    /// [`ObjectiveError`] says what to write instead.
-    pub fn parse(objective: &Objective, policy: &VerdictPolicy) -> Result<Self, ObjectiveError> {
-        let name = &objective.name;
+    /// [`PlanError`] says what to write instead.
+    pub fn parse(objective: &Objective, policy: &VerdictPolicy) -> Result<Self, PlanError> {
+        Self::of(objective, policy).map_err(Refusal::of("objective", &objective.name))
+    }
+
+    fn of(objective: &Objective, policy: &VerdictPolicy) -> Result<Self, Refusal> {
         let bound = match (&objective.at_most, &objective.at_least) {
-            (Some(text), None) => Bound::AtMost(limit(name, "atMost", text)?),
-            (None, Some(text)) => Bound::AtLeast(limit(name, "atLeast", text)?),
-            _ => return Err(ObjectiveError::Bound(name.clone())),
+            (Some(text), None) => Bound::AtMost(read::limit("atMost", text)?),
+            (None, Some(text)) => Bound::AtLeast(read::limit("atLeast", text)?),
+            _ => return Err(Refusal::Bound),
         };
         let figure = figure::parse(objective, &bound)?;
-        let between = objective.between.as_ref().map(|b| between(name, &b.from, &b.to)).transpose()?;
         let windows = windows(objective)?;
         if let Figure::Template(template) = &figure
             && let Some(of_fault) = template.names().find(|name| name.is_of_fault())
             && !windows.iter().all(|kind| kind.is_of_fault())
         {
-            return Err(ObjectiveError::TemplateWindow { objective: name.clone(), name: of_fault });
+            return Err(Refusal::TemplateWindow(of_fault));
         }
         Ok(Self {
             warn: warn(objective, &bound)?,
-            name: name.clone(),
+            name: objective.name.clone(),
             figure,
             bound,
             key: objective.key,
             on_no_data: objective.on_no_data.unwrap_or(policy.on_no_data),
             on_too_few: objective.on_too_few.unwrap_or(policy.on_too_few),
             windows,
-            between,
+            between: objective.between.as_ref().map(between).transpose()?,
         })
     }
 
@@ -84,58 +84,32 @@ impl ObjectivePlan {
     }
 }
 
-fn limit(objective: &str, field: &'static str, text: &LimitText) -> Result<Limit, ObjectiveError> {
-    Limit::parse(text.as_str()).ok_or_else(|| ObjectiveError::Limit {
-        objective: objective.to_owned(),
-        field,
-        text: text.to_string(),
-    })
+fn warn(objective: &Objective, bound: &Bound) -> Result<Option<Limit>, Refusal> {
+    let (above, below) = (objective.warn_above.as_ref(), objective.warn_below.as_ref());
+    match bound {
+        Bound::AtMost(_) if below.is_some() => Err(Refusal::WarnField("warnAbove")),
+        Bound::AtLeast(_) if above.is_some() => Err(Refusal::WarnField("warnBelow")),
+        Bound::AtMost(limit) => read::warn("warnAbove", above, limit, false),
+        Bound::AtLeast(limit) => read::warn("warnBelow", below, limit, true),
+    }
 }
 
-fn warn(objective: &Objective, bound: &Bound) -> Result<Option<Limit>, ObjectiveError> {
-    let name = objective.name.clone();
-    let (field, text, beside, other) = match bound {
-        Bound::AtMost(_) => ("warnAbove", &objective.warn_above, "atMost", &objective.warn_below),
-        Bound::AtLeast(_) => ("warnBelow", &objective.warn_below, "atLeast", &objective.warn_above),
-    };
-    if other.is_some() {
-        return Err(ObjectiveError::WarnField { objective: name, write: field });
-    }
-    let Some(text) = text else { return Ok(None) };
-    let warn = limit(&objective.name, field, text)?;
-    let limit = bound.limit();
-    if warn.dimension() != limit.dimension() {
-        return Err(ObjectiveError::WarnUnit { objective: name, field, beside: beside.to_owned() });
-    }
-    let stricter = match bound {
-        Bound::AtMost(_) => warn.base() < limit.base(),
-        Bound::AtLeast(_) => warn.base() > limit.base(),
-    };
-    if !stricter {
-        let (warn, limit) = (warn.to_string(), limit.to_string());
-        return Err(ObjectiveError::WarnSide { objective: name, field, warn, limit });
-    }
-    Ok(Some(warn))
-}
-
-fn between(objective: &str, from: &DurationText, to: &DurationText) -> Result<BetweenPlan, ObjectiveError> {
-    let plan =
-        BetweenPlan { from: time(objective, "between.from", from)?, to: time(objective, "between.to", to)? };
-    if plan.from < plan.to { Ok(plan) } else { Err(ObjectiveError::Between(objective.to_owned())) }
+fn between(stretch: &Between) -> Result<BetweenPlan, Refusal> {
+    let (from, to) = (read::time("between.from", &stretch.from)?, read::time("between.to", &stretch.to)?);
+    if from < to { Ok(BetweenPlan { from, to }) } else { Err(Refusal::Between) }
 }
 
 /// A stretch of its own takes the place of the default window.
-fn windows(objective: &Objective) -> Result<Vec<WindowKind>, ObjectiveError> {
-    let name = || objective.name.clone();
+fn windows(objective: &Objective) -> Result<Vec<WindowKind>, Refusal> {
     let mut windows = objective.windows.clone();
     if objective.between.is_some() {
         if windows.iter().any(|kind| !matches!(kind, WindowKind::Run | WindowKind::Between)) {
-            return Err(ObjectiveError::BetweenBeside(name()));
+            return Err(Refusal::BetweenBeside);
         }
         return Ok(vec![WindowKind::Between]);
     }
     if windows.contains(&WindowKind::Between) {
-        return Err(ObjectiveError::BetweenWhere(name()));
+        return Err(Refusal::BetweenWhere);
     }
     windows.sort_unstable();
     windows.dedup();

@@ -4,13 +4,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::Pods;
 
 use crate::plan::{
-    error::{PlanError, name},
+    error::Refusal,
+    read::name,
     syntax::{is_label_key, is_label_value},
 };
 
-/// The namespace and the selector of pods that are named at a place of the spec.
-pub(super) fn checked(place: &str, pods: &Pods, own: &str) -> Result<(String, LabelSelector), PlanError> {
-    let namespace = name(&format!("{place}: namespace"), &pods.namespace_in(own))?;
+/// The namespace and the selector of pods that the spec names.
+pub(super) fn checked(pods: &Pods, own: &str) -> Result<(String, LabelSelector), Refusal> {
+    let namespace = name("namespace", &pods.namespace_in(own))?;
     let selector = pods.selector.clone();
     let labels = selector.match_labels.iter().flatten();
     let expressions = || selector.match_expressions.iter().flatten();
@@ -18,10 +19,10 @@ pub(super) fn checked(place: &str, pods: &Pods, own: &str) -> Result<(String, La
     let values =
         labels.map(|(_, value)| value).chain(expressions().flat_map(|one| one.values.iter().flatten()));
     if let Some(text) = keys.into_iter().find(|key| !is_label_key(key)) {
-        return Err(PlanError::LabelKey { place: place.to_owned(), text: text.clone() });
+        return Err(Refusal::LabelKey(text.clone()));
     }
     if let Some(text) = values.into_iter().find(|value| !is_label_value(value)) {
-        return Err(PlanError::LabelValue { place: place.to_owned(), text: text.clone() });
+        return Err(Refusal::LabelValue(text.clone()));
     }
     Ok((namespace, selector))
 }

@@ -6,9 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::Watched;
 
 use crate::plan::{
-    error::{PlanError, time},
+    error::{PlanError, Refusal},
     fault::FaultPlan,
     pods::{self, selector_text},
+    read,
 };
 
 /// Pods that are watched while the load runs.
@@ -33,7 +34,8 @@ pub struct ScalingPlan {
 
 /// The named parts, and the pods of faults that none of them names.
 pub fn parts(system: &[Watched], faults: &[FaultPlan], own: &str) -> Result<Vec<WatchPlan>, PlanError> {
-    let mut parts = system.iter().map(|part| WatchPlan::of(part, own)).collect::<Result<Vec<_>, _>>()?;
+    let part = |part: &Watched| WatchPlan::of(part, own).map_err(Refusal::of("system", &part.name));
+    let mut parts = system.iter().map(part).collect::<Result<Vec<_>, _>>()?;
     for fault in faults {
         let same = |p: &WatchPlan| p.namespace == fault.namespace && p.selector == fault.selector;
         if !parts.iter().any(same) {
@@ -52,15 +54,15 @@ pub fn parts(system: &[Watched], faults: &[FaultPlan], own: &str) -> Result<Vec<
 }
 
 impl WatchPlan {
-    fn of(part: &Watched, own: &str) -> Result<Self, PlanError> {
+    fn of(part: &Watched, own: &str) -> Result<Self, Refusal> {
         let scaling = match &part.scaling {
             None => None,
             Some(scaling) => Some(ScalingPlan {
                 reaches: scaling.reaches,
-                within: time(&format!("system {}: scaling.within", part.name), &scaling.within)?,
+                within: read::time("scaling.within", &scaling.within)?,
             }),
         };
-        let (namespace, selector) = pods::checked(&format!("system {}", part.name), &part.pods, own)?;
+        let (namespace, selector) = pods::checked(&part.pods, own)?;
         Ok(Self {
             name: part.name.clone(),
             namespace,

@@ -2,6 +2,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::plan::Plan;
+use crate::plan::error::PlanError;
 
 fn plan(fault: serde_json::Value) -> Result<FaultPlan, PlanError> {
     let mut one = serde_json::json!({

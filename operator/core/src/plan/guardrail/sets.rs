@@ -20,35 +20,6 @@ pub struct Indicator {
     pub is_drop: bool,
 }
 
-/// Where the metrics of a set come from, in words.
-#[must_use]
-pub fn source(set: GuardrailSet) -> &'static str {
-    match set {
-        GuardrailSet::Client => "k6, the run's own requests",
-        GuardrailSet::Node => "node_exporter",
-        GuardrailSet::Pod => "cAdvisor (kubelet); the limits from kube-state-metrics, or else from cAdvisor",
-        GuardrailSet::Postgres => {
-            "postgres_exporter; query-time also wants the extension pg_stat_statements and the exporter's collector \
-             `stat_statements`, which is off by default"
-        }
-        GuardrailSet::Redis => {
-            "redis_exporter; memory without `maxmemory` also wants the exporter's option `-include-system-metrics`"
-        }
-        GuardrailSet::Kafka => "kafka_exporter",
-        GuardrailSet::WebSocket => "the gateway itself, under these names",
-    }
-}
-
-pub const ALL: [GuardrailSet; 7] = [
-    GuardrailSet::Client,
-    GuardrailSet::Node,
-    GuardrailSet::Pod,
-    GuardrailSet::Postgres,
-    GuardrailSet::Redis,
-    GuardrailSet::Kafka,
-    GuardrailSet::WebSocket,
-];
-
 /// The indicators of a set.
 #[must_use]
 pub fn indicators(set: GuardrailSet) -> &'static [Indicator] {

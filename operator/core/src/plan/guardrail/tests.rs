@@ -18,6 +18,34 @@ use crate::{
     },
 };
 
+/// Where the metrics of a set come from, in words.
+fn source(set: GuardrailSet) -> &'static str {
+    match set {
+        GuardrailSet::Client => "k6, the run's own requests",
+        GuardrailSet::Node => "node_exporter",
+        GuardrailSet::Pod => "cAdvisor (kubelet); the limits from kube-state-metrics, or else from cAdvisor",
+        GuardrailSet::Postgres => {
+            "postgres_exporter; query-time also wants the extension pg_stat_statements and the exporter's collector \
+             `stat_statements`, which is off by default"
+        }
+        GuardrailSet::Redis => {
+            "redis_exporter; memory without `maxmemory` also wants the exporter's option `-include-system-metrics`"
+        }
+        GuardrailSet::Kafka => "kafka_exporter",
+        GuardrailSet::WebSocket => "the gateway itself, under these names",
+    }
+}
+
+const ALL: [GuardrailSet; 7] = [
+    GuardrailSet::Client,
+    GuardrailSet::Node,
+    GuardrailSet::Pod,
+    GuardrailSet::Postgres,
+    GuardrailSet::Redis,
+    GuardrailSet::Kafka,
+    GuardrailSet::WebSocket,
+];
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
@@ -335,7 +363,12 @@ fn what_is_too_much_or_twice_is_refused() {
     let many: Vec<Value> = (0..24).map(|i| json!({"name": format!("s{i}"), "set": "Postgres"})).collect();
     assert!(plan_of(json!(many)).unwrap_err().to_string().contains("72 guardrails"));
     let twice = json!([{"name": "a", "set": "Kafka"}, {"name": "a", "set": "Kafka"}]);
-    assert!(plan_of(twice).unwrap_err().to_string().contains("two guardrails are called a-lag"));
+    assert!(
+        plan_of(twice)
+            .unwrap_err()
+            .to_string()
+            .contains("guardrail a-lag: another guardrail is called so too")
+    );
 }
 
 /// Every indicator of every set, with and without a selector.
@@ -344,7 +377,7 @@ fn what_is_too_much_or_twice_is_refused() {
 #[case::some(Some(r#"namespace="chat",pod=~"dbman-.*""#))]
 #[case::with_a_comma(Some(r#"namespace="chat","#))]
 fn every_query_of_every_set_is_promql(#[case] selector: Option<&str>) {
-    for set in sets::ALL {
+    for set in ALL {
         let plan = plan(json!({"name": "s", "set": format!("{set:?}"), "selector": selector}));
         assert_eq!(plan.guardrails.len(), sets::indicators(set).len());
         for guardrail in &plan.guardrails {
@@ -372,8 +405,8 @@ fn a_selector_that_is_none_is_refused() {
 #[test]
 fn the_documented_sets_are_these() {
     let mut table = String::new();
-    for set in sets::ALL {
-        table.push_str(&format!("### {set:?}\n\nFrom {}.\n\n", sets::source(set)));
+    for set in ALL {
+        table.push_str(&format!("### {set:?}\n\nFrom {}.\n\n", source(set)));
         table.push_str("| indicator | what it says | warning | critical |\n| --- | --- | --- | --- |\n");
         for one in sets::indicators(set) {
             let drop = if one.is_drop { "a drop of over " } else { "over " };

@@ -31,7 +31,7 @@ fn query(text: &str) -> Objective {
     at_most(objective, "100")
 }
 
-fn parse(objective: &Objective) -> Result<ObjectivePlan, ObjectiveError> {
+fn parse(objective: &Objective) -> Result<ObjectivePlan, PlanError> {
     ObjectivePlan::parse(objective, &VerdictPolicy::default())
 }
 
