@@ -14,18 +14,12 @@ pub(super) fn of_change(status: &LoadTestStatus, facts: &Facts, grounds: &mut Ve
     for one in status.baseline.iter().filter(|one| one.outcome == Outcome::Warn) {
         let window = Window::words(one.window, None);
         let message = one.message.as_deref().unwrap_or("worse than before");
-        grounds.push(Ground {
-            verdict: Verdict::Warn,
-            reason: Reason::Regression,
-            text: format!("warning: {}{window}: regression: {message}", one.name),
-        });
+        let text = format!("warning: {}{window}: regression: {message}", one.name);
+        grounds.push(Ground::new(Verdict::Warn, Reason::Regression, text));
     }
     if let Some(why) = facts.history.unread.as_ref().filter(|_| !status.baseline.is_empty()) {
-        grounds.push(Ground {
-            verdict: Verdict::Inconclusive,
-            reason: Reason::NoData,
-            text: format!("no data: baseline: the earlier runs cannot be read: {why}"),
-        });
+        let text = format!("no data: baseline: the earlier runs cannot be read: {why}");
+        grounds.push(Ground::new(Verdict::Inconclusive, Reason::NoData, text));
     }
 }
 
@@ -33,14 +27,11 @@ pub(super) fn of_change(status: &LoadTestStatus, facts: &Facts, grounds: &mut Ve
 pub(super) fn of_drift(facts: &Facts, grounds: &mut Vec<Ground>) {
     let Some(before) = facts.history.last() else { return };
     for lost in lost(facts) {
-        grounds.push(Ground {
-            verdict: Verdict::Inconclusive,
-            reason: Reason::Drift,
-            text: format!(
-                "no data: drift: {lost} matched in the run before ({}), and matches nothing now: see whether it was renamed",
-                before.name
-            ),
-        });
+        let text = format!(
+            "no data: drift: {lost} matched in the run before ({}), and matches nothing now: see whether it was renamed",
+            before.name
+        );
+        grounds.push(Ground::new(Verdict::Inconclusive, Reason::Drift, text));
     }
 }
 

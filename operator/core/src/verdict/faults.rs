@@ -20,34 +20,30 @@ pub(super) fn of_faults(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
         let name = &fault.name;
         let after_load = fault.injected().zip(ended).is_some_and(|(injected, ended)| injected >= ended);
         let why = fault.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
-        let skipped = fault.was_skipped();
-        let (verdict, reason, text) = match fault.state {
-            FaultState::Injected if after_load => (
+        let ground =
+            |verdict, reason, what: &str| Ground::new(verdict, reason, format!("fault {name} {what}{why}"));
+        grounds.push(match fault.state {
+            FaultState::Injected if after_load => Ground::new(
                 Verdict::Inconclusive,
                 Reason::FaultNotInjected,
                 format!("fault {name} came only after the load had ended"),
             ),
             // It says so where it is not known whether the system was healthy.
             FaultState::Injected if why.is_empty() => continue,
-            FaultState::Injected => {
-                (Verdict::Pass, Reason::AllObjectivesMet, format!("fault {name} was injected{why}"))
-            }
-            FaultState::Failed => (Verdict::Error, Reason::FaultFailed, format!("fault {name} failed{why}")),
-            FaultState::Unconfirmed => (
+            FaultState::Injected => ground(Verdict::Pass, Reason::AllObjectivesMet, "was injected"),
+            FaultState::Failed => ground(Verdict::Error, Reason::FaultFailed, "failed"),
+            FaultState::Unconfirmed => ground(
                 Verdict::Inconclusive,
                 Reason::FaultUnconfirmed,
-                format!("fault {name} may have happened, but not provably by this run{why}"),
+                "may have happened, but not provably by this run",
             ),
-            FaultState::NotInjected if skipped => {
-                (Verdict::Inconclusive, Reason::NotSteady, format!("fault {name} was skipped{why}"))
+            FaultState::NotInjected if fault.was_skipped() => {
+                ground(Verdict::Inconclusive, Reason::NotSteady, "was skipped")
             }
-            FaultState::Pending | FaultState::Intended | FaultState::NotInjected => (
-                Verdict::Inconclusive,
-                Reason::FaultNotInjected,
-                format!("fault {name} was not injected{why}"),
-            ),
-        };
-        grounds.push(Ground { verdict, reason, text });
+            FaultState::Pending | FaultState::Intended | FaultState::NotInjected => {
+                ground(Verdict::Inconclusive, Reason::FaultNotInjected, "was not injected")
+            }
+        });
     }
 }
 
@@ -57,23 +53,20 @@ pub(super) fn of_replacements(status: &LoadTestStatus, grounds: &mut Vec<Ground>
     for fault in &status.faults {
         let Some(waited) = display::not_replaced(fault, ended) else { continue };
         let (name, pods, waited) = (&fault.name, pods(fault), human(waited));
-        let ground = match &fault.missing {
-            Some(missing) => Ground {
-                verdict: Verdict::Warn,
-                reason: Reason::NotReplaced,
-                text: format!(
-                    "fault {name}: {pods} not replaced within {waited}, when the load ended: {missing}"
-                ),
-            },
-            None => Ground {
-                verdict: Verdict::Inconclusive,
-                reason: Reason::NoData,
-                text: format!(
+        grounds.push(match &fault.missing {
+            Some(missing) => Ground::new(
+                Verdict::Warn,
+                Reason::NotReplaced,
+                format!("fault {name}: {pods} not replaced within {waited}, when the load ended: {missing}"),
+            ),
+            None => Ground::new(
+                Verdict::Inconclusive,
+                Reason::NoData,
+                format!(
                     "no data: fault {name}: whether {pods} replaced within {waited}, when the load ended, nobody saw"
                 ),
-            },
-        };
-        grounds.push(ground);
+            ),
+        });
     }
 }
 
@@ -88,61 +81,27 @@ fn pods(fault: &FaultStatus) -> String {
     }
 }
 
-pub(super) fn of_recoveries(status: &LoadTestStatus, doubt: Option<Reason>, grounds: &mut Vec<Ground>) {
+/// The limits of recoveries and budgets. A runner that was lost takes its requests with it: then a miss is no evidence.
+pub(super) fn of_limits(status: &LoadTestStatus, doubt: Option<Reason>, grounds: &mut Vec<Ground>) {
+    let doubt = if status.lost_runners() > 0 { Some(Reason::RunnerLost) } else { doubt };
     for fault in &status.faults {
-        let Some(recovery) = fault.recovery.as_ref().filter(|r| r.within.is_some()) else { continue };
-        let message = recovery.message.as_deref().unwrap_or("not measured");
-        let words = format!("recovery from {}: {message}", fault.name);
-        if recovery.effect == FaultEffect::NotExercised {
-            let text = format!("no data: {words}");
-            grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NotExercised, text });
-            continue;
-        }
-        of_limit(recovery.outcome, fault, status, doubt, Reason::RecoveryTooSlow, &words, grounds);
-    }
-}
-
-pub(super) fn of_budgets(status: &LoadTestStatus, doubt: Option<Reason>, grounds: &mut Vec<Ground>) {
-    for fault in &status.faults {
-        let Some(budget) = &fault.budget else { continue };
-        let message = budget.message.as_deref().unwrap_or("not measured");
-        let words = format!("budget of {}: {message}", fault.name);
+        let recovery = fault.recovery.as_ref().filter(|recovery| recovery.within.is_some());
+        let recovery = recovery.map(|r| ("recovery from", r.outcome, &r.message, Reason::RecoveryTooSlow));
+        let budget = fault.budget.as_ref();
+        let budget = budget.map(|b| ("budget of", b.outcome, &b.message, Reason::BudgetExceeded));
         let idle = fault.recovery.as_ref().is_some_and(|r| r.effect == FaultEffect::NotExercised);
-        if idle && budget.outcome == Outcome::NoData {
-            let text = format!("no data: {words}");
-            grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NotExercised, text });
-            continue;
+        for (limit, outcome, message, missed) in recovery.into_iter().chain(budget) {
+            let words = format!("{limit} {}: {}", fault.name, message.as_deref().unwrap_or("not measured"));
+            if outcome == Outcome::NoData && idle {
+                let text = format!("no data: {words}");
+                grounds.push(Ground::new(Verdict::Inconclusive, Reason::NotExercised, text));
+            } else if outcome != Outcome::NoData || fault.state == FaultState::Injected {
+                // Else the fault itself says why there is nothing.
+                let missed = doubt.map_or((Verdict::Fail, missed), |reason| (Verdict::Inconclusive, reason));
+                grounds.push(Ground::of(outcome, missed, &words));
+            }
         }
-        of_limit(budget.outcome, fault, status, doubt, Reason::BudgetExceeded, &words, grounds);
     }
-}
-
-/// What was not pushed may have been good, and a runner that was lost takes its requests with it: then a miss is no
-/// evidence.
-fn of_limit(
-    outcome: Outcome,
-    fault: &FaultStatus,
-    status: &LoadTestStatus,
-    doubt: Option<Reason>,
-    missed: Reason,
-    words: &str,
-    grounds: &mut Vec<Ground>,
-) {
-    let lost = status.lost_runners() > 0;
-    let (verdict, reason, mark) = match outcome {
-        Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
-        Outcome::Warn => (Verdict::Warn, Reason::InWarningBand, "warning"),
-        Outcome::Unclear => (Verdict::Warn, Reason::Unclear, "unclear"),
-        // The fault itself says why there is nothing.
-        Outcome::NoData if fault.state != FaultState::Injected => return,
-        Outcome::NoData | Outcome::TooFew | Outcome::Unmeasurable => {
-            (Verdict::Inconclusive, Reason::NoData, "no data")
-        }
-        Outcome::Missed if doubt.is_none() && !lost => (Verdict::Fail, missed, "not met"),
-        Outcome::Missed if lost => (Verdict::Inconclusive, Reason::RunnerLost, "not met"),
-        Outcome::Missed => (Verdict::Inconclusive, doubt.unwrap_or(Reason::FiguresIncomplete), "not met"),
-    };
-    grounds.push(Ground { verdict, reason, text: format!("{mark}: {words}") });
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use loadtest_crds::Verdict;
+use loadtest_crds::{Outcome, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::baseline::History;
@@ -84,4 +84,48 @@ pub(crate) struct Ground {
     pub(crate) verdict: Verdict,
     pub(crate) reason: Reason,
     pub(crate) text: String,
+}
+
+impl Ground {
+    pub(crate) fn new(verdict: Verdict, reason: Reason, text: impl Into<String>) -> Self {
+        Self { verdict, reason, text: text.into() }
+    }
+
+    /// What is told and decides nothing.
+    pub(crate) fn told(text: impl Into<String>) -> Self {
+        Self::new(Verdict::Pass, Reason::AllObjectivesMet, text)
+    }
+
+    /// Something that was asked of the run, and what a miss of it means.
+    pub(crate) fn of(outcome: Outcome, missed: (Verdict, Reason), words: &str) -> Self {
+        let (verdict, reason) = standing(outcome, missed);
+        Self::new(verdict, reason, format!("{}: {words}", mark(outcome)))
+    }
+}
+
+/// What an outcome means for the verdict, where nothing else is said.
+pub(crate) fn standing(outcome: Outcome, missed: (Verdict, Reason)) -> (Verdict, Reason) {
+    match outcome {
+        Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet),
+        Outcome::Warn => (Verdict::Warn, Reason::InWarningBand),
+        // As a single miss that is not key: perhaps it is one.
+        Outcome::Unclear => (Verdict::Warn, Reason::Unclear),
+        Outcome::TooFew => (Verdict::Inconclusive, Reason::TooFew),
+        Outcome::Unmeasurable => (Verdict::Inconclusive, Reason::Unmeasurable),
+        Outcome::NoData => (Verdict::Inconclusive, Reason::NoData),
+        Outcome::Missed => missed,
+    }
+}
+
+/// How a ground begins.
+pub(crate) fn mark(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Met => "met",
+        Outcome::Warn => "warning",
+        Outcome::Unclear => "unclear",
+        Outcome::TooFew => "too few",
+        Outcome::Unmeasurable => "unmeasurable",
+        Outcome::NoData => "no data",
+        Outcome::Missed => "not met",
+    }
 }

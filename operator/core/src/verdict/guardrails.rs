@@ -21,44 +21,32 @@ pub(super) fn of_guardrails(plans: &[GuardrailPlan], status: &LoadTestStatus, gr
         let plan = plans.iter().find(|plan| plan.name == *name);
         let on_no_data = plan.map_or(GuardrailNoData::Ignore, |p| p.on_no_data);
         let is_drop = plan.is_some_and(|p| matches!(p.check, Check::Drop(_)));
-        let (verdict, reason, text) = match guardrail.outcome {
-            Outcome::Missed if is_drop && lost => (
-                Verdict::Inconclusive,
-                Reason::RunnerLost,
-                format!("guardrail {name} stopped the load: {message}{query}"),
-            ),
-            Outcome::Missed => (
-                Verdict::Fail,
-                Reason::GuardrailBreached,
-                format!("guardrail {name} stopped the load: {message}{query}"),
-            ),
-            _ if guardrail.breached_at.is_some() => (
-                Verdict::Inconclusive,
-                Reason::GuardrailWithoutData,
-                format!("guardrail {name} stopped the load: {message}{query}"),
-            ),
-            Outcome::Met => {
-                (Verdict::Pass, Reason::AllObjectivesMet, format!("met: guardrail {name}: {message}"))
+        let stopped = format!("guardrail {name} stopped the load: {message}{query}");
+        grounds.push(match guardrail.outcome {
+            Outcome::Missed if is_drop && lost => {
+                Ground::new(Verdict::Inconclusive, Reason::RunnerLost, stopped)
             }
+            Outcome::Missed => Ground::new(Verdict::Fail, Reason::GuardrailBreached, stopped),
+            _ if guardrail.breached_at.is_some() => {
+                Ground::new(Verdict::Inconclusive, Reason::GuardrailWithoutData, stopped)
+            }
+            Outcome::Met => Ground::told(format!("met: guardrail {name}: {message}")),
             Outcome::Warn => {
-                (Verdict::Warn, Reason::GuardrailWarned, format!("warning: guardrail {name}: {message}"))
+                let text = format!("warning: guardrail {name}: {message}");
+                Ground::new(Verdict::Warn, Reason::GuardrailWarned, text)
             }
             _ => {
-                let verdict =
-                    if on_no_data == GuardrailNoData::Ignore { Verdict::Pass } else { Verdict::Warn };
-                (
-                    verdict,
-                    Reason::GuardrailWithoutData,
-                    format!("no data: guardrail {name}: {message}{query}"),
-                )
+                let ignored = on_no_data == GuardrailNoData::Ignore;
+                let verdict = if ignored { Verdict::Pass } else { Verdict::Warn };
+                let text = format!("no data: guardrail {name}: {message}{query}");
+                Ground::new(verdict, Reason::GuardrailWithoutData, text)
             }
-        };
-        grounds.push(Ground { verdict, reason, text });
+        });
     }
     // One that was never watched held nothing.
     for plan in plans.iter().filter(|plan| !status.guardrails.iter().any(|g| g.name == plan.name)) {
         let text = format!("no data: guardrail {}: it was never watched", plan.name);
-        grounds.push(Ground { verdict: Verdict::Warn, reason: Reason::GuardrailWithoutData, text });
+        grounds.push(Ground::new(Verdict::Warn, Reason::GuardrailWithoutData, text));
     }
 }
 
@@ -66,6 +54,6 @@ pub(super) fn of_guardrails(plans: &[GuardrailPlan], status: &LoadTestStatus, gr
 pub(super) fn of_thresholds(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
     for (name, why) in threshold::unjudged(status) {
         let text = format!("not judged: {name}: {why}");
-        grounds.push(Ground { verdict: Verdict::Warn, reason: Reason::ThresholdNotJudged, text });
+        grounds.push(Ground::new(Verdict::Warn, Reason::ThresholdNotJudged, text));
     }
 }

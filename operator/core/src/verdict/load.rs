@@ -28,6 +28,6 @@ pub(super) fn of_shortfalls(status: &LoadTestStatus, figures_whole: bool, ground
                 Verdict::Inconclusive
             }
         };
-        grounds.push(Ground { verdict, reason: Reason::LoadNotDelivered, text: shortfall.message.clone() });
+        grounds.push(Ground::new(verdict, Reason::LoadNotDelivered, shortfall.message.as_str()));
     }
 }

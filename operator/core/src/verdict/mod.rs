@@ -85,19 +85,15 @@ pub fn decide(
     load::of_shortfalls(status, figures_whole, &mut grounds);
     change::of_drift(facts, &mut grounds);
     of_objectives(policy, plans, status, doubt, facts, &mut grounds);
-    faults::of_recoveries(status, doubt, &mut grounds);
-    faults::of_budgets(status, doubt, &mut grounds);
+    faults::of_limits(status, doubt, &mut grounds);
     spikes::of_spikes(status, &mut grounds);
     system::of_system(status, &mut grounds);
     change::of_change(status, facts, &mut grounds);
     guardrails::of_guardrails(guardrails, status, &mut grounds);
     guardrails::of_thresholds(status, &mut grounds);
     if plans.is_empty() && status.objectives.is_empty() {
-        grounds.push(Ground {
-            verdict: Verdict::Inconclusive,
-            reason: Reason::NoObjectives,
-            text: "the LoadTest has no objectives, so nothing was judged".to_owned(),
-        });
+        let text = "the LoadTest has no objectives, so nothing was judged";
+        grounds.push(Ground::new(Verdict::Inconclusive, Reason::NoObjectives, text));
     }
     // The heaviest verdict first, and within one the order of the reasons.
     grounds.sort_by(|a, b| b.verdict.cmp(&a.verdict).then(a.reason.cmp(&b.reason)));
@@ -152,36 +148,32 @@ fn of_objectives(
             (false, false, _) if before.is_some() => (Verdict::Fail, Reason::MissedAgain),
             (false, false, _) => (Verdict::Warn, Reason::ObjectiveMissed),
         };
+        let missed = doubt.map_or(miss, |reason| (Verdict::Inconclusive, reason));
         for window in &objective.windows {
-            let (verdict, reason) = match window.outcome {
-                Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet),
-                Outcome::Warn => (Verdict::Warn, Reason::InWarningBand),
+            let (verdict, reason) = ground::standing(window.outcome, missed);
+            let verdict = match window.outcome {
                 // A window that never was says nothing about the system under test, whatever missing data says.
-                Outcome::NoData if window.from.is_none() => (Verdict::Inconclusive, Reason::NoData),
-                Outcome::Missed => doubt.map_or(miss, |reason| (Verdict::Inconclusive, reason)),
-                Outcome::NoData => (on_no_data, Reason::NoData),
-                Outcome::Unmeasurable => (on_no_data, Reason::Unmeasurable),
-                Outcome::TooFew => (on_too_few, Reason::TooFew),
-                // As a single miss that is not key: perhaps it is one.
-                Outcome::Unclear => (Verdict::Warn, Reason::Unclear),
+                Outcome::NoData if window.from.is_none() => verdict,
+                Outcome::NoData | Outcome::Unmeasurable => on_no_data,
+                Outcome::TooFew => on_too_few,
+                _ => verdict,
             };
             let drifted = plan.is_some_and(|p| drift::concerns(&lost, p)) && verdict != Verdict::Pass;
             let (verdict, reason) =
                 if drifted { (Verdict::Inconclusive, Reason::Drift) } else { (verdict, reason) };
             let before = before.filter(|_| window.outcome == Outcome::Missed);
-            let text = line(objective, window) + &change::again(before);
-            grounds.push(Ground { verdict, reason, text });
+            grounds.push(Ground::new(verdict, reason, line(objective, window) + &change::again(before)));
         }
         let judged_nowhere = objective.outcome == Outcome::NoData && !has(objective, Outcome::NoData);
         if judged_nowhere {
             let text = format!("no data: {}: none of its windows held anything to judge", objective.name);
-            grounds.push(Ground { verdict: on_no_data, reason: Reason::NoData, text });
+            grounds.push(Ground::new(on_no_data, Reason::NoData, text));
         }
     }
     // An objective that was never evaluated is not met.
     for plan in plans.iter().filter(|p| !status.objectives.iter().any(|o| o.name == p.name)) {
         let text = format!("no data: {}: it was never evaluated", plan.name);
-        grounds.push(Ground { verdict: Verdict::Inconclusive, reason: Reason::NoData, text });
+        grounds.push(Ground::new(Verdict::Inconclusive, Reason::NoData, text));
     }
 }
 
@@ -204,30 +196,18 @@ fn has(objective: &ObjectiveStatus, outcome: Outcome) -> bool {
 }
 
 fn of_figures(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
-    let mut inconclusive =
-        |reason, text| grounds.push(Ground { verdict: Verdict::Inconclusive, reason, text });
+    let mut add = |reason, text| grounds.push(Ground::new(Verdict::Inconclusive, reason, text));
     if let Some(why) = &facts.not_settled {
-        inconclusive(Reason::NotSettled, format!("the figures did not settle: {why}"));
+        add(Reason::NotSettled, format!("the figures did not settle: {why}"));
     }
     if facts.push_errors > 0 {
-        inconclusive(
-            Reason::FiguresIncomplete,
-            format!(
-                "{} of k6's pushes did not reach Prometheus, so figures are missing: see the runners' logs",
-                count(facts.push_errors)
-            ),
-        );
+        let text = "of k6's pushes did not reach Prometheus, so figures are missing: see the runners' logs";
+        add(Reason::FiguresIncomplete, format!("{} {text}", count(facts.push_errors)));
     }
-    let unread = load::unread(status);
+    let unread = load::unread(status).join("; ");
     if !unread.is_empty() {
-        inconclusive(
-            Reason::FiguresIncomplete,
-            format!(
-                "not every runner's log could be read, so iterations that threw and pushes that failed may be missing: \
-                 {}",
-                unread.join("; ")
-            ),
-        );
+        let text = "not every runner's log could be read, so iterations that threw and pushes that failed may be missing";
+        add(Reason::FiguresIncomplete, format!("{text}: {unread}"));
     }
 }
 
@@ -237,27 +217,23 @@ fn of_figures(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>)
 /// counts them. Some such iterations make the run Warn at best. If there are as many as iterations, the script
 /// never did what it is for, and the run is an Error, whatever the figures say.
 fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
-    let mut add = |verdict, reason, text| grounds.push(Ground { verdict, reason, text });
+    let mut add = |verdict, reason, text| grounds.push(Ground::new(verdict, reason, text));
     if let Some(runners) = status.runners.as_ref().filter(|r| r.lost > 0) {
         let why = runners.problems.first().map(|p| format!(": {p}")).unwrap_or_default();
         let text = format!("{} of {} runners were lost{why}", runners.lost, runners.total);
         add(Verdict::Inconclusive, Reason::RunnerLost, text);
     }
     if facts.interrupted_runners > 0 {
-        let text = format!(
-            "{} of the runners were ended by their own script before their load was through (test.abort() or a threshold \
-             with abortOnFail)",
-            facts.interrupted_runners
-        );
+        let text = "of the runners were ended by their own script before their load was through (test.abort() or a threshold \
+                    with abortOnFail)";
+        let text = format!("{} {text}", facts.interrupted_runners);
         add(Verdict::Inconclusive, Reason::RunnerInterrupted, text);
     }
     if facts.failed_runners > 0 {
         let said = facts.marked_failed.as_deref().filter(|said| !said.is_empty());
         let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-        let text = format!(
-            "on {} of the runners the script marked the run as failed (exec.test.fail()){said}",
-            facts.failed_runners
-        );
+        let text = "of the runners the script marked the run as failed (exec.test.fail())";
+        let text = format!("on {} {text}{said}", facts.failed_runners);
         add(Verdict::Inconclusive, Reason::RunnerInterrupted, text);
     }
     // What a script left behind is told; what the load did until then stands.
@@ -283,20 +259,17 @@ fn of_load(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>) {
         );
         add(Verdict::Pass, Reason::LoadNotDelivered, text);
     }
-    if let Some(errors) = load.script_errors.filter(|e| *e > 0) {
+    if let Some(errors) = load.script_errors.filter(|errors| *errors > 0) {
+        let (of, told) = (
+            format!("{} errors in {} iterations", count(errors), count(iterations)),
+            "see the runners' logs",
+        );
         if errors >= iterations && load.iterations.is_some() {
-            let text = format!(
-                "the script failed in every iteration ({} errors in {} iterations): see the runners' logs",
-                count(errors),
-                count(iterations)
-            );
+            let text = format!("the script failed in every iteration ({of}): {told}");
             add(Verdict::Error, Reason::ScriptFailed, text);
         } else {
             let text = format!(
-                "the script reported {} errors in {} iterations; an iteration that throws sends no further requests: see \
-                 the runners' logs",
-                count(errors),
-                count(iterations)
+                "the script reported {of}; an iteration that throws sends no further requests: {told}"
             );
             add(Verdict::Warn, Reason::ScriptErrors, text);
         }
@@ -314,17 +287,9 @@ fn load_line(status: &LoadTestStatus, load: &LoadStatus, facts: &Facts) -> Strin
 
 /// `not met: save-p95 in fault kill-dbman: 7.1% of 9,204 requests …`
 fn line(objective: &ObjectiveStatus, window: &WindowResult) -> String {
-    let mark = match window.outcome {
-        Outcome::Met => "met",
-        Outcome::Warn => "warning",
-        Outcome::Unclear => "unclear",
-        Outcome::TooFew => "too few",
-        Outcome::Unmeasurable => "unmeasurable",
-        Outcome::NoData => "no data",
-        Outcome::Missed => "not met",
-    };
     format!(
-        "{mark}: {}{}: {}",
+        "{}: {}{}: {}",
+        ground::mark(window.outcome),
         objective.name,
         Window::words(window.window, window.fault.as_deref()),
         window.message.as_deref().unwrap_or("not measured")

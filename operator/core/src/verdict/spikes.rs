@@ -37,10 +37,9 @@ pub(super) fn of_spikes(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
     let named = named.join("; ");
     grounds.push(if unstable(spikes.iter().map(|(_, spike)| *spike)) {
         let text = format!("unstable: steady load had spikes: {named}");
-        Ground { verdict: Verdict::Warn, reason: Reason::Unstable, text }
+        Ground::new(Verdict::Warn, Reason::Unstable, text)
     } else {
-        let text = format!("a spike in steady load, too few of them to be unstable: {named}");
-        Ground { verdict: Verdict::Pass, reason: Reason::AllObjectivesMet, text }
+        Ground::told(format!("a spike in steady load, too few of them to be unstable: {named}"))
     });
 }
 

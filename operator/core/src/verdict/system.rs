@@ -5,8 +5,11 @@
 //! was not asked for. Scaling is what systems do under load, and is listed. Asserts and scaling that were asked for
 //! and did not hold are a Fail.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use loadtest_crds::{Happening, HappeningKind, LoadTestStatus, Outcome, Verdict, WatchedStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use loadtest_crds::{Happening, HappeningKind, LoadTestStatus, Outcome, Verdict};
 
 use crate::{
     numbers::duration::human,
@@ -15,88 +18,69 @@ use crate::{
 
 pub(super) fn of_system(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
     let started = status.load_started();
-    let lost = status.lost_runners() > 0;
+    // A lost runner takes its load with it, and what was not loaded need not scale.
+    let unscaled = match status.lost_runners() {
+        0 => (Verdict::Fail, Reason::ScalingMissed),
+        _ => (Verdict::Inconclusive, Reason::RunnerLost),
+    };
     for part in &status.system {
-        of_asserts(part, grounds);
-        of_scaling(part, lost, grounds);
-        for happening in &part.happenings {
-            grounds.push(of_happening(part, happening, started));
+        let name = &part.name;
+        let said = |message: &Option<String>| {
+            message.clone().unwrap_or_else(|| "it was not watched to the end of the load".to_owned())
+        };
+        // Without a message nothing was asked.
+        if part.outcome != Outcome::Met || part.message.is_some() {
+            let words = format!("{name}: {}", said(&part.message));
+            grounds.push(Ground::of(part.outcome, (Verdict::Fail, Reason::AssertFailed), &words));
         }
+        if let Some(scaling) = &part.scaling {
+            let words = format!("scaling of {name}: {}", said(&scaling.message));
+            grounds.push(Ground::of(scaling.outcome, unscaled, &words));
+        }
+        grounds.extend(part.happenings.iter().map(|happening| of_happening(name, happening, started)));
         if part.more_happenings > 0 {
-            let text = format!("warning: {}: {} more things happened to it", part.name, part.more_happenings);
-            grounds.push(Ground { verdict: Verdict::Warn, reason: Reason::Confounded, text });
+            let text = format!("warning: {name}: {} more things happened to it", part.more_happenings);
+            grounds.push(Ground::new(Verdict::Warn, Reason::Confounded, text));
         }
         for gap in &part.gaps {
             let time = |at: &Option<_>| at.as_ref().map_or_else(|| "?".to_owned(), clock);
             let changed =
                 if gap.pods_changed { "pods came or went in it" } else { "the pods stayed the same" };
-            let text = format!(
-                "{} was not watched from {} to {}: {changed}",
-                part.name,
-                time(&gap.from),
-                time(&gap.to)
-            );
-            grounds.push(Ground { verdict: Verdict::Pass, reason: Reason::AllObjectivesMet, text });
+            let (from, to) = (time(&gap.from), time(&gap.to));
+            grounds.push(Ground::told(format!("{name} was not watched from {from} to {to}: {changed}")));
         }
     }
 }
 
-fn of_asserts(part: &WatchedStatus, grounds: &mut Vec<Ground>) {
-    let (verdict, reason, mark) = match part.outcome {
-        // Without a message nothing was asked.
-        Outcome::Met if part.message.is_none() => return,
-        Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
-        Outcome::Missed => (Verdict::Fail, Reason::AssertFailed, "not met"),
-        _ => (Verdict::Inconclusive, Reason::NoData, "no data"),
-    };
-    let message = part.message.as_deref().unwrap_or("it was not watched to the end of the load");
-    grounds.push(Ground { verdict, reason, text: format!("{mark}: {}: {message}", part.name) });
-}
-
-/// A lost runner takes its load with it, and what was not loaded need not scale.
-fn of_scaling(part: &WatchedStatus, lost: bool, grounds: &mut Vec<Ground>) {
-    let Some(scaling) = &part.scaling else { return };
-    let (verdict, reason, mark) = match scaling.outcome {
-        Outcome::Met => (Verdict::Pass, Reason::AllObjectivesMet, "met"),
-        Outcome::Missed if lost => (Verdict::Inconclusive, Reason::RunnerLost, "not met"),
-        Outcome::Missed => (Verdict::Fail, Reason::ScalingMissed, "not met"),
-        _ => (Verdict::Inconclusive, Reason::NoData, "no data"),
-    };
-    let message = scaling.message.as_deref().unwrap_or("it was not watched to the end of the load");
-    grounds.push(Ground { verdict, reason, text: format!("{mark}: scaling of {}: {message}", part.name) });
-}
-
-fn of_happening(part: &WatchedStatus, happening: &Happening, started: Option<Timestamp>) -> Ground {
+fn of_happening(part: &str, happening: &Happening, started: Option<Timestamp>) -> Ground {
     let since = happening.at.as_ref().zip(started).map(|(at, started)| {
-        let into = std::time::Duration::try_from(at.0.duration_since(started)).unwrap_or_default();
-        format!(" ({}, {} into the load)", clock(at), human(std::time::Duration::from_secs(into.as_secs())))
+        let into = Duration::try_from(at.0.duration_since(started)).unwrap_or_default();
+        format!(" ({}, {} into the load)", clock(at), human(Duration::from_secs(into.as_secs())))
     });
-    let words = format!("{}: {}{}", part.name, happening.message, since.unwrap_or_default());
-    let (verdict, reason, text) = match happening.kind {
-        HappeningKind::Rollout => (
+    let words = format!("{part}: {}{}", happening.message, since.unwrap_or_default());
+    match happening.kind {
+        HappeningKind::Rollout => Ground::new(
             Verdict::Inconclusive,
             Reason::Rollout,
             format!("rollout in mid-run, so the figures are of two versions: {words}"),
         ),
-        HappeningKind::Scaled => (Verdict::Pass, Reason::AllObjectivesMet, words),
+        HappeningKind::Scaled => Ground::told(words),
         HappeningKind::Restart
         | HappeningKind::OutOfMemory
         | HappeningKind::Eviction
         | HappeningKind::Deletion
-        | HappeningKind::Node => (Verdict::Warn, Reason::Confounded, format!("warning: {words}")),
-    };
-    Ground { verdict, reason, text }
+        | HappeningKind::Node => Ground::new(Verdict::Warn, Reason::Confounded, format!("warning: {words}")),
+    }
 }
 
 /// `10:21:03`
-fn clock(at: &k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime) -> String {
+fn clock(at: &MicroTime) -> String {
     at.0.strftime("%H:%M:%S").to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-    use loadtest_crds::{LoadStatus, RunnersStatus, ScalingStatus, WatchGap};
+    use loadtest_crds::{LoadStatus, RunnersStatus, ScalingStatus, WatchGap, WatchedStatus};
     use rstest::rstest;
 
     use super::*;

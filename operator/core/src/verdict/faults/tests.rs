@@ -12,8 +12,7 @@ fn grounds(fault: FaultStatus, lost: i32, figures_whole: bool) -> Vec<(Verdict, 
     let mut grounds = Vec::new();
     of_faults(&status, &mut grounds);
     let doubt = (!figures_whole).then_some(Reason::FiguresIncomplete);
-    of_recoveries(&status, doubt, &mut grounds);
-    of_budgets(&status, doubt, &mut grounds);
+    of_limits(&status, doubt, &mut grounds);
     grounds.into_iter().map(|g| (g.verdict, g.reason, g.text)).collect()
 }
 
