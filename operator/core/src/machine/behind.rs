@@ -13,7 +13,8 @@ use loadtest_crds::FaultStatus;
 use crate::machine::pick::Candidate;
 
 /// So many changes are kept, the latest: those that tell what was before the injection are seen within seconds of it.
-const MOST_SEEN: usize = 1000;
+/// Each is a count for each Service.
+const MOST_SEEN: usize = 100;
 
 /// How many pods are ready, and how many of them serve each Service of a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,14 +4,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use loadtest_crds::{FaultState, LoadTestStatus, Phase, Verdict};
 
-/// A condition's three states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Is {
-    True,
-    False,
-    Unknown,
-}
-
 /// Brings the conditions in step with the status. A condition's transition time moves only with its state.
 pub fn set_conditions(status: &mut LoadTestStatus, now: Timestamp) {
     let over = status.phase == Phase::Finished;
@@ -19,11 +11,8 @@ pub fn set_conditions(status: &mut LoadTestStatus, now: Timestamp) {
     let message = status.message.clone().unwrap_or_default();
     let verdict = status.verdict.filter(|_| over);
 
-    let truth = |yes: bool| if yes { Is::True } else { Is::False };
-    let passed = match verdict {
-        None => Is::Unknown,
-        Some(verdict) => truth(verdict == Verdict::Pass),
-    };
+    let truth = |yes: bool| if yes { "True" } else { "False" };
+    let passed = verdict.map_or("Unknown", |verdict| truth(verdict == Verdict::Pass));
     let ready = status.runners.as_ref().is_some_and(|r| r.ready_at.is_some());
     let evaluated = over && !status.objectives.is_empty();
     // A killed pod is its controller's to replace; nothing of ours is left to undo.
@@ -41,19 +30,14 @@ pub fn set_conditions(status: &mut LoadTestStatus, now: Timestamp) {
         ("Stalled", truth(stalled), reason.as_str(), message.as_str()),
     ];
     for (kind, is, reason, message) in set {
-        let text = match is {
-            Is::True => "True",
-            Is::False => "False",
-            Is::Unknown => "Unknown",
-        };
         let before = status.conditions.iter().position(|c| c.type_ == kind);
         let since = before
             .map(|i| &status.conditions[i])
-            .filter(|c| c.status == text)
+            .filter(|c| c.status == is)
             .map_or(Time(now), |c| c.last_transition_time.clone());
         let condition = Condition {
             type_: kind.to_owned(),
-            status: text.to_owned(),
+            status: is.to_owned(),
             reason: reason.to_owned(),
             message: message.to_owned(),
             last_transition_time: since,

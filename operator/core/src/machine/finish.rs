@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{LoadTestStatus, Phase, RunnersStatus, StepState};
+use loadtest_crds::{LoadTestStatus, Phase, StepState};
 
 use crate::{
     machine::{
@@ -185,7 +185,7 @@ fn release(pass: &mut Pass, world: &World) -> bool {
     let until = released_at.get_or_insert(MicroTime(world.now)).0 + RELEASED;
     let unreleased = &world.facts.unreleased;
     if world.now >= until || alive.iter().all(|id| unreleased.contains_key(id)) {
-        note_unreleased(pass.status.runners.get_or_insert_default(), &alive, unreleased);
+        note_unreleased(pass, &alive, unreleased);
         return true;
     }
     pass.wake_at(until);
@@ -194,19 +194,16 @@ fn release(pass: &mut Pass, world: &World) -> bool {
 }
 
 /// What such a runner still held of its figures is not known, and its log cannot be read: it counts as lost.
-fn note_unreleased(runners: &mut RunnersStatus, alive: &[RunnerId], refused: &BTreeMap<RunnerId, String>) {
-    let lost = i32::try_from(alive.len()).unwrap_or(i32::MAX);
-    if lost <= runners.lost {
-        return;
-    }
-    runners.lost = lost;
-    runners.ended = runners.ended.min(runners.total - lost);
+fn note_unreleased(pass: &mut Pass, alive: &[RunnerId], refused: &BTreeMap<RunnerId, String>) {
     let within = duration::human(RELEASED);
     let problems = alive.iter().map(|id| match refused.get(id) {
         Some(why) => format!("{id}: its pod could not be told to end: {why}"),
         None => format!("{id}: its pod did not end within {within} of being told to"),
     });
-    runners.problems = problems.take(10).collect();
+    pass.note_lost(problems.collect());
+    if let Some(runners) = &mut pass.status.runners {
+        runners.ended = runners.ended.min(runners.total - runners.lost);
+    }
 }
 
 fn keep_logs(pass: &mut Pass, world: &World) -> bool {

@@ -10,6 +10,9 @@ use crate::{
     verdict::display,
 };
 
+/// A status must stay small.
+const MOST_PROBLEMS: usize = 10;
+
 /// What follows from one look at the world.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pass {
@@ -47,6 +50,16 @@ impl Pass {
 
     pub(crate) fn fail(&mut self, reason: &str, message: String, now: Timestamp) {
         self.end(Verdict::Error, reason, message, now);
+    }
+
+    /// Runners that are lost, in words; as many as were known before are not fewer.
+    pub(crate) fn note_lost(&mut self, mut lost: Vec<String>) {
+        let runners = self.status.runners.get_or_insert_default();
+        let count = i32::try_from(lost.len()).unwrap_or(i32::MAX);
+        if count > runners.lost {
+            lost.truncate(MOST_PROBLEMS);
+            (runners.lost, runners.problems) = (count, lost);
+        }
     }
 
     pub(crate) fn wake_at(&mut self, at: Timestamp) {

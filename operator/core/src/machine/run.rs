@@ -49,18 +49,12 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
     let fates: Vec<(RunnerId, RunnerFate)> =
         plan.runners().map(|id| (id.clone(), fate(plan, world, &id, silent_at))).collect();
     let running = fates.iter().filter(|(_, fate)| *fate == RunnerFate::Running).count();
+    let lost = fates.iter().filter_map(|(id, fate)| match fate {
+        RunnerFate::Lost { why } => Some(format!("{id}: {why}")),
+        _ => None,
+    });
+    pass.note_lost(lost.collect());
     if let Some(runners) = &mut pass.status.runners {
-        let lost: Vec<String> = fates
-            .iter()
-            .filter_map(|(id, fate)| match fate {
-                RunnerFate::Lost { why } => Some(format!("{id}: {why}")),
-                _ => None,
-            })
-            .collect();
-        if i32::try_from(lost.len()).unwrap_or(i32::MAX) > runners.lost {
-            runners.lost = i32::try_from(lost.len()).unwrap_or(i32::MAX);
-            runners.problems = lost.into_iter().take(10).collect();
-        }
         if running == 0 {
             runners.ended = runners.total - runners.lost;
             // Judged from here: who takes the run up later cannot ask k6 any more.

@@ -5,11 +5,14 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use loadtest_crds::Watched;
 
-use crate::plan::{
-    error::{PlanError, Refusal},
-    fault::FaultPlan,
-    pods::{self, selector_text},
-    read,
+use crate::{
+    numbers::duration::human,
+    plan::{
+        error::{PlanError, Refusal},
+        fault::FaultPlan,
+        pods::{self, selector_text},
+        read,
+    },
 };
 
 /// Pods that are watched while the load runs.
@@ -26,7 +29,7 @@ pub struct WatchPlan {
 }
 
 /// So many ready pods, so soon after the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScalingPlan {
     pub reaches: i32,
     pub within: Duration,
@@ -78,6 +81,18 @@ impl WatchPlan {
     #[must_use]
     pub fn selector_text(&self) -> String {
         selector_text(&self.selector)
+    }
+
+    /// Why its scaling cannot be judged in a load of this length.
+    #[must_use]
+    pub fn too_late(&self, load: Duration) -> Option<String> {
+        let within = self.scaling.as_ref().map(|scaling| scaling.within).filter(|within| *within > load)?;
+        Some(format!(
+            "system {}: scaling may take {}, but the load lasts {}: lengthen the load to that, or lower scaling.within",
+            self.name,
+            human(within),
+            human(load)
+        ))
     }
 
     /// Whether anything must hold of it.
