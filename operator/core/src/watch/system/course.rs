@@ -9,7 +9,7 @@ use loadtest_crds::{HappeningKind, ReadyStep, WatchGap, WatchedStatus};
 use crate::{
     numbers::hash::fnv,
     watch::system::{
-        pod::{ContainerSeen, PodSeen},
+        pod::{ContainerSeen, Disruption, PodSeen},
         ready::push_step,
     },
 };
@@ -35,10 +35,7 @@ pub struct Course {
     pub(super) limits: Vec<String>,
     /// By workload: the newest template.
     newest: BTreeMap<String, PodSeen>,
-    pub(super) ends: Vec<End>,
-    pub(super) disrupted: Vec<Disrupted>,
-    pub(super) turns: Vec<Turn>,
-    pub(super) rollouts: Vec<Rollout>,
+    pub(super) events: Vec<Event>,
     pub(super) ready: Vec<ReadyStep>,
     /// The steps to ever more ready pods.
     pub(super) peaks: Vec<(Timestamp, i32)>,
@@ -57,47 +54,41 @@ pub(super) struct Begun {
     pub uids: BTreeSet<String>,
 }
 
-/// Containers that ended.
+/// Something that happened to a pod.
 #[derive(Clone, Debug)]
-pub(super) struct End {
+pub(super) struct Event {
     pub at: Timestamp,
     pub uid: String,
     pub pod: String,
+    pub workload: String,
+    pub what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Came,
+    /// `over` where it ended by itself and was not deleted.
+    Left {
+        over: bool,
+    },
+    Ended(End),
+    /// The cluster takes it away.
+    Disrupted {
+        kind: HappeningKind,
+        why: String,
+    },
+    /// It is of another template.
+    Rollout(String),
+}
+
+/// A container that ended.
+#[derive(Clone, Debug)]
+pub(super) struct End {
     pub container: String,
     /// Restarts that this adds.
     pub restarts: i32,
     pub out_of_memory: bool,
     pub seen: ContainerSeen,
-}
-
-/// A pod that the cluster takes away.
-#[derive(Clone, Debug)]
-pub(super) struct Disrupted {
-    pub at: Timestamp,
-    pub uid: String,
-    pub pod: String,
-    pub kind: HappeningKind,
-    pub why: String,
-}
-
-/// A pod that came or left.
-#[derive(Clone, Debug)]
-pub(super) struct Turn {
-    pub at: Timestamp,
-    pub came: bool,
-    pub uid: String,
-    pub pod: String,
-    pub workload: String,
-    /// It ended by itself and was not deleted.
-    pub over: bool,
-}
-
-/// Pods of another template.
-#[derive(Clone, Debug)]
-pub(super) struct Rollout {
-    pub at: Timestamp,
-    pub workload: String,
-    pub message: String,
 }
 
 /// How something was seen: when it happened, or afterwards.
@@ -210,8 +201,8 @@ impl Course {
 
     /// What became of a pod while no process watched, as far as the pod itself tells.
     fn catch_up(&mut self, at: Timestamp, pod: &PodSeen) {
-        let in_load =
-            |time: Option<Timestamp>| time.is_some_and(|t| t.as_second() >= self.started.as_second());
+        let started = self.started.as_second();
+        let in_load = |time: Option<Timestamp>| time.is_some_and(|t| t.as_second() >= started);
         let recorded: Vec<_> =
             self.before.happenings.iter().filter(|h| h.pod.as_deref() == Some(&pod.name)).cloned().collect();
         for (name, container) in &pod.containers {
@@ -224,17 +215,17 @@ impl Course {
                 // How many there were before the load is not known; one there was since.
                 None => container.restarts.min(i32::from(in_load(end))),
             };
-            let ended = restarts > 0 || container.ended_now && counted.is_none() && in_load(end);
-            let out_of_memory = ended && container.was_out_of_memory();
+            let has_ended = restarts > 0 || container.ended_now && counted.is_none() && in_load(end);
+            let out_of_memory = has_ended && container.was_out_of_memory();
             if !pod.going && pod.disruption.is_none() && (restarts > 0 || out_of_memory) {
-                self.ends.push(end_of(end.unwrap_or(at), pod, name, container, restarts, out_of_memory));
+                self.note(end.unwrap_or(at), pod, ended(name, container, restarts, out_of_memory));
             }
         }
         if let Some(disruption) = &pod.disruption
             && in_load(disruption.at)
             && !recorded.iter().any(|h| h.kind == disruption.kind)
         {
-            self.disrupted.push(disrupted(disruption.at.unwrap_or(at), pod, disruption));
+            self.note(disruption.at.unwrap_or(at), pod, taken_away(disruption));
         }
     }
 
@@ -244,16 +235,16 @@ impl Course {
         let old = old.unwrap_or_else(|| self.as_made(&pod));
         if came && pod.lives() {
             let at = if seen == Seen::List { pod.created_at.unwrap_or(at) } else { at };
-            self.turns.push(turn(at, true, &pod));
+            self.note(at, &pod, What::Came);
             self.learn(at, &pod, true);
         }
         if !came && old.lives() && !pod.lives() {
             let at = if seen == Seen::List { self.trouble.as_ref().map_or(at, |(t, _)| *t) } else { at };
-            self.turns.push(turn(at, false, &pod));
+            self.note(at, &pod, What::Left { over: pod.over });
         }
         if !came && old.images != pod.images {
             let message = format!("pod {}: {}", pod.name, image_changes(&old.images, &pod.images));
-            self.rollouts.push(Rollout { at, workload: pod.workload.clone(), message });
+            self.note(at, &pod, What::Rollout(message));
             self.know_images(&pod);
         }
         // A resize in place changes no template.
@@ -263,7 +254,7 @@ impl Course {
         if old.disruption.is_none()
             && let Some(disruption) = &pod.disruption
         {
-            self.disrupted.push(disrupted(at, &pod, disruption));
+            self.note(at, &pod, taken_away(disruption));
         }
         // What ends because its pod is taken away is no restart.
         if !pod.going && pod.disruption.is_none() {
@@ -289,7 +280,7 @@ impl Course {
             if restarts > 0 || out_of_memory {
                 let said = container.last_end.as_ref().and_then(|end| end.at);
                 let at = if seen == Seen::List { said.map_or(at, |said| said.min(at)) } else { at };
-                self.ends.push(end_of(at, pod, name, container, restarts, out_of_memory));
+                self.note(at, pod, ended(name, container, restarts, out_of_memory));
             }
         }
     }
@@ -298,7 +289,7 @@ impl Course {
         if let Some(pod) = self.pods.remove(uid)
             && pod.lives()
         {
-            self.turns.push(turn(at, false, &pod));
+            self.note(at, &pod, What::Left { over: pod.over });
         }
     }
 
@@ -309,11 +300,10 @@ impl Course {
             && pod.images.values().all(|image| self.images.contains(image));
         let newest = self.newest.get(&pod.workload);
         if !known && new {
-            let (workload, message) = (pod.workload.clone(), rollout(newest, pod));
-            self.rollouts.push(Rollout { at, workload, message });
+            let message = rollout(newest, pod);
+            self.note(at, pod, What::Rollout(message));
         }
-        let newer = newest.is_none_or(|newest| newest.created_at <= pod.created_at);
-        if newer {
+        if self.newest.get(&pod.workload).is_none_or(|newest| newest.created_at <= pod.created_at) {
             self.newest.insert(pod.workload.clone(), pod.clone());
         }
         if let Some(template) = template.filter(|t| !self.revisions.contains(t)) {
@@ -351,6 +341,11 @@ impl Course {
         push_step(&mut self.ready, ReadyStep { at: Some(MicroTime(at)), pods: ready });
     }
 
+    fn note(&mut self, at: Timestamp, pod: &PodSeen, what: What) {
+        let (uid, name, workload) = (pod.uid.clone(), pod.name.clone(), pod.workload.clone());
+        self.events.push(Event { at, uid, pod: name, workload, what });
+    }
+
     fn gap(&mut self, from: Timestamp, to: Timestamp, pods_changed: bool) {
         if from < to {
             self.gaps.push(WatchGap { from: Some(MicroTime(from)), to: Some(MicroTime(to)), pods_changed });
@@ -358,44 +353,13 @@ impl Course {
     }
 }
 
-fn end_of(
-    at: Timestamp,
-    pod: &PodSeen,
-    container: &str,
-    seen: &ContainerSeen,
-    restarts: i32,
-    out_of_memory: bool,
-) -> End {
-    End {
-        at,
-        uid: pod.uid.clone(),
-        pod: pod.name.clone(),
-        container: container.to_owned(),
-        restarts: restarts.max(0),
-        out_of_memory,
-        seen: seen.clone(),
-    }
+fn ended(container: &str, seen: &ContainerSeen, restarts: i32, out_of_memory: bool) -> What {
+    let (container, restarts) = (container.to_owned(), restarts.max(0));
+    What::Ended(End { container, restarts, out_of_memory, seen: seen.clone() })
 }
 
-fn disrupted(at: Timestamp, pod: &PodSeen, disruption: &crate::watch::system::pod::Disruption) -> Disrupted {
-    Disrupted {
-        at,
-        uid: pod.uid.clone(),
-        pod: pod.name.clone(),
-        kind: disruption.kind,
-        why: disruption.why.clone(),
-    }
-}
-
-fn turn(at: Timestamp, came: bool, pod: &PodSeen) -> Turn {
-    Turn {
-        at,
-        came,
-        uid: pod.uid.clone(),
-        pod: pod.name.clone(),
-        workload: pod.workload.clone(),
-        over: pod.over,
-    }
+fn taken_away(disruption: &Disruption) -> What {
+    What::Disrupted { kind: disruption.kind, why: disruption.why.clone() }
 }
 
 /// `dbman from 5f7c6d9b9c to 7d8e4f5a6b, dbman: image dbman:1 → dbman:2`

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultStatus, Happening, HappeningKind};
 
-use crate::watch::system::course::{Course, Disrupted, End, Turn};
+use crate::watch::system::course::{Course, End, Event, What};
 
 /// Within this time a pod that left is replaced, where it is replaced at all; later it counts as taken away.
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
@@ -33,25 +33,36 @@ pub(super) fn unexplained(
     end: Option<Timestamp>,
     now: Timestamp,
 ) -> Unexplained {
-    let within = |at: Timestamp| end.is_none_or(|end| at <= end);
-    let places = Places::of(course, faults, &within);
+    let events: Vec<&Event> =
+        course.events.iter().filter(|event| end.is_none_or(|end| event.at <= end)).collect();
+    let places = Places::of(course, faults, &events);
     let mut found = Unexplained::default();
 
-    let mut containers: BTreeMap<(&str, &str), Vec<&End>> = BTreeMap::new();
-    for ended in course.ends.iter().filter(|e| within(e.at) && !places.explain(faults, &e.uid, e.at)) {
-        containers.entry((&ended.uid, &ended.container)).or_default().push(ended);
+    let mut containers: BTreeMap<(&str, &str), Vec<(&Event, &End)>> = BTreeMap::new();
+    for event in events {
+        match &event.what {
+            What::Ended(_) | What::Disrupted { .. } if places.explain(faults, event) => {}
+            What::Ended(end) => {
+                found.restarts += end.restarts;
+                found.out_of_memory += i32::from(end.out_of_memory);
+                containers.entry((&event.uid, &end.container)).or_default().push((event, end));
+            }
+            What::Disrupted { kind, why } => {
+                let what =
+                    if *kind == HappeningKind::Node { "taken away because of its node" } else { "evicted" };
+                found.happenings.push(of_pod(event, *kind, format!("pod {} was {what}: {why}", event.pod)));
+            }
+            What::Rollout(message) => {
+                found.happenings.push(happening(event.at, HappeningKind::Rollout, message.clone()));
+            }
+            What::Came | What::Left { .. } => {}
+        }
     }
-    for ends in containers.values() {
-        found.restarts += ends.iter().map(|e| e.restarts).sum::<i32>();
-        found.out_of_memory += ends.iter().map(|e| i32::from(e.out_of_memory)).sum::<i32>();
-        found.happenings.extend(of_container(ends));
-    }
-    let taken = course.disrupted.iter().filter(|d| within(d.at) && !places.explain(faults, &d.uid, d.at));
-    found.happenings.extend(taken.map(of_disruption));
-    found.happenings.extend(places.deleted.iter().map(|turn| of_deletion(turn)));
-    for rollout in course.rollouts.iter().filter(|r| within(r.at)) {
-        found.happenings.push(happening(rollout.at, HappeningKind::Rollout, None, rollout.message.clone()));
-    }
+    found.happenings.extend(containers.values().filter_map(|ends| of_container(ends)));
+    found.happenings.extend(places.deleted.iter().map(|gone| {
+        let message = format!("pod {} was deleted and replaced, and not by a fault of this run", gone.pod);
+        of_pod(gone, HappeningKind::Deletion, message)
+    }));
     found.happenings.extend(scaled(course, &places, end.unwrap_or(now)));
     found.happenings.sort_by(|a, b| a.at.cmp(&b.at).then(a.kind.cmp(&b.kind)));
     found
@@ -62,29 +73,36 @@ struct Places<'a> {
     /// By the uid of a pod that came: the fault whose target it replaces.
     replacements: BTreeMap<&'a str, &'a FaultStatus>,
     /// Replaced, and neither by a fault nor by the cluster nor by a rollout.
-    deleted: Vec<&'a Turn>,
+    deleted: Vec<&'a Event>,
     /// Pods more (+1) or fewer (−1), for which nothing else is the reason.
     steps: Vec<(Timestamp, i32)>,
 }
 
 impl<'a> Places<'a> {
-    fn of(course: &'a Course, faults: &'a [FaultStatus], within: &dyn Fn(Timestamp) -> bool) -> Self {
-        let rolled: BTreeSet<&str> = course.rollouts.iter().map(|r| r.workload.as_str()).collect();
-        let disrupted: BTreeSet<&str> = course.disrupted.iter().map(|d| d.uid.as_str()).collect();
+    fn of(course: &'a Course, faults: &'a [FaultStatus], events: &[&'a Event]) -> Self {
+        let all = course.events.iter();
+        let rolled: BTreeSet<&str> =
+            all.clone().filter(|e| matches!(e.what, What::Rollout(_))).map(|e| e.workload.as_str()).collect();
+        let disrupted: BTreeSet<&str> =
+            all.filter(|e| matches!(e.what, What::Disrupted { .. })).map(|e| e.uid.as_str()).collect();
         // Targets that were gone before this process looked: nobody saw which pods they were replaced by.
         let mut unseen = course.begun.as_ref().map_or(Vec::new(), |begun| {
             targets(faults).filter(|(_, uid)| !begun.uids.contains(*uid)).map(|(fault, _)| fault).collect()
         });
         unseen.retain(|_| course.before.pods.is_some());
         let mut places = Self { replacements: BTreeMap::new(), deleted: Vec::new(), steps: Vec::new() };
-        let mut left: Vec<(&Turn, Option<&FaultStatus>)> = Vec::new();
-        for turn in course.turns.iter().filter(|t| within(t.at)) {
-            if !turn.came {
-                left.push((turn, hit_by(faults, &turn.uid, turn.at)));
-                continue;
+        let mut left: Vec<(&Event, Option<&FaultStatus>)> = Vec::new();
+        for turn in events {
+            match turn.what {
+                What::Left { .. } => {
+                    left.push((turn, hit_by(faults, &turn.uid, turn.at)));
+                    continue;
+                }
+                What::Came => {}
+                _ => continue,
             }
             let place = |of_fault: bool| {
-                let free = |(old, fault): &(&Turn, Option<&FaultStatus>)| {
+                let free = |(old, fault): &(&Event, Option<&FaultStatus>)| {
                     old.workload == turn.workload && fault.is_some() == of_fault
                 };
                 left.iter().position(free)
@@ -96,7 +114,7 @@ impl<'a> Places<'a> {
                 Some((old, None)) => {
                     let known =
                         disrupted.contains(old.uid.as_str()) || rolled.contains(old.workload.as_str());
-                    if !known && !old.over {
+                    if !known && matches!(old.what, What::Left { over: false }) {
                         places.deleted.push(old);
                     }
                 }
@@ -119,7 +137,8 @@ impl<'a> Places<'a> {
         places
     }
 
-    fn explain(&self, faults: &[FaultStatus], uid: &str, at: Timestamp) -> bool {
+    fn explain(&self, faults: &[FaultStatus], event: &Event) -> bool {
+        let (uid, at) = (event.uid.as_str(), event.at);
         let until = |fault: &FaultStatus| fault.replaced().is_none_or(|replaced| at <= replaced);
         hit_by(faults, uid, at).is_some() || self.replacements.get(uid).is_some_and(|fault| until(fault))
     }
@@ -138,15 +157,19 @@ fn hit_by<'a>(faults: &'a [FaultStatus], uid: &str, at: Timestamp) -> Option<&'a
     targets(faults).find(|(fault, target)| target.as_str() == uid && by_then(fault)).map(|(fault, _)| fault)
 }
 
-fn happening(at: Timestamp, kind: HappeningKind, pod: Option<&str>, message: String) -> Happening {
-    Happening { at: Some(MicroTime(at)), kind, pod: pod.map(str::to_owned), message, ..Happening::default() }
+fn happening(at: Timestamp, kind: HappeningKind, message: String) -> Happening {
+    Happening { at: Some(MicroTime(at)), kind, message, ..Happening::default() }
+}
+
+fn of_pod(event: &Event, kind: HappeningKind, message: String) -> Happening {
+    Happening { pod: Some(event.pod.clone()), ..happening(event.at, kind, message) }
 }
 
 /// All ends of one container in one line.
-fn of_container(ends: &[&End]) -> Option<Happening> {
-    let (first, last) = (ends.first()?, ends.last()?);
-    let restarts: i32 = ends.iter().map(|e| e.restarts).sum();
-    let killed = ends.iter().filter(|e| e.out_of_memory).count();
+fn of_container(ends: &[(&Event, &End)]) -> Option<Happening> {
+    let ((first, _), (_, last)) = (ends.first()?, ends.last()?);
+    let restarts: i32 = ends.iter().map(|(_, end)| end.restarts).sum();
+    let killed = ends.iter().filter(|(_, end)| end.out_of_memory).count();
     let times = |n: usize| if n == 1 { String::new() } else { format!(" {n} times") };
     let restarted = match restarts {
         0 => "was not started again".to_owned(),
@@ -166,25 +189,12 @@ fn of_container(ends: &[&End]) -> Option<Happening> {
         );
         (HappeningKind::Restart, format!("{restarted}, {how}"))
     };
-    let message = format!("container {} of pod {} {what}", last.container, last.pod);
+    let message = format!("container {} of pod {} {what}", last.container, first.pod);
     Some(Happening {
         container: Some(last.container.clone()),
         restart_count: Some(last.seen.restarts),
-        ..happening(first.at, kind, Some(&last.pod), message)
+        ..of_pod(first, kind, message)
     })
-}
-
-fn of_disruption(gone: &Disrupted) -> Happening {
-    let what = match gone.kind {
-        HappeningKind::Node => "taken away because of its node",
-        _ => "evicted",
-    };
-    happening(gone.at, gone.kind, Some(&gone.pod), format!("pod {} was {what}: {}", gone.pod, gone.why))
-}
-
-fn of_deletion(gone: &Turn) -> Happening {
-    let message = format!("pod {} was deleted and replaced, and not by a fault of this run", gone.pod);
-    happening(gone.at, HappeningKind::Deletion, Some(&gone.pod), message)
 }
 
 /// Pods added or taken away, in one line: `2 → 6 pods`, with the extremes where these lie beyond.
@@ -209,5 +219,5 @@ fn scaled(course: &Course, places: &Places, now: Timestamp) -> Option<Happening>
     if least < from.min(to) {
         message.push_str(&format!(", down to {least} in between"));
     }
-    Some(happening(*first, HappeningKind::Scaled, None, message))
+    Some(happening(*first, HappeningKind::Scaled, message))
 }

@@ -10,7 +10,7 @@ use loadtest_crds::{
 
 use crate::{
     numbers::duration::human,
-    plan::system::WatchPlan,
+    plan::system::{ScalingPlan, WatchPlan},
     watch::system::{
         course::{Course, MOST_TEMPLATES, members},
         happenings::unexplained,
@@ -113,22 +113,17 @@ pub fn drop_repeated(parts: &mut [WatchedStatus], plans: &[WatchPlan]) {
 
 /// Whether the asserts held. Without any, whether it was watched to the end.
 fn asserted(plan: &WatchPlan, course: &Course, status: &WatchedStatus) -> (Outcome, Option<String>) {
-    let mut broken = Vec::new();
-    if plan.assert_no_restarts && status.restarts > 0 {
-        broken.push(counted(
-            status.restarts,
-            "restart that no fault explains",
-            "restarts that no fault explains",
-        ));
-    }
-    if plan.assert_no_oom && status.out_of_memory > 0 {
-        let n = status.out_of_memory;
-        broken.push(counted(
-            n,
+    let restarts = (plan.assert_no_restarts && status.restarts > 0).then(|| {
+        counted(status.restarts, "restart that no fault explains", "restarts that no fault explains")
+    });
+    let killed = (plan.assert_no_oom && status.out_of_memory > 0).then(|| {
+        counted(
+            status.out_of_memory,
             "container killed for lack of memory",
             "containers killed for lack of memory",
-        ));
-    }
+        )
+    });
+    let broken: Vec<String> = restarts.into_iter().chain(killed).collect();
     if !broken.is_empty() {
         let first = status.happenings.iter().find(|h| {
             matches!(h.kind, HappeningKind::OutOfMemory)
@@ -174,63 +169,56 @@ fn scaling(
     load: Span,
     now: Timestamp,
 ) -> Option<ScalingStatus> {
-    let asked = plan.scaling.as_ref()?;
-    let by = load.started.saturating_add(to_signed(asked.within)).unwrap_or(load.started);
-    let limit = format!("at least {} within {}", asked.reaches, human(asked.within));
+    let ScalingPlan { reaches, within } = *plan.scaling.as_ref()?;
+    let limit = format!("at least {reaches} within {}", human(within));
     let first = status.ready.first().map_or(0, |step| step.pods);
-    if first >= asked.reaches {
+    if first >= reaches {
         return Some(no_data(format!(
-            "{first} pods were ready from the start, so nothing had to be scaled: begin with fewer than {}",
-            asked.reaches
+            "{first} pods were ready from the start, so nothing had to be scaled: begin with fewer than {reaches}"
         )));
     }
-    let since_start = |at: Timestamp| i64::try_from(at.duration_since(load.started).as_millis()).unwrap_or(0);
+    let after_start = |at: Timestamp| Duration::try_from(at.duration_since(load.started)).unwrap_or_default();
     let recorded = course.before.scaling.as_ref().and_then(|s| s.reached_milliseconds);
     let inside = |at: Timestamp| load.ended.is_none_or(|end| at <= end);
-    let reached = recorded.or_else(|| {
-        let peak = course.peaks.iter().find(|(at, ready)| *ready >= asked.reaches && inside(*at));
-        peak.map(|(at, _)| since_start(*at).max(0))
+    let reached = recorded.map(|ms| Duration::from_millis(ms.unsigned_abs())).or_else(|| {
+        let peak = course.peaks.iter().find(|(at, ready)| *ready >= reaches && inside(*at));
+        peak.map(|(at, _)| after_start(*at))
     });
-    // A gap in the time allowed, in which so many pods may have been ready.
-    let unseen = status.gaps.iter().find(|gap| {
-        let from = gap.from.as_ref().map_or(load.started, |t| t.0);
-        let to = gap.to.as_ref().map_or(now, |t| t.0);
-        let may_hide = |ms: i64| ms > limit_ms(asked.within) && since_start(to) >= ms;
-        from < by && reached.map_or(gap.pods_changed, may_hide)
-    });
-    let words = replica_line(&status.ready, load.started);
-    let (outcome, message) = match reached {
-        Some(ms) if ms <= limit_ms(asked.within) => {
-            (Outcome::Met, format!("{} pods were ready after {}, asked for {limit}", asked.reaches, span(ms)))
+    // In a gap in the time allowed so many pods may have been ready.
+    let from = |gap: &WatchGap| gap.from.as_ref().map_or(Duration::ZERO, |from| after_start(from.0));
+    let unseen = status.gaps.iter().find(|gap| from(gap) < within);
+    let (outcome, message) = match (reached, unseen) {
+        (Some(after), _) if after <= within => {
+            (Outcome::Met, format!("{reaches} pods were ready after {}, asked for {limit}", human(after)))
         }
-        _ if unseen.is_some() => {
-            let gap = unseen.map(between).unwrap_or_default();
+        (_, Some(gap)) => {
+            let gap = between(gap);
             (
                 Outcome::NoData,
                 format!("nobody watched from {gap}: how many pods were ready then is not known"),
             )
         }
-        Some(ms) => (
+        (Some(after), None) => (
             Outcome::Missed,
-            format!("{} pods were ready only after {}, asked for {limit}", asked.reaches, span(ms)),
+            format!("{reaches} pods were ready only after {}, asked for {limit}", human(after)),
         ),
-        None if load.ended.unwrap_or(now) > by => {
-            let most = status.ready.iter().map(|s| s.pods).max().unwrap_or(0);
-            (
-                Outcome::Missed,
-                format!("no more than {} ready, asked for {limit}", counted(most, "pod", "pods")),
-            )
+        (None, None) if after_start(load.ended.unwrap_or(now)) > within => {
+            let most = counted(status.ready.iter().map(|step| step.pods).max().unwrap_or(0), "pod", "pods");
+            (Outcome::Missed, format!("no more than {most} ready, asked for {limit}"))
         }
-        None => match (&course.closed, load.ended) {
+        (None, None) => match (&course.closed, load.ended) {
             (Some(Err(why)), _) => (Outcome::NoData, format!("its pods could not be watched: {why}")),
             (Some(Ok(())), Some(_)) => {
-                (Outcome::NoData, format!("the load ended before {} were over", human(asked.within)))
+                (Outcome::NoData, format!("the load ended before {} were over", human(within)))
             }
             _ => return Some(ScalingStatus { outcome: Outcome::NoData, ..ScalingStatus::default() }),
         },
     };
-    let message = Some(format!("{message} (ready: {words})"));
-    Some(ScalingStatus { outcome, reached_milliseconds: reached, message })
+    Some(ScalingStatus {
+        outcome,
+        reached_milliseconds: reached.and_then(|after| i64::try_from(after.as_millis()).ok()),
+        message: Some(format!("{message} (ready: {})", replica_line(&status.ready, load.started))),
+    })
 }
 
 fn no_data(message: String) -> ScalingStatus {
@@ -263,16 +251,4 @@ fn between(gap: &WatchGap) -> String {
 
 fn counted(n: i32, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
-}
-
-fn span(milliseconds: i64) -> String {
-    human(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
-}
-
-fn limit_ms(within: Duration) -> i64 {
-    i64::try_from(within.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn to_signed(duration: Duration) -> jiff::SignedDuration {
-    jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)
 }
