@@ -3,24 +3,6 @@
 
 use std::fmt;
 
-/// A unit that a limit can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    None,
-    Percent,
-    Milliseconds,
-    Seconds,
-    Minutes,
-    Hours,
-    Kilo,
-    Mega,
-    Giga,
-    Kibi,
-    Mebi,
-    Gibi,
-    Tebi,
-}
-
 /// What a unit measures. Only limits of one dimension compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dimension {
@@ -28,6 +10,25 @@ pub enum Dimension {
     Share,
     Time,
 }
+
+/// A unit that a limit can carry: as it is written behind the number, and how many base units it is.
+type Unit = (&'static str, f64, Dimension);
+
+const UNITS: [Unit; 13] = [
+    ("ms", 0.001, Dimension::Time),
+    ("Ki", 1024.0, Dimension::Number),
+    ("Mi", 1_048_576.0, Dimension::Number),
+    ("Gi", 1_073_741_824.0, Dimension::Number),
+    ("Ti", 1_099_511_627_776.0, Dimension::Number),
+    ("%", 0.01, Dimension::Share),
+    ("s", 1.0, Dimension::Time),
+    ("m", 60.0, Dimension::Time),
+    ("h", 3600.0, Dimension::Time),
+    ("k", 1e3, Dimension::Number),
+    ("M", 1e6, Dimension::Number),
+    ("G", 1e9, Dimension::Number),
+    ("", 1.0, Dimension::Number),
+];
 
 /// A limit with its unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,50 +39,12 @@ pub struct Limit {
     unit: Unit,
 }
 
-impl Unit {
-    const ALL: [(&'static str, Self, f64); 13] = [
-        ("ms", Self::Milliseconds, 0.001),
-        ("Ki", Self::Kibi, 1024.0),
-        ("Mi", Self::Mebi, 1_048_576.0),
-        ("Gi", Self::Gibi, 1_073_741_824.0),
-        ("Ti", Self::Tebi, 1_099_511_627_776.0),
-        ("%", Self::Percent, 0.01),
-        ("s", Self::Seconds, 1.0),
-        ("m", Self::Minutes, 60.0),
-        ("h", Self::Hours, 3600.0),
-        ("k", Self::Kilo, 1e3),
-        ("M", Self::Mega, 1e6),
-        ("G", Self::Giga, 1e9),
-        ("", Self::None, 1.0),
-    ];
-
-    /// As it is written behind the number.
-    #[must_use]
-    pub fn suffix(self) -> &'static str {
-        Self::ALL.iter().find(|(_, unit, _)| *unit == self).map_or("", |(suffix, ..)| *suffix)
-    }
-
-    /// How many base units one of these is.
-    #[must_use]
-    pub fn factor(self) -> f64 {
-        Self::ALL.iter().find(|(_, unit, _)| *unit == self).map_or(1.0, |(.., factor)| *factor)
-    }
-
-    #[must_use]
-    pub fn dimension(self) -> Dimension {
-        match self {
-            Self::Percent => Dimension::Share,
-            Self::Milliseconds | Self::Seconds | Self::Minutes | Self::Hours => Dimension::Time,
-            _ => Dimension::Number,
-        }
-    }
-}
-
 impl Limit {
     /// Parses a number with its unit. Returns `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (suffix, unit, _) = Unit::ALL.into_iter().find(|(suffix, ..)| text.ends_with(suffix))?;
+        let unit = UNITS.into_iter().find(|(suffix, ..)| text.ends_with(suffix))?;
+        let (suffix, factor, _) = unit;
         let digits = text.strip_suffix(suffix)?;
         let plain = digits.strip_prefix('-').unwrap_or(digits);
         let numeric = plain.chars().all(|c| c.is_ascii_digit() || c == '.')
@@ -89,10 +52,10 @@ impl Limit {
             && plain.ends_with(|c: char| c.is_ascii_digit());
         let number: f64 = digits.parse().ok().filter(|_| numeric)?;
         // Shifting the decimal point is exact where multiplying by 0.01 or 0.001 is off by a bit.
-        let base = match unit {
-            Unit::Percent => format!("{digits}e-2").parse().ok()?,
-            Unit::Milliseconds => format!("{digits}e-3").parse().ok()?,
-            unit => number * unit.factor(),
+        let base = match suffix {
+            "%" => format!("{digits}e-2").parse().ok()?,
+            "ms" => format!("{digits}e-3").parse().ok()?,
+            _ => number * factor,
         };
         Some(Self { text: text.to_owned(), number, base, unit })
     }
@@ -104,13 +67,8 @@ impl Limit {
     }
 
     #[must_use]
-    pub fn unit(&self) -> Unit {
-        self.unit
-    }
-
-    #[must_use]
     pub fn dimension(&self) -> Dimension {
-        self.unit.dimension()
+        self.unit.2
     }
 
     /// As the user wrote it.
@@ -124,13 +82,13 @@ impl Limit {
     #[must_use]
     pub fn show(&self, base: f64) -> String {
         let value = self.in_unit(base);
-        let first = decimals(value, self.unit);
+        let first = decimals(value, self.dimension());
         let differs = (value - self.number).abs() > self.number.abs().max(1e-9) * 1e-9;
         let number = (first..=first + 4)
             .map(|n| trimmed(value, n))
             .find(|shown| !differs || shown.parse() != Ok(self.number))
             .unwrap_or_else(|| trimmed(value, first + 4));
-        format!("{number}{}", self.unit.suffix())
+        format!("{number}{}", self.unit.0)
     }
 
     /// Shows a value that stands beside another one: with more digits where both would look the same and are not.
@@ -141,16 +99,17 @@ impl Limit {
             return shown;
         }
         let (value, other) = (self.in_unit(base), self.in_unit(other));
-        let first = decimals(value, self.unit);
+        let first = decimals(value, self.dimension());
         let apart = (first..=first + 4).find(|n| trimmed(value, *n) != trimmed(other, *n));
-        apart.map_or(shown, |n| format!("{}{}", trimmed(value, n), self.unit.suffix()))
+        apart.map_or(shown, |n| format!("{}{}", trimmed(value, n), self.unit.0))
     }
 
     fn in_unit(&self, base: f64) -> f64 {
+        // Not by 0.01 or 0.001, which is off by a bit.
         match self.unit {
-            Unit::Percent => base * 100.0,
-            Unit::Milliseconds => base * 1000.0,
-            unit => base / unit.factor(),
+            ("%", ..) => base * 100.0,
+            ("ms", ..) => base * 1000.0,
+            (_, factor, _) => base / factor,
         }
     }
 }
@@ -184,7 +143,7 @@ pub fn read_decimal(text: &str) -> Option<f64> {
 #[must_use]
 pub fn percent(share: f64) -> String {
     let value = share * 100.0;
-    format!("{}%", trimmed(value, decimals(value, Unit::Percent)))
+    format!("{}%", trimmed(value, decimals(value, Dimension::Share)))
 }
 
 /// Shows a count with its thousands apart: `9,204`.
@@ -201,9 +160,9 @@ pub fn count(n: i64) -> String {
     if n < 0 { format!("-{shown}") } else { shown }
 }
 
-fn decimals(value: f64, unit: Unit) -> usize {
+fn decimals(value: f64, of: Dimension) -> usize {
     let size =
-        if unit == Unit::Percent && (90.0..100.0).contains(&value) { 100.0 - value } else { value.abs() };
+        if of == Dimension::Share && (90.0..100.0).contains(&value) { 100.0 - value } else { value.abs() };
     match size {
         s if s >= 100.0 => 0,
         s if s >= 1.0 => 1,

@@ -144,31 +144,22 @@ impl FaultPlan {
     /// Why the fault cannot be judged in a load of this length.
     #[must_use]
     pub fn too_late(&self, load: Duration) -> Option<String> {
-        let name = &self.name;
-        let (hold, within) = match &self.limits.recovery {
-            Some(recovery) => (recovery.hold, recovery.within.as_ref().map_or(Duration::ZERO, |w| w.time)),
-            None => (Duration::ZERO, Duration::ZERO),
-        };
+        let recovery = self.limits.recovery.as_ref();
+        let within = recovery.and_then(|r| r.within.as_ref()).map_or(Duration::ZERO, |within| within.time);
+        let hold = recovery.map_or(Duration::ZERO, |recovery| recovery.hold);
         let needed = self.at + within + hold;
         if needed <= load && self.at < load {
             return None;
         }
-        let parts = match (within.is_zero(), hold.is_zero()) {
-            (true, true) => "when it is due".to_owned(),
-            (true, false) => format!("at {}, and hold {}", human(self.at), human(hold)),
-            (false, _) => {
-                format!("at {}, recovery within {}, and hold {}", human(self.at), human(within), human(hold))
-            }
-        };
-        let left = load.checked_sub(self.at + hold).filter(|left| !left.is_zero() && !within.is_zero());
-        let or = left.map_or_else(
-            || "or move the fault".to_owned(),
-            |left| format!("or set within to at most {}", human(left)),
-        );
+        let parts = [("at", self.at), ("recovery within", within), ("hold", hold)];
+        let parts = parts.iter().filter(|(_, length)| !length.is_zero());
+        let parts: Vec<String> = parts.map(|(what, length)| format!("{what} {}", human(*length))).collect();
         Some(format!(
-            "fault {name} needs load until {} after the start ({parts}), but the load lasts {}: lengthen the load beyond \
-             that, {or}",
+            "fault {} needs load until {} after the start ({}), but the load lasts {}: lengthen the load beyond that, or \
+             move the fault",
+            self.name,
             human(needed),
+            parts.join(", "),
             human(load)
         ))
     }

@@ -62,14 +62,18 @@ struct State {
     samples: i64,
     /// The worst that counted: a value, or a drop.
     worst: Option<f64>,
-    critical: Clock,
-    warning: Clock,
-    silence: Clock,
+    /// It stops the load.
+    critical: Alarm,
+    warning: Alarm,
+    silence: Alarm,
     usual: Usual,
-    /// When that began which stops the load, and what it is.
-    breached: Option<(Timestamp, String)>,
-    warned: Option<String>,
-    silent: Option<(Timestamp, String)>,
+}
+
+/// A clock, and what it told first: since when, and what it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Alarm {
+    clock: Clock,
+    told: Option<(Timestamp, String)>,
 }
 
 /// How long something has held without a break.
@@ -87,20 +91,25 @@ struct Usual {
     values: VecDeque<f64>,
 }
 
-impl Clock {
-    /// `None`: not known at this time. True when it has held for long enough.
-    fn tick(&mut self, at: Timestamp, holds: Option<bool>, enough: Duration) -> bool {
-        match holds {
-            None => self.last = None,
-            Some(false) => *self = Self::default(),
-            Some(true) => {
-                self.since.get_or_insert(at);
-                let passed = self.last.and_then(|last| Duration::try_from(at.duration_since(last)).ok());
-                self.counted += passed.filter(|passed| *passed <= GAP).unwrap_or_default();
-                self.last = Some(at);
-            }
+impl Alarm {
+    /// Tells once it has held for long enough.
+    fn tick(&mut self, at: Timestamp, holds: bool, enough: Duration, tell: impl Fn(Timestamp) -> String) {
+        let clock = &mut self.clock;
+        if !holds {
+            *clock = Clock::default();
+            return;
         }
-        holds == Some(true) && self.counted >= enough
+        let since = *clock.since.get_or_insert(at);
+        let passed = clock.last.and_then(|last| Duration::try_from(at.duration_since(last)).ok());
+        clock.counted += passed.filter(|passed| *passed <= GAP).unwrap_or_default();
+        clock.last = Some(at);
+        if clock.counted >= enough {
+            self.told.get_or_insert_with(|| (since, tell(since)));
+        }
+    }
+
+    fn words(&self) -> Option<&str> {
+        self.told.as_ref().map(|(_, words)| words.as_str())
     }
 }
 
@@ -171,13 +180,16 @@ impl State {
     /// As an earlier process left it.
     fn resumed(recorded: Option<&GuardrailStatus>) -> Self {
         let Some(recorded) = recorded else { return Self::default() };
-        let message = || recorded.message.clone().unwrap_or_default();
         let silent = recorded.outcome == Outcome::NoData && recorded.samples.is_some();
+        let told = |so: bool| Alarm {
+            told: so.then(|| (Timestamp::UNIX_EPOCH, recorded.message.clone().unwrap_or_default())),
+            ..Alarm::default()
+        };
         Self {
             samples: recorded.samples.unwrap_or(0),
             worst: recorded.worst.as_deref().and_then(Limit::parse).map(|worst| worst.base()),
-            warned: (recorded.outcome == Outcome::Warn).then(message),
-            silent: silent.then(|| (Timestamp::UNIX_EPOCH, message())),
+            warning: told(recorded.outcome == Outcome::Warn),
+            silence: told(silent),
             ..Self::default()
         }
     }
@@ -186,18 +198,20 @@ impl State {
         let at = reading.at;
         let (in_fault, in_recovery) = (course.in_fault(at), course.in_recovery(at));
         if guardrail.suspend_in_faults && in_fault || guardrail.suspend_in_recoveries && in_recovery {
-            (self.critical, self.warning, self.silence) = Default::default();
+            for alarm in [&mut self.critical, &mut self.warning, &mut self.silence] {
+                alarm.clock = Clock::default();
+            }
             return;
         }
+        let hold = guardrail.hold;
         let value = reading.value.as_ref().ok().copied().filter(|value| !value.is_nan());
-        if self.silence.tick(at, Some(value.is_none()), guardrail.hold) && self.silent.is_none() {
+        self.silence.tick(at, value.is_none(), hold, |_| {
             let why = reading.value.as_ref().err().map_or("it is not a number", String::as_str);
-            let text = format!("no value for {}: {why}", duration::human(guardrail.hold));
-            self.silent = Some((self.silence.since.unwrap_or(at), text));
-        }
+            format!("no value for {}: {why}", duration::human(hold))
+        });
         let Some(value) = value else {
-            self.critical.tick(at, None, guardrail.hold);
-            self.warning.tick(at, None, guardrail.hold);
+            // Not known at this time.
+            (self.critical.clock.last, self.warning.clock.last) = (None, None);
             return;
         };
         self.samples += 1;
@@ -210,17 +224,12 @@ impl State {
         if let Some(measured) = measured {
             self.worst = Some(self.worst.map_or(measured, |worst| guardrail.worse(worst, measured)));
         }
-        if self.critical.tick(at, Some(beyond), guardrail.hold) && self.breached.is_none() {
-            let since = self.critical.since.unwrap_or(at);
-            self.breached = Some((since, guardrail.told(measured.unwrap_or(value), since, at)));
-        }
-        if self.warning.tick(at, Some(warns), guardrail.hold) && self.warned.is_none() {
-            let since = self.warning.since.unwrap_or(at);
-            let told = guardrail.told(measured.unwrap_or(value), since, at);
-            let warn =
-                guardrail.warn.as_ref().map(|warn| format!(", warning from {warn} on")).unwrap_or_default();
-            self.warned = Some(format!("{told}{warn}"));
-        }
+        let told = |since: Timestamp| guardrail.told(measured.unwrap_or(value), since, at);
+        self.critical.tick(at, beyond, hold, told);
+        self.warning.tick(at, warns, hold, |since| match &guardrail.warn {
+            Some(warn) => format!("{}, warning from {warn} on", told(since)),
+            None => told(since),
+        });
     }
 
     /// By how much of what is usual in this stretch of constant load the value is lower. Ranges that reach back
@@ -248,28 +257,27 @@ impl State {
 
     fn status(&self, guardrail: &GuardrailPlan) -> GuardrailStatus {
         let limit = guardrail.check.limit();
-        let stopped_by_silence =
-            self.silent.as_ref().filter(|_| guardrail.on_no_data == GuardrailNoData::Stop);
-        let (outcome, message) = match (&self.breached, &self.silent, &self.warned) {
-            (Some((_, why)), ..) => (Outcome::Missed, why.clone()),
-            (None, Some((_, why)), _) if guardrail.on_no_data != GuardrailNoData::Ignore => {
-                (Outcome::NoData, why.clone())
-            }
-            (None, _, Some(why)) => (Outcome::Warn, why.clone()),
+        let asked = guardrail.on_no_data != GuardrailNoData::Ignore;
+        let silence = self.silence.words().filter(|_| asked);
+        let (outcome, message) = match (self.critical.words(), silence, self.warning.words()) {
+            (Some(why), ..) => (Outcome::Missed, why.to_owned()),
+            (None, Some(why), _) => (Outcome::NoData, why.to_owned()),
+            (None, None, Some(why)) => (Outcome::Warn, why.to_owned()),
             _ if self.samples == 0 => (Outcome::NoData, "it never gave a value".to_owned()),
             // What was never looked at did not hold.
-            _ if self.worst.is_none() && guardrail.on_no_data != GuardrailNoData::Ignore => {
+            _ if self.worst.is_none() && asked => {
                 (Outcome::NoData, format!("never comparable, of {} values", count(self.samples)))
             }
             _ => (Outcome::Met, self.told_of_held(guardrail)),
         };
-        let stopped = self.breached.as_ref().or(stopped_by_silence);
+        let by_silence = self.silence.told.as_ref().filter(|_| guardrail.on_no_data == GuardrailNoData::Stop);
+        let stopped = self.critical.told.as_ref().or(by_silence);
         GuardrailStatus {
             name: guardrail.name.clone(),
             outcome,
             limit: guardrail.words(),
             worst: self.worst.map(|worst| limit.show(worst)),
-            samples: (self.samples > 0 || self.silent.is_some()).then_some(self.samples),
+            samples: (self.samples > 0 || self.silence.told.is_some()).then_some(self.samples),
             breached_at: stopped.map(|(since, _)| MicroTime(*since)),
             query: Some(guardrail.query.clone()),
             message: Some(message),

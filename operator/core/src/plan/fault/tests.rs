@@ -112,14 +112,14 @@ fn limits_finer_than_the_figures(
 
 #[rstest]
 #[case::in_the_load(serde_json::json!({"at": "59s"}), None)]
-#[case::after_it(serde_json::json!({"at": "60s"}), Some("needs load until 1m after the start (when it is due), but the load lasts 1m: lengthen the load beyond that, or move the fault"))]
+#[case::after_it(serde_json::json!({"at": "60s"}), Some("needs load until 1m after the start (at 1m), but the load lasts 1m: lengthen the load beyond that, or move the fault"))]
 #[case::just_enough(serde_json::json!({"recovery": {"of": ["ok"], "within": "30s", "hold": "10s"}}), None)]
 #[case::too_late(serde_json::json!({"recovery": {"of": ["ok"], "within": "31s", "hold": "10s"}}),
-    Some("needs load until 1m1s after the start (at 20s, recovery within 31s, and hold 10s), but the load lasts 1m: lengthen the load beyond that, or set within to at most 30s"))]
+    Some("needs load until 1m1s after the start (at 20s, recovery within 31s, hold 10s), but the load lasts 1m: lengthen the load beyond that, or move the fault"))]
 #[case::no_room_at_all(serde_json::json!({"at": "55s", "recovery": {"of": ["ok"], "within": "31s", "hold": "10s"}}),
-    Some("needs load until 1m36s after the start (at 55s, recovery within 31s, and hold 10s), but the load lasts 1m: lengthen the load beyond that, or move the fault"))]
+    Some("needs load until 1m36s after the start (at 55s, recovery within 31s, hold 10s), but the load lasts 1m: lengthen the load beyond that, or move the fault"))]
 #[case::budget(serde_json::json!({"at": "51s", "budget": {"of": ["ok"], "badRequests": 5}}),
-    Some("needs load until 1m1s after the start (at 51s, and hold 10s), but"))]
+    Some("needs load until 1m1s after the start (at 51s, hold 10s), but"))]
 fn faults_that_end_after_the_load(#[case] fault: serde_json::Value, #[case] message: Option<&str>) {
     let refusal = plan(fault).unwrap().too_late(Duration::from_secs(60));
     match message {
