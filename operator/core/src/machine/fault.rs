@@ -11,7 +11,7 @@ use crate::{
     machine::{
         claim::{self, Guard, claims},
         pass::Pass,
-        pick::{self, Candidate, PickError},
+        pick::{self, Candidate},
         prepare::millis_between,
         replacement, serving,
         world::{Claim, Effect, KillResult, TargetSeen, World},
@@ -94,72 +94,48 @@ fn choose(
             }
             return pass.effect(list);
         }
-        Some(listed) => listed.as_ref().map_err(|problem| problem.message.clone()),
+        Some(Err(problem)) => return failed(fault, problem.message.clone()),
+        Some(Ok(all)) => all,
     };
-    let ready = candidates.as_ref().ok().map(|all| all.iter().filter(|c| c.ready).count());
-    let seed = pass.status.seed.unwrap_or_default();
-    let picked = match candidates {
-        Err(message) => Err(message),
-        Ok(all) => match pick(own, all, siblings, seed, world) {
-            Picked::These(picked) => {
-                let services = serving::services(&picked, all);
-                Ok((picked, services))
+    let ready = i32::try_from(candidates.iter().filter(|pod| pod.ready).count()).ok();
+    // Pods that faults are about to delete, or have deleted, are none to pick: a list may be older than that.
+    let taken = claim::uids(siblings.iter().chain(world.claimed.iter().map(AsRef::as_ref)));
+    let picked = match pick::pick(own, candidates, &taken, pass.status.seed.unwrap_or_default()) {
+        Ok(picked) => picked,
+        Err(error) => {
+            // The checks before the load found enough.
+            if let Some(who) = claim::rivals(own, &claim::ready(candidates), world) {
+                return not_injected(fault, &format!("{who}: {error}"));
             }
-            Picked::Contested(why) => return not_injected(fault, &why),
-            Picked::None(error) => Err(error.to_string()),
-        },
-    };
-    let health = match &picked {
-        Ok(_) if is_asked => health(pass, own, due, world),
-        _ => Some(Health::Held),
+            fault.ready_before = ready;
+            return failed(fault, error.to_string());
+        }
     };
     // Nothing is recorded before the answer, or before there is no more time for one.
+    let health = if is_asked { health(pass, own, due, world) } else { Some(Health::Held) };
     let Some(health) = health else { return };
-    fault.ready_before = ready.and_then(|ready| i32::try_from(ready).ok());
-    match (picked, health) {
-        (Err(message), _) => {
-            fault.state = FaultState::Failed;
-            fault.message = Some(message);
+    fault.ready_before = ready;
+    match health {
+        Health::NotHeld(why) => return not_injected(fault, &format!("{}: {why}", FaultStatus::NOT_STEADY)),
+        Health::Unknown(why) => {
+            fault.message = Some(format!("whether the system was steady before it is not known: {why}"));
         }
-        (Ok(_), Health::NotHeld(why)) => {
-            not_injected(fault, &format!("{}: {why}", FaultStatus::NOT_STEADY));
-        }
-        (Ok((targets, services)), health) => {
-            if let Health::Unknown(why) = health {
-                fault.message = Some(format!("whether the system was steady before it is not known: {why}"));
-            }
-            fault.state = FaultState::Intended;
-            fault.targets = targets.into_iter().map(|t| target(t, &own.namespace)).collect();
-            fault.services = services;
-            pass.effect(Effect::AwaitReplacement { fault: own.name.clone() });
-            pass.wake_at(due);
-        }
+        Health::Held => {}
     }
+    fault.state = FaultState::Intended;
+    fault.services = serving::services(&picked, candidates);
+    fault.targets = picked.into_iter().map(|pod| target(pod, &own.namespace)).collect();
+    pass.effect(Effect::AwaitReplacement { fault: own.name.clone() });
+    pass.wake_at(due);
+}
+
+fn failed(fault: &mut FaultStatus, why: String) {
+    (fault.state, fault.message) = (FaultState::Failed, Some(why));
 }
 
 /// What the other faults of the run have taken.
 fn siblings(plan: &Plan, status: &LoadTestStatus, fault: &str) -> Vec<Claim> {
     claims(plan, status).into_iter().filter(|claim| claim.fault != fault).collect()
-}
-
-enum Picked {
-    These(Vec<Candidate>),
-    /// There would be pods, but faults of other runs take them.
-    Contested(String),
-    None(PickError),
-}
-
-/// Pods that faults are about to delete, or have deleted, are none to pick: a list may be older than that.
-fn pick(own: &FaultPlan, all: &[Candidate], siblings: &[Claim], seed: i64, world: &World) -> Picked {
-    let taken = claim::uids(siblings.iter().chain(world.claimed.iter().map(AsRef::as_ref)));
-    match pick::pick(own, all, &taken, seed) {
-        Ok(picked) => Picked::These(picked),
-        // The checks before the load found enough.
-        Err(error) => match claim::rivals(own, &claim::ready(all), world) {
-            Some(who) => Picked::Contested(format!("{who}: {error}")),
-            None => Picked::None(error),
-        },
-    }
 }
 
 /// How the system stands before a fault; `None` while there is time to wait for an answer.
@@ -306,8 +282,7 @@ fn leave(fault: &mut FaultStatus, due: Timestamp, why: &str) {
 }
 
 fn not_injected(fault: &mut FaultStatus, why: &str) {
-    fault.state = FaultState::NotInjected;
-    fault.message = Some(why.to_owned());
+    (fault.state, fault.message) = (FaultState::NotInjected, Some(why.to_owned()));
 }
 
 /// This process has sent the deletions, or is about to.
@@ -362,47 +337,37 @@ fn settle(fault: &mut FaultStatus, results: &BTreeMap<String, KillResult>, due: 
     }
     for target in &mut fault.targets {
         let Some(result) = results.get(&target.uid) else { continue };
-        match result {
+        let (state, sent, message) = match result {
             KillResult::Done { sent, acknowledged } => {
-                target.state = TargetState::Injected;
-                target.sent_at = Some(MicroTime(*sent));
                 target.acknowledged_at = Some(MicroTime(*acknowledged));
+                (TargetState::Injected, Some(sent), None)
             }
-            KillResult::TooLate { message } => {
-                target.state = TargetState::Failed;
-                target.message = Some(message.clone());
-            }
-            KillResult::Refused { sent, message } => {
-                target.state = TargetState::Failed;
-                target.sent_at = Some(MicroTime(*sent));
-                target.message = Some(message.clone());
-            }
+            KillResult::TooLate { message } => (TargetState::Failed, None, Some(message)),
+            KillResult::Refused { sent, message } => (TargetState::Failed, Some(sent), Some(message)),
             KillResult::Unconfirmed { sent, message } => {
-                target.state = TargetState::Unconfirmed;
-                target.sent_at = Some(MicroTime(*sent));
-                target.message = Some(message.clone());
+                (TargetState::Unconfirmed, Some(sent), Some(message))
             }
-        }
+        };
+        target.state = state;
+        target.sent_at = sent.copied().map(MicroTime);
+        target.message = message.cloned();
     }
     if let Some(sent) = fault.targets.iter().filter_map(|t| t.sent_at.as_ref()).map(|t| t.0).min() {
         fault.injected_at = Some(MicroTime(sent));
         fault.timing_error_milliseconds = Some(millis_between(due, sent));
     }
-    let any = |state: TargetState| fault.targets.iter().find(|t| t.state == state);
-    let (state, decisive) = if let Some(target) = any(TargetState::Failed) {
-        (FaultState::Failed, Some(target))
-    } else if let Some(target) = any(TargetState::Unconfirmed) {
-        (FaultState::Unconfirmed, Some(target))
-    } else {
-        (FaultState::Injected, None)
+    let any = |state: TargetState| fault.targets.iter().find(|target| target.state == state);
+    let (state, decisive) = match (any(TargetState::Failed), any(TargetState::Unconfirmed)) {
+        (Some(failed), _) => (FaultState::Failed, Some(failed)),
+        (None, Some(unconfirmed)) => (FaultState::Unconfirmed, Some(unconfirmed)),
+        (None, None) => (FaultState::Injected, None),
     };
+    let message = decisive
+        .map(|target| format!("{}: {}", target.name, target.message.as_deref().unwrap_or("no reason given")));
     if state == FaultState::Unconfirmed {
         // It happened between its due time and now, if it happened; the window starts at the earlier end.
         fault.injected_at.get_or_insert(MicroTime(due));
     }
-    if let Some(target) = decisive {
-        fault.message =
-            Some(format!("{}: {}", target.name, target.message.as_deref().unwrap_or("no reason given")));
-    }
+    fault.message = message.or(fault.message.take());
     fault.state = state;
 }

@@ -46,17 +46,14 @@ pub fn members(set: GuardrailSet, guardrail: &Guardrail) -> Vec<Guardrail> {
             let (at_most, drop_at_most) = if indicator.is_drop { (None, limit) } else { (limit, None) };
             Guardrail {
                 name: format!("{}-{}", guardrail.name, indicator.name),
-                set: None,
-                selector: None,
                 query: Some(with_selector(indicator.query, selector)),
                 at_most,
-                at_least: None,
                 drop_at_most,
                 warn_above: indicator.warn.map(Into::into),
-                warn_below: None,
                 for_: guardrail.for_.clone(),
                 suspend_during: guardrail.suspend_during.clone(),
                 on_no_data: guardrail.on_no_data,
+                ..Guardrail::default()
             }
         })
         .collect()

@@ -179,7 +179,8 @@ impl Course {
         let complete = known && self.revisions.len() < MOST_TEMPLATES && self.images.len() < MOST_TEMPLATES;
         for pod in &pods {
             if resumed {
-                self.catch_up(at, pod);
+                let old = self.as_recorded(pod);
+                self.note_trouble(at, &old, pod, Seen::List);
             }
             let new = complete && pod.lives() && pod.created_at.is_some_and(|made| made >= self.started);
             self.learn(pod.created_at.unwrap_or(at), pod, new);
@@ -199,34 +200,27 @@ impl Course {
         self.count_ready(at);
     }
 
-    /// What became of a pod while no process watched, as far as the pod itself tells.
-    fn catch_up(&mut self, at: Timestamp, pod: &PodSeen) {
+    /// What a pod was when the process before wrote down what it had seen, as far as the record and the pod tell.
+    fn as_recorded(&self, pod: &PodSeen) -> PodSeen {
         let started = self.started.as_second();
         let in_load = |time: Option<Timestamp>| time.is_some_and(|t| t.as_second() >= started);
-        let recorded: Vec<_> =
-            self.before.happenings.iter().filter(|h| h.pod.as_deref() == Some(&pod.name)).cloned().collect();
-        for (name, container) in &pod.containers {
-            let end = container.last_end.as_ref().and_then(|end| end.at);
-            let counted = recorded.iter().filter(|h| h.container.as_ref() == Some(name));
+        let recorded = || self.before.happenings.iter().filter(|h| h.pod.as_deref() == Some(&pod.name));
+        let containers = pod.containers.iter().map(|(name, container)| {
+            let ended_since = in_load(container.last_end.as_ref().and_then(|end| end.at));
+            let counted = recorded().filter(|h| h.container.as_ref() == Some(name));
             let counted = counted.filter_map(|h| h.restart_count).max();
             let restarts = match counted {
-                Some(counted) => container.restarts - counted,
-                None if in_load(pod.created_at) => container.restarts,
+                Some(counted) => counted,
+                None if in_load(pod.created_at) => 0,
                 // How many there were before the load is not known; one there was since.
-                None => container.restarts.min(i32::from(in_load(end))),
+                None => container.restarts - container.restarts.min(i32::from(ended_since)),
             };
-            let has_ended = restarts > 0 || container.ended_now && counted.is_none() && in_load(end);
-            let out_of_memory = has_ended && container.was_out_of_memory();
-            if !pod.going && pod.disruption.is_none() && (restarts > 0 || out_of_memory) {
-                self.note(end.unwrap_or(at), pod, ended(name, container, restarts, out_of_memory));
-            }
-        }
-        if let Some(disruption) = &pod.disruption
-            && in_load(disruption.at)
-            && !recorded.iter().any(|h| h.kind == disruption.kind)
-        {
-            self.note(disruption.at.unwrap_or(at), pod, taken_away(disruption));
-        }
+            let ended_now = container.ended_now && !(counted.is_none() && ended_since);
+            (name.clone(), ContainerSeen { restarts, ended_now, last_end: None })
+        });
+        let known =
+            pod.disruption.as_ref().filter(|d| !in_load(d.at) || recorded().any(|h| h.kind == d.kind));
+        PodSeen { containers: containers.collect(), disruption: known.cloned(), ..PodSeen::default() }
     }
 
     fn put(&mut self, at: Timestamp, pod: PodSeen, seen: Seen) {
@@ -251,15 +245,7 @@ impl Course {
         if !came && old.limits != pod.limits {
             self.know_limits(&pod);
         }
-        if old.disruption.is_none()
-            && let Some(disruption) = &pod.disruption
-        {
-            self.note(at, &pod, taken_away(disruption));
-        }
-        // What ends because its pod is taken away is no restart.
-        if !pod.going && pod.disruption.is_none() {
-            self.note_ends(at, &old, &pod, seen);
-        }
+        self.note_trouble(at, &old, &pod, seen);
         self.pods.insert(pod.uid.clone(), pod);
     }
 
@@ -271,7 +257,18 @@ impl Course {
         PodSeen { images: pod.images.clone(), containers, ..PodSeen::default() }
     }
 
-    fn note_ends(&mut self, at: Timestamp, old: &PodSeen, pod: &PodSeen, seen: Seen) {
+    /// What has befallen a pod since it was as it was.
+    fn note_trouble(&mut self, at: Timestamp, old: &PodSeen, pod: &PodSeen, seen: Seen) {
+        if old.disruption.is_none()
+            && let Some(disruption) = &pod.disruption
+        {
+            let said = disruption.at.filter(|_| seen == Seen::List);
+            self.note(said.map_or(at, |said| said.min(at)), pod, taken_away(disruption));
+        }
+        // What ends because its pod is taken away is no restart.
+        if pod.going || pod.disruption.is_some() {
+            return;
+        }
         for (name, container) in &pod.containers {
             let none = ContainerSeen::default();
             let before = old.containers.get(name).unwrap_or(&none);
