@@ -130,13 +130,14 @@ fn sender(stage: &Stage) -> Value {
 }
 
 #[tokio::test]
-async fn a_slow_down_of_15_percent_is_found_and_one_of_3_is_not() {
+async fn a_slow_down_of_two_buckets_is_found_and_one_of_3_percent_is_not() {
     Setup::new("slower")
         .room(6)
         .play(async |stage| {
             stage.install_chat_scripts(&[("sender.js", SENDER)]);
             stage.install_target_app(&["chat.debugFaults=true"]);
-            // The delay is nearly all of the answer's time, so that other work on the machine does not matter.
+            // The delay is nearly all of the answer's time, so that other work on the machine does not matter. Buckets
+            // end at 386, 420, 459 and 500 ms.
             let mut fingerprints = Vec::new();
             let mut run = async |name: &str, delay: u64| {
                 stage.delay_route(SEND, delay).await;
@@ -154,7 +155,7 @@ async fn a_slow_down_of_15_percent_is_found_and_one_of_3_is_not() {
             let a_little = run("slower-6", 404).await;
             expect(&a_little, Verdict::Pass, "AllObjectivesMet", &[]);
             assert_eq!((a_little.baseline[0].outcome, a_little.baseline[0].runs), (Outcome::Met, 5));
-            let much = run("slower-7", 451).await;
+            let much = run("slower-7", 475).await;
             expect(&much, Verdict::Warn, "Regression", &["median", "above", "the median of 5 earlier runs"]);
             assert!(fingerprints[0].is_some() && fingerprints.iter().all(|f| *f == fingerprints[0]));
             // The history is in the record: no cluster is needed to come to the same.
