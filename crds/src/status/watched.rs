@@ -131,6 +131,17 @@ pub struct WatchGap {
     pub pods_changed: bool,
 }
 
+impl WatchGap {
+    /// As in `12:03:10 to 12:03:14`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let clock = |at: &Option<MicroTime>| {
+            at.as_ref().map_or_else(|| "?".to_owned(), |at| at.0.strftime("%H:%M:%S").to_string())
+        };
+        format!("{} to {}", clock(&self.from), clock(&self.to))
+    }
+}
+
 /// A scaling that the load was to bring about.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

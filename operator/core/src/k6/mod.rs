@@ -31,11 +31,6 @@ impl ExecutionStatus {
     pub fn was_interrupted(self) -> bool {
         self > Self::ENDED && self != Self::MARKED_AS_FAILED
     }
-
-    #[must_use]
-    pub fn is_at_barrier(self) -> bool {
-        self == Self::PAUSED_BEFORE_RUN
-    }
 }
 
 /// The REST API's `/v1/status`, as far as we read it.

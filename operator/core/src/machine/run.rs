@@ -54,17 +54,17 @@ pub fn run(pass: &mut Pass, plan: &Plan, world: &World) {
         _ => None,
     });
     pass.note_lost(lost.collect());
-    if let Some(runners) = &mut pass.status.runners {
-        if running == 0 {
-            runners.ended = runners.total - runners.lost;
-            // Judged from here: who takes the run up later cannot ask k6 any more.
-            let count = |is: fn(ExecutionStatus) -> bool| {
-                let so = fates.iter().filter(|(_, fate)| matches!(fate, RunnerFate::Ended(end) if is(*end)));
-                i32::try_from(so.count()).unwrap_or(i32::MAX)
-            };
-            runners.interrupted = count(ExecutionStatus::was_interrupted);
-            runners.failed = count(|end| end == ExecutionStatus::MARKED_AS_FAILED);
-        }
+    if running == 0
+        && let Some(runners) = &mut pass.status.runners
+    {
+        runners.ended = runners.total - runners.lost;
+        // Judged from here: who takes the run up later cannot ask k6 any more.
+        let count = |is: fn(ExecutionStatus) -> bool| {
+            let so = fates.iter().filter(|(_, fate)| matches!(fate, RunnerFate::Ended(end) if is(*end)));
+            i32::try_from(so.count()).unwrap_or(i32::MAX)
+        };
+        runners.interrupted = count(ExecutionStatus::was_interrupted);
+        runners.failed = count(|end| end == ExecutionStatus::MARKED_AS_FAILED);
     }
     if let (Some(live), Some(load)) = (world.facts.live, &mut pass.status.load) {
         load.requests = Some(live.requests);

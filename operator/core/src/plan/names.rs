@@ -134,12 +134,6 @@ pub fn series(name: &str, generate_name: Option<&str>, label: Option<&str>) -> S
     }
 }
 
-/// Field manager and prefix for our own names, so that they are spelled in one place.
-#[must_use]
-pub fn annotation(name: &str) -> String {
-    format!("{GROUP}/{name}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

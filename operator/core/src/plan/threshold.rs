@@ -73,24 +73,28 @@ pub(crate) enum Meaning {
 /// Those that can be judged by figures of their own.
 #[must_use]
 pub fn objectives(status: &LoadTestStatus) -> Vec<ObjectivePlan> {
-    let meanings = each(status).map(|(name, scenario, threshold)| meaning(&name, scenario, threshold));
-    meanings
-        .filter_map(|meaning| match meaning {
-            Meaning::Objective(plan) => Some(*plan),
-            Meaning::Rate(_) | Meaning::Unjudged(_) => None,
-        })
-        .collect()
+    let plans = meanings(status).filter_map(|(_, meaning)| match meaning {
+        Meaning::Objective(plan) => Some(*plan),
+        Meaning::Rate(_) | Meaning::Unjudged(_) => None,
+    });
+    plans.collect()
 }
 
 /// Those that cannot be judged, and why.
 #[must_use]
 pub fn unjudged(status: &LoadTestStatus) -> Vec<(String, String)> {
-    each(status)
-        .filter_map(|(name, scenario, threshold)| match meaning(&name, scenario, threshold) {
-            Meaning::Unjudged(why) => Some((name, why)),
-            Meaning::Objective(_) | Meaning::Rate(_) => None,
-        })
-        .collect()
+    let whys = meanings(status).filter_map(|(name, meaning)| match meaning {
+        Meaning::Unjudged(why) => Some((name, why)),
+        Meaning::Objective(_) | Meaning::Rate(_) => None,
+    });
+    whys.collect()
+}
+
+fn meanings(status: &LoadTestStatus) -> impl Iterator<Item = (String, Meaning)> {
+    each(status).map(|(name, scenario, threshold)| {
+        let meaning = meaning(&name, scenario, threshold);
+        (name, meaning)
+    })
 }
 
 /// Those with abortOnFail, over the run so far.

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use loadtest_crds::{
-    Display, FaultEffect, FaultState, FaultStatus, LoadTestStatus, ObjectiveStatus, Outcome, WindowKind,
-    WindowResult,
+    Display, FaultEffect, FaultState, FaultStatus, LoadTestStatus, ObjectiveStatus, Outcome, WindowResult,
 };
 
 use crate::{
@@ -61,36 +60,24 @@ fn worst(status: &LoadTestStatus, plans: &[ObjectivePlan]) -> Option<String> {
 }
 
 fn words(objective: &ObjectiveStatus, window: &WindowResult, bound: &Bound) -> String {
-    let kind = match window.window {
-        WindowKind::Run => "Run",
-        WindowKind::Steady => "Steady",
-        WindowKind::Fault => "Fault",
-        WindowKind::Recovery => "Recovery",
-        WindowKind::Between => "Between",
-    };
-    let name = &objective.name;
+    let limit = bound.limit();
     let nothing = matches!(window.outcome, Outcome::NoData | Outcome::Unmeasurable);
-    let Some(value) = window.value.as_deref().filter(|_| !nothing) else {
-        return format!("{name} {kind} no data");
+    let told = match (window.value.as_deref().filter(|_| !nothing), window.outcome) {
+        (None, _) => "no data".to_owned(),
+        (Some(value), _) if Limit::parse(value).is_none() => format!("{value}, limit {limit}"),
+        (Some(value), Outcome::Unclear) => format!("{value}, limit {limit}: unclear"),
+        (Some(value), Outcome::TooFew) => format!("{value}, limit {limit}: too few"),
+        (Some(value), outcome) => {
+            let relation = match (bound, outcome) {
+                (Bound::AtMost(_), Outcome::Missed) => ">",
+                (Bound::AtMost(_), _) => "≤",
+                (Bound::AtLeast(_), Outcome::Missed) => "<",
+                (Bound::AtLeast(_), _) => "≥",
+            };
+            format!("{value} {relation} {limit}")
+        }
     };
-    if Limit::parse(value).is_none() {
-        return format!("{name} {kind} {value}, limit {}", bound.limit());
-    }
-    let untold = match window.outcome {
-        Outcome::Unclear => Some("unclear"),
-        Outcome::TooFew => Some("too few"),
-        _ => None,
-    };
-    if let Some(untold) = untold {
-        return format!("{name} {kind} {value}, limit {}: {untold}", bound.limit());
-    }
-    let relation = match (bound, window.outcome) {
-        (Bound::AtMost(_), Outcome::Missed) => ">",
-        (Bound::AtMost(_), _) => "≤",
-        (Bound::AtLeast(_), Outcome::Missed) => "<",
-        (Bound::AtLeast(_), _) => "≥",
-    };
-    format!("{name} {kind} {value} {relation} {}", bound.limit())
+    format!("{} {:?} {told}", objective.name, window.window)
 }
 
 /// First the outcome, then how much of what the limit allows was used up.

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{Happening, HappeningKind, LoadTestStatus, Outcome, Verdict};
 
 use crate::{
@@ -43,11 +42,9 @@ pub(super) fn of_system(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
             grounds.push(Ground::new(Verdict::Warn, Reason::Confounded, text));
         }
         for gap in &part.gaps {
-            let time = |at: &Option<_>| at.as_ref().map_or_else(|| "?".to_owned(), clock);
             let changed =
                 if gap.pods_changed { "pods came or went in it" } else { "the pods stayed the same" };
-            let (from, to) = (time(&gap.from), time(&gap.to));
-            grounds.push(Ground::told(format!("{name} was not watched from {from} to {to}: {changed}")));
+            grounds.push(Ground::told(format!("{name} was not watched from {}: {changed}", gap.words())));
         }
     }
 }
@@ -55,7 +52,11 @@ pub(super) fn of_system(status: &LoadTestStatus, grounds: &mut Vec<Ground>) {
 fn of_happening(part: &str, happening: &Happening, started: Option<Timestamp>) -> Ground {
     let since = happening.at.as_ref().zip(started).map(|(at, started)| {
         let into = Duration::try_from(at.0.duration_since(started)).unwrap_or_default();
-        format!(" ({}, {} into the load)", clock(at), human(Duration::from_secs(into.as_secs())))
+        format!(
+            " ({}, {} into the load)",
+            at.0.strftime("%H:%M:%S"),
+            human(Duration::from_secs(into.as_secs()))
+        )
     });
     let words = format!("{part}: {}{}", happening.message, since.unwrap_or_default());
     match happening.kind {
@@ -73,13 +74,9 @@ fn of_happening(part: &str, happening: &Happening, started: Option<Timestamp>) -
     }
 }
 
-/// `10:21:03`
-fn clock(at: &MicroTime) -> String {
-    at.0.strftime("%H:%M:%S").to_string()
-}
-
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
     use loadtest_crds::{LoadStatus, RunnersStatus, ScalingStatus, WatchGap, WatchedStatus};
     use rstest::rstest;
 

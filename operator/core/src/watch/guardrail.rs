@@ -69,19 +69,13 @@ struct State {
     usual: Usual,
 }
 
-/// A clock, and what it told first: since when, and what it is.
+/// How long something has held without a break, and what was told of it first: since when, and what it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Alarm {
-    clock: Clock,
-    told: Option<(Timestamp, String)>,
-}
-
-/// How long something has held without a break.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Clock {
     since: Option<Timestamp>,
     counted: Duration,
     last: Option<Timestamp>,
+    told: Option<(Timestamp, String)>,
 }
 
 /// The usual values of one stretch of constant load.
@@ -94,18 +88,20 @@ struct Usual {
 impl Alarm {
     /// Tells once it has held for long enough.
     fn tick(&mut self, at: Timestamp, holds: bool, enough: Duration, tell: impl Fn(Timestamp) -> String) {
-        let clock = &mut self.clock;
         if !holds {
-            *clock = Clock::default();
-            return;
+            return self.reset();
         }
-        let since = *clock.since.get_or_insert(at);
-        let passed = clock.last.and_then(|last| Duration::try_from(at.duration_since(last)).ok());
-        clock.counted += passed.filter(|passed| *passed <= GAP).unwrap_or_default();
-        clock.last = Some(at);
-        if clock.counted >= enough {
+        let since = *self.since.get_or_insert(at);
+        let passed = self.last.and_then(|last| Duration::try_from(at.duration_since(last)).ok());
+        self.counted += passed.filter(|passed| *passed <= GAP).unwrap_or_default();
+        self.last = Some(at);
+        if self.counted >= enough {
             self.told.get_or_insert_with(|| (since, tell(since)));
         }
+    }
+
+    fn reset(&mut self) {
+        *self = Self { told: self.told.take(), ..Self::default() };
     }
 
     fn words(&self) -> Option<&str> {
@@ -198,10 +194,9 @@ impl State {
         let at = reading.at;
         let (in_fault, in_recovery) = (course.in_fault(at), course.in_recovery(at));
         if guardrail.suspend_in_faults && in_fault || guardrail.suspend_in_recoveries && in_recovery {
-            for alarm in [&mut self.critical, &mut self.warning, &mut self.silence] {
-                alarm.clock = Clock::default();
-            }
-            return;
+            return [&mut self.critical, &mut self.warning, &mut self.silence]
+                .into_iter()
+                .for_each(Alarm::reset);
         }
         let hold = guardrail.hold;
         let value = reading.value.as_ref().ok().copied().filter(|value| !value.is_nan());
@@ -211,7 +206,7 @@ impl State {
         });
         let Some(value) = value else {
             // Not known at this time.
-            (self.critical.clock.last, self.warning.clock.last) = (None, None);
+            (self.critical.last, self.warning.last) = (None, None);
             return;
         };
         self.samples += 1;

@@ -33,7 +33,6 @@ fn result(window: WindowKind, fault: Option<String>, outcome: Outcome) -> Window
         effective_samples: Some(345_678),
         query: Some("q".repeat(700)),
         message: Some("…".repeat(400)),
-        ..WindowResult::default()
     }
 }
 

@@ -52,6 +52,7 @@ fn status(results: &[(&str, WindowKind, Outcome, Option<&str>)]) -> LoadTestStat
 
 use Outcome::{Met, Missed, NoData, TooFew, Unclear, Warn};
 use WindowKind::{Fault, Recovery, Run};
+use loadtest_crds::WindowKind;
 
 #[rstest]
 #[case::closest_to_its_limit(

@@ -142,7 +142,7 @@ fn asserted(plan: &WatchPlan, course: &Course, status: &WatchedStatus) -> (Outco
             Some(gap) => {
                 let message = format!(
                     "pods came or went while nobody watched ({}), so what became of them is not known",
-                    between(gap)
+                    gap.words()
                 );
                 (Outcome::NoData, Some(message))
             }
@@ -192,7 +192,7 @@ fn scaling(
             (Outcome::Met, format!("{reaches} pods were ready after {}, asked for {limit}", human(after)))
         }
         (_, Some(gap)) => {
-            let gap = between(gap);
+            let gap = gap.words();
             (
                 Outcome::NoData,
                 format!("nobody watched from {gap}: how many pods were ready then is not known"),
@@ -239,14 +239,6 @@ fn replica_line(steps: &[ReadyStep], started: Timestamp) -> String {
         format!("{} at {}", step.pods, human(since))
     });
     words.collect::<Vec<_>>().join(", ")
-}
-
-/// `12:03:10 to 12:03:14`
-fn between(gap: &WatchGap) -> String {
-    let time = |at: &Option<MicroTime>| {
-        at.as_ref().map_or_else(|| "?".to_owned(), |at| at.0.strftime("%H:%M:%S").to_string())
-    };
-    format!("{} to {}", time(&gap.from), time(&gap.to))
 }
 
 fn counted(n: i32, one: &str, many: &str) -> String {
