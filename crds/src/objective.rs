@@ -204,6 +204,17 @@ pub enum WindowKind {
 }
 
 impl WindowKind {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "Run",
+            Self::Steady => "Steady",
+            Self::Fault => "Fault",
+            Self::Recovery => "Recovery",
+            Self::Between => "Between",
+        }
+    }
+
     /// True for the windows of one event, whose requests are all there are: no sample of anything.
     #[must_use]
     pub fn is_of_fault(self) -> bool {

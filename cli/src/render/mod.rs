@@ -22,7 +22,7 @@ pub mod text;
 pub mod fixtures;
 
 use jiff::Timestamp;
-use loadtest_crds::{LoadTest, Outcome, Phase, Verdict, WindowKind, WindowResult};
+use loadtest_crds::{LoadTest, Outcome, Phase, Verdict, WindowResult};
 use paint::Tone;
 
 /// The surface that a text is for.
@@ -104,20 +104,10 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
     }
 }
 
-pub fn window_word(window: WindowKind) -> &'static str {
-    match window {
-        WindowKind::Run => "Run",
-        WindowKind::Steady => "Steady",
-        WindowKind::Fault => "Fault",
-        WindowKind::Recovery => "Recovery",
-        WindowKind::Between => "Between",
-    }
-}
-
 /// `Steady`, `Fault kill-dbman`.
 pub fn window_name(result: &WindowResult) -> String {
     match &result.fault {
-        Some(fault) => format!("{} {fault}", window_word(result.window)),
-        None => window_word(result.window).to_owned(),
+        Some(fault) => format!("{} {fault}", result.window.as_str()),
+        None => result.window.as_str().to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use loadtest_crds::{LoadTest, Objective, ObjectiveStatus, Phase, WindowResult};
 
 use super::paint::Tone;
 use super::table::{self, Column, Field, plain};
-use super::{Page, outcome_word, phase_of, text, window_name, window_word};
+use super::{Page, outcome_word, phase_of, text, window_name};
 
 const COLUMNS: [Column; 7] = [
     table::breaking("OBJECTIVE"),
@@ -84,7 +84,7 @@ fn value(window: &WindowResult) -> String {
 }
 
 fn open_row(objective: &Objective, result: Field) -> Vec<Field> {
-    let windows = objective.windows.iter().map(|window| window_word(*window)).collect::<Vec<_>>().join(", ");
+    let windows = objective.windows.iter().map(|window| window.as_str()).collect::<Vec<_>>().join(", ");
     vec![
         plain(title(&objective.name, objective.key)),
         plain(windows),

@@ -77,7 +77,7 @@ fn words(objective: &ObjectiveStatus, window: &WindowResult, bound: &Bound) -> S
             format!("{value} {relation} {limit}")
         }
     };
-    format!("{} {:?} {told}", objective.name, window.window)
+    format!("{} {} {told}", objective.name, window.window.as_str())
 }
 
 /// First the outcome, then how much of what the limit allows was used up.
