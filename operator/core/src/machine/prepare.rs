@@ -14,11 +14,11 @@ use crate::{
     machine::{
         bounds,
         pass::Pass,
-        pods::{PodState, PodView},
-        world::{Effect, Facts, Problem, RunnerStart, World},
+        pods::PodState,
+        world::{Effect, Problem, RunnerStart, World},
     },
     numbers::{duration, hash::fnv},
-    plan::{Plan, fingerprint, names::RunnerId, size, system::WatchPlan},
+    plan::{Plan, fingerprint, names::RunnerId, size},
 };
 
 /// How long a stuck load may overrun its plan before the kubelet ends it.
