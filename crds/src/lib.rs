@@ -20,7 +20,9 @@ pub mod text;
 
 pub use fault::{Budget, Fault, Pick, PodKill, RecoveryLimit, Target};
 pub use guardrail::{Guardrail, GuardrailNoData, GuardrailSet};
-pub use objective::{Between, K6Figure, NoDataPolicy, Objective, Ratio, Slope, TooFewPolicy, WindowKind};
+pub use objective::{
+    Between, K6Figure, NoDataPolicy, Objective, Ratio, Slope, Stat, TooFewPolicy, WindowKind,
+};
 pub use pods::Pods;
 pub use scenario::{
     EnvSource, EnvVar, ImageScript, KeyRef, Runner, Scenario, Script, ScriptConfigMap, ScriptVolume,
@@ -28,11 +30,11 @@ pub use scenario::{
 };
 pub use spec::{LoadTest, LoadTestSpec, VerdictPolicy};
 pub use status::{
-    Arrivals, BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus,
-    GuardrailStatus, Happening, HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase,
-    Plateau, ReadyBy, ReadyStep, RecoveryStatus, ResumeStatus, RunnersStatus, ScalingStatus, ScenarioStatus,
-    ScriptThreshold, ServedService, Shortfall, ShortfallCause, Spike, StepState, TargetState, TargetStatus,
-    Verdict, WatchGap, WatchedStatus, WindowResult,
+    Arrivals, BaselineStatus, BudgetStatus, Display, FaultEffect, FaultState, FaultStatus, GuardrailStatus,
+    Happening, HappeningKind, LoadStatus, LoadTestStatus, ObjectiveStatus, Outcome, Phase, Plateau, ReadyBy,
+    ReadyStep, RecoveryStatus, ResumeStatus, RunnersStatus, ScalingStatus, ScenarioStatus, ScriptThreshold,
+    ServedService, Shortfall, ShortfallCause, Spike, StepState, TargetState, TargetStatus, Verdict, WatchGap,
+    WatchedStatus, WindowResult,
 };
 pub use system::{Baseline, Expectation, Scaling, Watched};
 pub use text::{DurationText, LimitText};

@@ -133,13 +133,14 @@ fn an_hour() -> DurationText {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.percentile) || has(self.under) || has(self.rate) || has(self.count) || self.metric == 'http_req_failed'").message("say which figure of the metric: percentile: 95 or under: 300ms of a Trend, rate: true or count: true of a Counter; only http_req_failed goes without (k6 sends the Rate of each runner without its total: count with two Counters and write a ratio over them)"),
-    validation = Rule::new("[has(self.percentile), has(self.under), has(self.rate), has(self.count)].filter(x, x).size() <= 1").message("write one of percentile, under, rate or count"),
+    validation = Rule::new("has(self.percentile) || has(self.under) || has(self.stat) || has(self.rate) || has(self.count) || !(self.metric in ['http_reqs', 'iterations', 'dropped_iterations', 'vus', 'vus_max', 'data_sent', 'data_received', 'http_req_duration', 'iteration_duration'])").message("say which figure of the metric: percentile: 95, under: 300ms or stat: Avg of a Trend, rate: true or count: true of a Counter; only a Rate, as http_req_failed or checks, goes without"),
+    validation = Rule::new("[has(self.percentile), has(self.under), has(self.stat), has(self.rate), has(self.count)].filter(x, x).size() <= 1").message("write one of percentile, under, stat, rate or count"),
     validation = Rule::new("!(has(self.rate) || has(self.count)) || !(self.metric in ['http_req_failed', 'checks', 'vus', 'vus_max'])").message("rate and count take a Counter, as in http_reqs, iterations or a Counter of the script"),
-    validation = Rule::new("!(has(self.percentile) || has(self.under)) || !(self.metric in ['http_req_failed', 'checks', 'http_reqs', 'iterations', 'dropped_iterations', 'vus', 'vus_max', 'data_sent', 'data_received', 'ws_sessions', 'ws_msgs_sent', 'ws_msgs_received', 'grpc_streams', 'grpc_streams_msgs_sent'])").message("this k6 metric is no Trend and has no percentiles: use http_req_duration or a Trend of the script (http_req_failed goes without percentile)")
+    validation = Rule::new("!(has(self.percentile) || has(self.under) || has(self.stat)) || !(self.metric in ['http_req_failed', 'checks', 'http_reqs', 'iterations', 'dropped_iterations', 'vus', 'vus_max', 'data_sent', 'data_received', 'ws_sessions', 'ws_msgs_sent', 'ws_msgs_received', 'grpc_streams', 'grpc_streams_msgs_sent'])").message("this k6 metric is no Trend and has no percentiles: use http_req_duration or a Trend of the script (http_req_failed goes without percentile)")
 )]
 pub struct K6Figure {
-    /// Name of the k6 metric, as in `http_req_failed`, `http_req_duration`, or a Trend of the script.
+    /// Name of the k6 metric, as in `http_req_failed`, `checks`, `http_req_duration`, or one of the script. A Rate goes
+    /// without any of the fields below: the share of its samples that were true is judged.
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')").message("the name of a k6 metric has letters, digits and '_', as in http_req_duration: tags go into tags, and the percentile into percentile"))]
     pub metric: String,
@@ -154,6 +155,11 @@ pub struct K6Figure {
     /// with atLeast and a percentage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under: Option<DurationText>,
+
+    /// Average, least or most of a Trend's samples, failed requests among them, against a time. The least and the most
+    /// are known to a bucket of k6's histogram (4.4%).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stat: Option<Stat>,
 
     /// `true`: events of a Counter a second, over the whole window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,6 +180,14 @@ pub struct K6Figure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 30))]
     pub scenario: Option<String>,
+}
+
+/// A statistic of a Trend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Stat {
+    Avg,
+    Min,
+    Max,
 }
 
 /// Two counters of the system under test. Each is a plain PromQL selector of counter series, as in

@@ -79,8 +79,11 @@ impl LoadStore {
     /// Where the runners send to.
     pub fn push(&self) -> anyhow::Result<Push> {
         let url = &self.write_url;
-        Push::to(url, self.push_interval)
-            .with_context(|| format!("loadStore.writeURL: `{url}` is no URL, as in http://prometheus:9090/api/v1/otlp/v1/metrics"))
+        Push::to(url, self.push_interval).with_context(|| {
+            format!(
+                "loadStore.writeURL: `{url}` is no URL, as in http://prometheus:9090/api/v1/otlp/v1/metrics"
+            )
+        })
     }
 }
 

@@ -21,10 +21,7 @@ use prost::Message;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    error::chain,
-    prometheus::Prometheus,
-};
+use crate::{error::chain, prometheus::Prometheus};
 
 /// A series of it is in the store for each run that was checked.
 const NAME: &str = "k6_load_store_probe";
@@ -62,10 +59,10 @@ impl StoreError {
 
 /// Writes one sample for a run, and reads it.
 pub async fn prove(url: &str, store: &Prometheus, run: &str) -> Result<(), StoreError> {
-    store.check().await.map_err(|error| StoreError::Silent {
-        url: store.base().to_owned(),
-        why: error.to_string(),
-    })?;
+    store
+        .check()
+        .await
+        .map_err(|error| StoreError::Silent { url: store.base().to_owned(), why: error.to_string() })?;
     let sent = store
         .http()
         .post(url)

@@ -40,8 +40,6 @@ use crate::{
 
 /// How long the figures may take to arrive.
 const SETTLE_LIMIT: Duration = Duration::from_secs(45);
-/// How long to wait for the last few requests, which may never come.
-const NEARLY_LIMIT: Duration = Duration::from_secs(5);
 /// Between two looks; as often as new samples can be expected.
 const SETTLE_POLL: Duration = Duration::from_millis(500);
 /// A query that is not answered is asked again for so long.
@@ -183,27 +181,23 @@ async fn until_settled(
         poll.tick().await;
         let settling = Settling::new(&s.plan.judged(status), status, settings, Timestamp::now());
         let answers = stream::iter(settling.requests())
-            .map(|request| async move { (request.id, answered(stores.answer(&request, Purpose::Look).await)) })
+            .map(
+                |request| async move { (request.id, answered(stores.answer(&request, Purpose::Look).await)) },
+            )
             .buffer_unordered(PARALLEL)
             .collect()
             .await;
         match settling.judge(answers) {
             Settled::Yes => return Ok(()),
-            Settled::Nearly(_) if begun.elapsed() > NEARLY_LIMIT => return Ok(()),
             Settled::NotYet(why) if begun.elapsed() > SETTLE_LIMIT => return Err(why),
-            Settled::Nearly(_) | Settled::NotYet(_) => {}
+            Settled::NotYet(_) => {}
         }
     }
 }
 
 /// Asks until Prometheus says something, be it no. Where that was in vain for one question, it is so for all: other runs
 /// wait for the room that this one has.
-async fn insist(
-    stores: &Stores,
-    request: &Request,
-    purpose: Purpose,
-    gave_up: &AtomicBool,
-) -> Answer {
+async fn insist(stores: &Stores, request: &Request, purpose: Purpose, gave_up: &AtomicBool) -> Answer {
     let mut begun = Instant::now();
     loop {
         if gave_up.load(Ordering::Relaxed) {

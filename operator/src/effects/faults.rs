@@ -141,7 +141,10 @@ async fn list(s: &Shared, plan: &FaultPlan) -> Result<Vec<Candidate>, Unlisted> 
 /// Asks whether the system is healthy just before a fault. Not asked twice: the fault does not wait for it.
 pub async fn check_steady(s: Arc<Shared>, fault: String, status: LoadTestStatus) {
     let stores = s.stores();
-    let Some(steady) = Steady::ask(&s.plan, &fault, &status, &evaluate::settings(&s), Timestamp::now()) else { return };
+    let Some(steady) = Steady::ask(&s.plan, &fault, &status, &evaluate::settings(&s), Timestamp::now())
+    else {
+        return;
+    };
     let answers = join_all(steady.requests().into_iter().map(|request| {
         let stores = &stores;
         async move { (request.id, evaluate::answered(stores.answer(&request, Purpose::Look).await)) }

@@ -58,12 +58,7 @@ pub async fn watch(s: Arc<Shared>, queries: Vec<WatchedQuery>) {
     }
 }
 
-async fn look(
-    stores: &Stores,
-    room: &Semaphore,
-    index: usize,
-    watched: &WatchedQuery,
-) -> (usize, Reading) {
+async fn look(stores: &Stores, room: &Semaphore, index: usize, watched: &WatchedQuery) -> (usize, Reading) {
     let _permit = room.acquire().await;
     let at = Timestamp::now();
     let value = match timeout(ANSWER, stores.query(&watched.query)).await {

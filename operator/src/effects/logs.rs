@@ -133,7 +133,6 @@ pub async fn keep(s: Arc<Shared>, started: bool) {
     for (runner, log) in logs {
         let end = match log {
             Ok(log) => {
-                summary.push_errors += log.push_errors;
                 summary.script_errors += log.script_errors;
                 summary.marked_failed = summary.marked_failed.or_else(|| log.marked_failed.clone());
                 log.into_end()

@@ -171,11 +171,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(axum::serve(listener, app).into_future());
-        Running {
-            base,
-            client: super::client().build().unwrap(),
-            health: server.health,
-        }
+        Running { base, client: super::client().build().unwrap(), health: server.health }
     }
 
     impl Running {

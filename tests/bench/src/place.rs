@@ -219,5 +219,4 @@ impl Place {
         map.metadata.name = Some(SCRIPT.to_owned());
         map
     }
-
 }

@@ -226,7 +226,8 @@ async fn a_prometheus_that_is_not_there() {
     Setup::new("prometheus")
         .play(async |stage| {
             let asked = json!({"name": "up", "query": "min(up)", "atLeast": "1"});
-            let at = |name: &str| with(script(READER), json!({"prometheus": name, "objectives": [asked.clone()]}));
+            let at =
+                |name: &str| with(script(READER), json!({"prometheus": name, "objectives": [asked.clone()]}));
             let words = ["Prometheus refused does not answer"];
             refused(stage, "refused", at(REFUSED), "PrometheusUnreachable", &words).await;
             let words = ["there is no Prometheus nowhere", "it has default, refused"];

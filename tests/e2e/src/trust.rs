@@ -5,10 +5,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use loadtest_crds::{LoadTest, Verdict, WindowKind};
 use serde_json::json;
-use test_support::{
-    runs::result,
-    stage::Setup,
-};
+use test_support::{runs::result, stage::Setup};
 
 use crate::spec::{READER, few_failures, load, with};
 

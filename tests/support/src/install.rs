@@ -141,7 +141,8 @@ async fn service_url(client: &Client, namespace: &str, name: &str) -> String {
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let service = services.get_opt(name).await.ok().flatten();
     let ip = service.and_then(|s| s.spec?.cluster_ip);
-    let ip = ip.unwrap_or_else(|| panic!("there is no Service {name} in namespace {namespace}: run `make install`"));
+    let ip = ip
+        .unwrap_or_else(|| panic!("there is no Service {name} in namespace {namespace}: run `make install`"));
     format!("http://{ip}:9090")
 }
 

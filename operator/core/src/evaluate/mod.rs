@@ -14,12 +14,7 @@ use crate::{
         judgement::{Judgement, leave_out_queries, objective_status, result},
         load::{Delivered, LoadProbe, case, end::LoadEnd},
         names::Counted,
-        objective::{
-            probe::Probe,
-            pushes::Pushes,
-            rate::{self, RateProbe},
-            spikes::SpikeProbe,
-        },
+        objective::{probe::Probe, pushes::Pushes, spikes::SpikeProbe},
         windows::{
             Extent, Window,
             context::{Context, Settings},
@@ -59,9 +54,8 @@ pub struct Evaluation {
     expect: Option<Expectation>,
     status: LoadTestStatus,
     context: Context,
-    /// What is asked about the load itself, and about thresholds over Rates.
+    /// What is asked about the load itself.
     load: LoadProbe,
-    rates: Vec<RateProbe>,
     ended_at: Option<MicroTime>,
     answers: Answers,
     /// Every question, for the record.
@@ -131,7 +125,6 @@ impl Evaluation {
             status: status.clone(),
             context,
             load: LoadProbe::default(),
-            rates: rate::rates(status),
             ended_at: None,
             answers: Answers::default(),
             asked: Vec::new(),
@@ -246,9 +239,6 @@ impl Evaluation {
         let steady = windows.iter().find(|window| window.kind == WindowKind::Steady);
         let stretches = steady.map(|window| self.context.reads(window)).unwrap_or_default();
         self.load = LoadProbe::new(&self.status, &self.context, &stretches, &mut asks);
-        for rate in &mut self.rates {
-            rate.ask(&self.context.metrics, self.context.load, &mut asks);
-        }
         let mut rows = Vec::new();
         let mut spikes = Vec::new();
         for (index, objective) in self.objectives.iter().enumerate() {
@@ -281,7 +271,7 @@ impl Evaluation {
                         let (finding, query) =
                             row.probe.judge(objective, &self.context, &self.answers, &holes);
                         let finding = match &row.pushes {
-                            Some(pushes) => pushes.or_else(finding, objective, &self.answers),
+                            Some(pushes) => pushes.or_else(finding, &self.answers),
                             None => finding,
                         };
                         result(&row.window, finding, query)
@@ -294,7 +284,6 @@ impl Evaluation {
                 }
             })
             .collect();
-        judgement.objectives.extend(self.rates.iter().map(|rate| rate.judge(&self.answers)));
         let totals = case::Totals {
             requests: judgement.requests,
             iterations: judgement.iterations,

@@ -1,11 +1,12 @@
 //! Whether all figures of a run have arrived in Prometheus, so that they can be judged.
 //!
-//! Settled means that the requests counted in Prometheus are those that the runners counted themselves, where
-//! they could say, and that every series of the system under test has a sample from after the load.
+//! Settled means that each runner has pushed once more after the load, which brings all that was, that the requests
+//! counted in the store are those that the runners counted themselves, where they could say, and that every series of the
+//! system under test has a sample from after the load.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::LoadTestStatus;
 
 use crate::{
@@ -15,9 +16,9 @@ use crate::{
     },
     k6::{
         queries::{HTTP_REQS, K6Metrics, K6Series, Split},
-        question::{Asks, Request},
+        question::{About, Asks, Request},
     },
-    numbers::limit::count,
+    numbers::limit::{count, whole},
     plan::objective::ObjectivePlan,
     prometheus::{
         ask::{Answer, Answers, RequestKind},
@@ -29,10 +30,6 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
     Yes,
-    /// All but so few requests that no objective could tell: at most 1 in 1,000. k6 sends nothing for a series
-    /// whose last requests fall into the millisecond of its last push, so this may be as good as it gets: go on
-    /// waiting, and judge at the time-out.
-    Nearly(String),
     /// Not yet, and why: at the time-out the run is Inconclusive for it.
     NotYet(String),
 }
@@ -45,6 +42,8 @@ pub struct Settling {
     scraped: Vec<(usize, String)>,
     load_end: Option<Timestamp>,
     k6_requests: Option<i64>,
+    /// How many runners have pushed since, and how many there were to the end.
+    heard: Option<(usize, i64)>,
 }
 
 impl Settling {
@@ -67,7 +66,15 @@ impl Settling {
             .into_iter()
             .map(|selector| (asks.ask(promql::last_written(&selector), at), selector))
             .collect();
+        let runners = status.runners.as_ref().map_or(0, |r| i64::from(r.total - r.lost));
+        let over =
+            load.and_then(|load| load.to.checked_add(SignedDuration::try_from(settings.push).ok()?).ok());
+        let heard = over.filter(|_| runners > 0).map(|over| {
+            let within = Duration::try_from(now.duration_since(over)).unwrap_or_default();
+            (asks.ask(metrics.about(About::RunnersHeard { within }), at), runners)
+        });
         Self {
+            heard,
             requests: asks.into_requests(),
             counted,
             scraped,
@@ -99,21 +106,27 @@ impl Settling {
                 }
             }
         }
+        if let Some((id, runners)) = self.heard {
+            match all.sum(id) {
+                Err(why) => return Settled::NotYet(why),
+                Ok(heard) if whole(heard.unwrap_or(0.0)) >= runners => {}
+                Ok(heard) => {
+                    let heard = count(whole(heard.unwrap_or(0.0)));
+                    let message = format!("the last figures of {heard} of {runners} runners have come");
+                    return Settled::NotYet(message);
+                }
+            }
+        }
         let Some(own) = self.k6_requests else { return Settled::Yes };
         let counted = match all.sum(self.counted) {
             Err(why) => return Settled::NotYet(why),
-            Ok(counted) => crate::numbers::limit::whole(counted.unwrap_or(0.0)),
+            Ok(counted) => whole(counted.unwrap_or(0.0)),
         };
-        let missing = own - counted;
-        let message =
-            format!("the runners counted {} requests and Prometheus has {}", count(own), count(counted));
-        if missing <= 0 {
-            Settled::Yes
-        } else if missing.saturating_mul(1000) <= own {
-            Settled::Nearly(message)
-        } else {
-            Settled::NotYet(message)
+        if counted >= own {
+            return Settled::Yes;
         }
+        let (own, counted) = (count(own), count(counted));
+        Settled::NotYet(format!("the runners counted {own} requests and the load store has {counted}"))
     }
 }
 

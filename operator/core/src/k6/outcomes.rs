@@ -1,8 +1,8 @@
-//! Counts of requests by their outcome.
+//! Counts of requests by their outcome, and of the samples of a Rate.
 
 use crate::{k6::queries, prometheus::series::Labels};
 
-/// Counts by k6's `expected_response`.
+/// Counts by k6's `expected_response`, or by whether the samples of a Rate were true.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outcomes {
     pub answered: f64,
@@ -12,7 +12,7 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Reads the series of a sum by `expected_response`; `None` without any.
+    /// Reads the series of a sum by either; `None` without any.
     #[must_use]
     pub fn of(series: &[(Labels, f64, f64)]) -> Option<Self> {
         let mut outcomes = Self::default();
@@ -23,9 +23,9 @@ impl Outcomes {
     }
 
     pub fn add(&mut self, labels: &Labels, value: f64) {
-        match labels.get(queries::OUTCOME).map(String::as_str) {
-            Some("true") => self.answered += value,
-            Some("false") => self.failed += value,
+        match labels.get(queries::OUTCOME).or_else(|| labels.get(queries::CONDITION)).map(String::as_str) {
+            Some("true" | "nonzero") => self.answered += value,
+            Some("false" | "zero") => self.failed += value,
             _ => self.untold += value,
         }
     }

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use crate::{
     k6::{
-        queries::{HTTP_REQS, K6Metrics, K6Samples, K6Series, NAME, OUTCOME, RUN, SCENARIO, Split, VUS},
+        queries::{
+            HTTP_REQS, K6Metrics, K6Samples, K6Series, NAME, OUTCOME, RUN, RUNNER, SCENARIO, Split, VUS,
+        },
         question::{About, Question},
     },
     prometheus::promql::{LOOKBACK, histogram_quantile, newest, quoted, seconds},
@@ -56,6 +58,11 @@ fn render(metrics: &K6Metrics, about: &About) -> String {
             let all = last(&all(HTTP_REQS), None);
             let series = labelled(&format!("count({all})"), "of", "series");
             format!("count(count by ({NAME}) ({all})) or {series}")
+        }
+        About::RunnersHeard { within } => {
+            let since =
+                self::last(&all(VUS), i64::try_from(within.as_secs()).unwrap_or(i64::MAX).max(1), None);
+            format!("count(count by ({RUNNER}) ({since}))")
         }
         About::PushAge => format!("max{}", age_of_those_to_come(&all(VUS))),
         About::PushesLate { scenario, in_time } => {

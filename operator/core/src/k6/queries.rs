@@ -52,6 +52,9 @@ pub const NAME: &str = "name";
 /// The label by which k6 tells answered requests ("true") from failed ones ("false").
 pub const OUTCOME: &str = "expected_response";
 
+/// The label by which the samples of a Rate that were true ("nonzero") are told from others ("zero").
+pub const CONDITION: &str = "condition";
+
 /// The tags by which the operator tells runs, runners and scenarios apart. A script's own tags of these names would take
 /// the place of ours.
 pub const RUN: &str = "loadtest_run";
@@ -110,6 +113,8 @@ pub enum Split {
     Whole,
     /// Answered and failed requests.
     Outcome,
+    /// The samples of a Rate that were true, and others.
+    Condition,
     Scenario,
     /// Scenarios, and k6's own within them.
     Part,
@@ -125,6 +130,7 @@ impl Split {
         match self {
             Self::Whole => &[],
             Self::Outcome => &[OUTCOME],
+            Self::Condition => &[CONDITION],
             Self::Scenario => &[SCENARIO],
             Self::Part => &[SCENARIO, "scenario"],
             Self::Named => &[NAME, SCENARIO, OUTCOME],

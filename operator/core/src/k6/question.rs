@@ -47,6 +47,8 @@ pub enum About {
     VirtualUsers { by: Split },
     /// How many request names the run has had, and, labelled, how many series.
     RequestNames,
+    /// How many runners have pushed in the time before.
+    RunnersHeard { within: Duration },
     /// How old the last push is of the runner whose last push is the oldest, in seconds. k6 sends its number of virtual
     /// users with every push. A runner that sends nothing any more was through, and is not late.
     PushAge,

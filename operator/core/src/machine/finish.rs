@@ -291,7 +291,6 @@ fn judge(pass: &mut Pass, plan: &Plan, world: &World) -> bool {
         interrupted_runners: usize::try_from(runners.interrupted).unwrap_or(0),
         failed_runners: usize::try_from(runners.failed).unwrap_or(0),
         marked_failed: logs.and_then(|l| l.marked_failed.clone()),
-        push_errors: logs.map_or(0, |l| l.push_errors),
         not_settled: world.facts.settled.clone().and_then(Result::err),
         matched: world.facts.matched.clone(),
         history: history.clone(),

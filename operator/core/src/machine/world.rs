@@ -189,8 +189,6 @@ pub enum KillResult {
 pub struct LogSummary {
     /// Iterations that threw.
     pub script_errors: i64,
-    /// Lines that report metrics which never reached Prometheus.
-    pub push_errors: i64,
     /// What a script said as it called `exec.test.fail()`.
     pub marked_failed: Option<String>,
     /// Runners whose log could not be read, and why.

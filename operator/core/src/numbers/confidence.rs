@@ -34,7 +34,7 @@ pub struct Sample {
     /// How many samples are worth as much as one that is independent of the others, at least 1.
     pub design_effect: f64,
     /// What of it belongs to faults.
-    pub faults: Block,
+    pub faults: Cell,
 }
 
 /// How a share stands to what is allowed.
@@ -55,11 +55,50 @@ pub enum Standing {
     },
 }
 
-/// What was counted in one stretch of 5 s.
+/// What was counted in one stretch of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Block {
+pub struct Cell {
     pub total: f64,
     pub bad: f64,
+}
+
+/// The same, as exactly as the buckets of a histogram tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    pub total: f64,
+    pub bad: Count,
+}
+
+impl std::iter::Sum for Cell {
+    fn sum<I: Iterator<Item = Self>>(cells: I) -> Self {
+        cells.fold(Self::default(), |sum, c| Self { total: sum.total + c.total, bad: sum.bad + c.bad })
+    }
+}
+
+impl Counts {
+    /// With one of the numbers of bad ones.
+    #[must_use]
+    pub fn cell(self, bad: fn(Count) -> f64) -> Cell {
+        Cell { total: self.total, bad: bad(self.bad) }
+    }
+
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let (a, b) = (self.bad, other.bad);
+        let bad = Count { least: a.least + b.least, likely: a.likely + b.likely, most: a.most + b.most };
+        Self { total: self.total + other.total, bad }
+    }
+
+    /// What was added since an earlier count. One that falls, as a lost runner's may, adds nothing.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        let total = (self.total - earlier.total).max(0.0);
+        let gained = |of: fn(Count) -> f64| (of(self.bad) - of(earlier.bad)).clamp(0.0, total);
+        let least = gained(|bad| bad.least);
+        let likely = gained(|bad| bad.likely).max(least);
+        let most = gained(|bad| bad.most).max(likely);
+        Self { total, bad: Count { least, likely, most } }
+    }
 }
 
 impl Count {
@@ -91,7 +130,7 @@ impl Sample {
 
     /// Between which ends the share lies that so many bad ones come from.
     fn interval(&self, bad: f64) -> (f64, f64) {
-        let faults = Block { total: self.faults.total.min(self.total), bad: self.faults.bad.min(bad) };
+        let faults = Cell { total: self.faults.total.min(self.total), bad: self.faults.bad.min(bad) };
         let rest = self.total - faults.total;
         if rest < 0.5 {
             return (bad / self.total, bad / self.total);
@@ -189,8 +228,8 @@ pub fn needed(allowed: f64) -> f64 {
 /// How many times as large the variance between blocks is as it were for independent samples; at least 1. Blocks
 /// without a sample tell nothing.
 #[must_use]
-pub fn design_effect(blocks: &[Block]) -> f64 {
-    let blocks: Vec<&Block> = blocks.iter().filter(|b| b.total > 0.5).collect();
+pub fn design_effect(blocks: &[Cell]) -> f64 {
+    let blocks: Vec<&Cell> = blocks.iter().filter(|b| b.total > 0.5).collect();
     let k = blocks.len() as f64;
     let total: f64 = blocks.iter().map(|b| b.total).sum();
     let share = blocks.iter().map(|b| b.bad).sum::<f64>() / total;
@@ -215,7 +254,7 @@ mod tests {
     use rstest::rstest;
 
     fn sample(bad: f64, total: f64, allowed: f64) -> Sample {
-        Sample { total, bad: Count::exactly(bad), allowed, design_effect: 1.0, faults: Block::default() }
+        Sample { total, bad: Count::exactly(bad), allowed, design_effect: 1.0, faults: Cell::default() }
     }
 
     // From the usual tables: 0 of 299 at 1%, and so on.
@@ -307,8 +346,8 @@ mod tests {
         assert_eq!(words(sample.estimated()), estimated);
     }
 
-    fn blocks(counts: &[(f64, f64)]) -> Vec<Block> {
-        counts.iter().map(|(total, bad)| Block { total: *total, bad: *bad }).collect()
+    fn blocks(counts: &[(f64, f64)]) -> Vec<Cell> {
+        counts.iter().map(|(total, bad)| Cell { total: *total, bad: *bad }).collect()
     }
 
     // 4 blocks of 100 with 40 bad ones in all: p = 10%, binomial variance 400·0.1·0.9 = 36.
@@ -350,7 +389,7 @@ mod tests {
         #[case] effect: f64,
         #[case] expected: &str,
     ) {
-        let faults = Block { total: 100.0, bad: 20.0 };
+        let faults = Cell { total: 100.0, bad: 20.0 };
         let sample = Sample { faults, design_effect: effect, ..sample(20.0 + rest, 2000.0, allowed) };
         assert_eq!(words(sample.estimated()), expected);
     }
@@ -363,7 +402,7 @@ mod tests {
     // The one too many is not the fault's.
     #[case::one_of_the_rest(4.0, 5.0, "0.40% to 0.85%")]
     fn a_handful_in_a_fault(#[case] in_fault: f64, #[case] bad: f64, #[case] expected: &str) {
-        let faults = Block { total: 100.0, bad: in_fault };
+        let faults = Cell { total: 100.0, bad: in_fault };
         assert_eq!(words(Sample { faults, ..sample(bad, 1000.0, 0.004) }.estimated()), expected);
     }
 
@@ -373,7 +412,7 @@ mod tests {
     #[case::perhaps(4.0, "Bucket")]
     fn a_handful_in_a_fault_and_a_bucket(#[case] least: f64, #[case] expected: &str) {
         let bad = Count { least, likely: 5.0, most: 6.0 };
-        let faults = Block { total: 100.0, bad: 5.0 };
+        let faults = Cell { total: 100.0, bad: 5.0 };
         assert_eq!(words(Sample { bad, faults, ..sample(0.0, 1000.0, 0.004) }.estimated()), expected);
     }
 

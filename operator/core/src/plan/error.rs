@@ -102,17 +102,18 @@ pub enum Refusal {
     ShareLimit,
     #[error("a percentile takes atMost with a time, as in atMost: 300ms")]
     PercentileLimit,
+    #[error("an average, least or most takes a time, as in atMost: 300ms")]
+    StatLimit,
     #[error("a percentile lies above 0 and below 100, as in percentile: 95")]
     Percentile,
     #[error("the k6 metric {0} has no percentiles: use http_req_duration or a Trend of the script")]
     NoTrend(String),
     #[error(
-        "say which figure of {0}: percentile: 95 or under: 300ms of a Trend, rate: true or count: true of a Counter; only \
-         http_req_failed goes without (k6 sends the Rate of each runner without its total, so Rates cannot be added up: \
-         count with two Counters in the script and write a ratio over them)"
+        "say which figure of {0}: percentile: 95, under: 300ms or stat: Avg of a Trend, rate: true or count: true of a \
+         Counter; only a Rate, as http_req_failed or checks, goes without"
     )]
     NoShare(String),
-    #[error("write one of percentile, under, rate or count")]
+    #[error("write one of percentile, under, stat, rate or count")]
     ManyFigures,
     #[error(
         "the k6 metric {0} is no Counter: rate and count take http_reqs, iterations or a Counter of the script"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loadtest_crds::{K6Figure, Objective, text::DurationText};
+use loadtest_crds::{K6Figure, Objective, Stat, text::DurationText};
 use promql_parser::parser::{self, Expr};
 
 use crate::{
@@ -58,10 +58,24 @@ fn of_k6(k6: &K6Figure, bound: &Bound) -> Result<Figure, Refusal> {
     let samples = K6Samples { tags: k6.tags.clone(), scenario: k6.scenario.clone() };
     let metric = k6.metric.clone();
     let says = |flag: Option<bool>| flag == Some(true);
+    if let Some(stat) = k6.stat {
+        is_trend(&metric)?;
+        if k6.percentile.is_some() || k6.under.is_some() || says(k6.rate) || says(k6.count) {
+            return Err(Refusal::ManyFigures);
+        }
+        if bound.limit().dimension() != Dimension::Time {
+            return Err(Refusal::StatLimit);
+        }
+        return Ok(Figure::K6Stat { metric, stat, samples });
+    }
     match (k6.percentile, &k6.under, says(k6.rate), says(k6.count)) {
         (None, None, false, false) if metric == "http_req_failed" => {
             share(bound)?;
             Ok(Figure::K6Failed { samples })
+        }
+        (None, None, false, false) if matches!(built_in(&metric), None | Some(Kind::Share)) => {
+            share(bound)?;
+            Ok(Figure::K6Share { metric, samples })
         }
         (None, None, false, false) => Err(Refusal::NoShare(metric)),
         (Some(percentile), None, false, false) => {
@@ -151,10 +165,14 @@ fn expression(text: &str) -> Result<String, Refusal> {
 pub enum Figure {
     /// The share of k6's requests that failed.
     K6Failed { samples: K6Samples },
+    /// The share of a k6 Rate's samples that were true.
+    K6Share { metric: String, samples: K6Samples },
     /// The share of a k6 Trend's samples that failed or lie above the limit, `percentile` in percent.
     K6Percentile { metric: String, percentile: f64, samples: K6Samples },
     /// The share of a k6 Trend's samples that were answered within a time.
     K6Under { metric: String, under: Limit, samples: K6Samples },
+    /// The average, least or most of a k6 Trend.
+    K6Stat { metric: String, stat: Stat, samples: K6Samples },
     /// The events of a k6 Counter.
     K6Count { metric: String, samples: K6Samples },
     /// The events of a k6 Counter a second.
@@ -182,8 +200,10 @@ impl Figure {
     pub fn samples(&self) -> Option<&K6Samples> {
         match self {
             Self::K6Failed { samples }
+            | Self::K6Share { samples, .. }
             | Self::K6Percentile { samples, .. }
             | Self::K6Under { samples, .. }
+            | Self::K6Stat { samples, .. }
             | Self::K6Count { samples, .. }
             | Self::K6Rate { samples, .. } => Some(samples),
             Self::Ratio { .. } | Self::Query(_) | Self::Template(_) | Self::Slope { .. } => None,

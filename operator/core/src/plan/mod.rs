@@ -76,8 +76,9 @@ impl Plan {
             }
             _ => false,
         };
-        let has_alert =
-            |fault: &FaultPlan| fault.limits.recovery.as_ref().is_some_and(|recovery| recovery.alert.is_some());
+        let has_alert = |fault: &FaultPlan| {
+            fault.limits.recovery.as_ref().is_some_and(|recovery| recovery.alert.is_some())
+        };
         self.objectives.iter().any(objective)
             || self.guardrails.iter().any(|guardrail| of_system(&guardrail.query))
             || self.faults.iter().any(has_alert)

@@ -29,6 +29,8 @@ pub struct ObjectivePlan {
     pub windows: Vec<WindowKind>,
     /// The stretch of a Between window.
     pub between: Option<BetweenPlan>,
+    /// The script declares its metric: without a sample it was never added to.
+    pub declared: bool,
 }
 
 /// A stretch of the load, from its measured start.
@@ -71,6 +73,7 @@ impl ObjectivePlan {
             on_too_few: objective.on_too_few.unwrap_or(policy.on_too_few),
             windows,
             between: objective.between.as_ref().map(between).transpose()?,
+            declared: false,
         })
     }
 

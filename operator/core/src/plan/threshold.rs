@@ -1,23 +1,20 @@
 //! Thresholds of the scripts: judged here, over all runners of their scenario together. k6 would judge each
 //! runner's part for itself.
 //!
-//! Most become objectives with `key: true` ([`objectives`]); those with abortOnFail are watched as guardrails too
-//! ([`guardrails`]). Rates other than http_req_failed have no totals that could be added up, but what all of them
-//! together are lies between the lowest and the highest of them: that is often enough ([`crate::evaluate::objective::rate::rates`]). The rest cannot
-//! be judged, is named, and makes the run a Warn at best ([`unjudged`]).
+//! They become objectives with `key: true` ([`objectives`]); those with abortOnFail are watched as guardrails too
+//! ([`guardrails`]). The rest cannot be judged, is named, and makes the run a Warn at best ([`unjudged`]).
 
 use std::{collections::BTreeMap, time::Duration};
 
 use loadtest_crds::{
-    GuardrailNoData, K6Figure, LoadTestStatus, Objective, ScenarioStatus, ScriptThreshold, TooFewPolicy,
-    VerdictPolicy,
+    GuardrailNoData, K6Figure, LoadTestStatus, Objective, ScenarioStatus, ScriptThreshold, Stat,
+    TooFewPolicy, VerdictPolicy,
 };
 
 use crate::{
     k6::{
         metrics::{Kind, built_in},
-        queries::{HTTP_REQS, K6Metrics, K6Samples, Metric, OUTCOME, Split},
-        question::About,
+        queries::{CONDITION, HTTP_REQS, K6Metrics, K6Samples, Metric, OUTCOME, Split},
     },
     numbers::{
         duration,
@@ -35,12 +32,12 @@ const DELAY: Duration = Duration::from_secs(10);
 
 /// A threshold, taken apart.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Parsed {
-    pub(crate) metric: String,
-    pub(crate) samples: K6Samples,
+struct Parsed {
+    metric: String,
+    samples: K6Samples,
     aggregate: Aggregate,
-    pub(crate) is: Is,
-    pub(crate) limit: f64,
+    is: Is,
+    limit: f64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -48,53 +45,36 @@ enum Aggregate {
     Percentile(f64),
     Rate,
     Count,
-    /// `avg`, `min`, `max`, `value`: no figure of many runners.
+    Stat(Stat),
+    /// `value`: no figure of many runners.
     Other(String),
 }
 
 /// How a figure must stand to the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Is {
+enum Is {
     Below,
     AtMost,
     Above,
     AtLeast,
 }
 
-/// What becomes of a threshold.
-#[derive(Clone, Debug)]
-pub(crate) enum Meaning {
-    Objective(Box<ObjectivePlan>),
-    /// Bounded by the lowest and the highest of the runners' rates.
-    Rate(Parsed),
-    Unjudged(String),
-}
-
-/// Those that can be judged by figures of their own.
+/// Those that can be judged.
 #[must_use]
 pub fn objectives(status: &LoadTestStatus) -> Vec<ObjectivePlan> {
-    let plans = meanings(status).filter_map(|(_, meaning)| match meaning {
-        Meaning::Objective(plan) => Some(*plan),
-        Meaning::Rate(_) | Meaning::Unjudged(_) => None,
-    });
-    plans.collect()
+    each(status)
+        .filter_map(|(name, scenario, threshold)| objective(&name, scenario, threshold).ok())
+        .collect()
 }
 
 /// Those that cannot be judged, and why.
 #[must_use]
 pub fn unjudged(status: &LoadTestStatus) -> Vec<(String, String)> {
-    let whys = meanings(status).filter_map(|(name, meaning)| match meaning {
-        Meaning::Unjudged(why) => Some((name, why)),
-        Meaning::Objective(_) | Meaning::Rate(_) => None,
-    });
-    whys.collect()
-}
-
-fn meanings(status: &LoadTestStatus) -> impl Iterator<Item = (String, Meaning)> {
-    each(status).map(|(name, scenario, threshold)| {
-        let meaning = meaning(&name, scenario, threshold);
-        (name, meaning)
-    })
+    each(status)
+        .filter_map(|(name, scenario, threshold)| {
+            objective(&name, scenario, threshold).err().map(|why| (name, why))
+        })
+        .collect()
 }
 
 /// Those with abortOnFail, over the run so far.
@@ -125,9 +105,7 @@ pub fn guardrails(status: &LoadTestStatus, run_id: &str) -> Vec<GuardrailPlan> {
 
 /// All thresholds with their scenarios and names: `threshold: http_req_failed rate<0.01`, with the scenario where
 /// there are several.
-pub(crate) fn each(
-    status: &LoadTestStatus,
-) -> impl Iterator<Item = (String, &ScenarioStatus, &ScriptThreshold)> {
+fn each(status: &LoadTestStatus) -> impl Iterator<Item = (String, &ScenarioStatus, &ScriptThreshold)> {
     let several = status.scenarios.len() > 1;
     status.scenarios.iter().flat_map(move |scenario| {
         scenario.thresholds.iter().map(move |threshold| {
@@ -137,23 +115,19 @@ pub(crate) fn each(
     })
 }
 
-pub(crate) fn meaning(name: &str, scenario: &ScenarioStatus, threshold: &ScriptThreshold) -> Meaning {
-    let parsed = match Parsed::of(&scenario.name, threshold) {
-        Ok(parsed) => parsed,
-        Err(why) => return Meaning::Unjudged(why),
-    };
-    if parsed.is_rate_of_runners() {
-        return Meaning::Rate(parsed);
-    }
-    let Some(objective) = parsed.objective(name) else {
-        return Meaning::Unjudged(parsed.why_not());
-    };
+/// # Errors
+/// Why it cannot be judged.
+fn objective(
+    name: &str,
+    scenario: &ScenarioStatus,
+    threshold: &ScriptThreshold,
+) -> Result<ObjectivePlan, String> {
+    let parsed = Parsed::of(&scenario.name, threshold)?;
+    let objective = parsed.objective(name).ok_or_else(|| parsed.why_not())?;
     // As k6 does, however few samples there are.
     let policy = VerdictPolicy { on_too_few: TooFewPolicy::Judge, ..VerdictPolicy::default() };
-    match ObjectivePlan::parse(&objective, &policy) {
-        Ok(plan) => Meaning::Objective(Box::new(plan)),
-        Err(error) => Meaning::Unjudged(error.to_string()),
-    }
+    let plan = ObjectivePlan::parse(&objective, &policy).map_err(|error| error.to_string())?;
+    Ok(ObjectivePlan { declared: true, ..plan })
 }
 
 impl Parsed {
@@ -162,8 +136,11 @@ impl Parsed {
     fn of(scenario: &str, threshold: &ScriptThreshold) -> Result<Self, String> {
         let (metric, tags) = metric(&threshold.metric);
         let text = threshold.expression.trim();
-        let unread =
-            || format!("`{text}` is none of p(95), med, rate and count with <, <=, > or >= and a number");
+        let unread = || {
+            format!(
+                "`{text}` is none of p(95), med, avg, min, max, rate and count with <, <=, > or >= and a number"
+            )
+        };
         let at = text.find(['<', '>', '=', '!']).ok_or_else(unread)?;
         let end = text[at..].find(|c| !matches!(c, '<' | '>' | '=' | '!')).ok_or_else(unread)? + at;
         let limit: f64 = text[end..].trim().parse().map_err(|_| unread())?;
@@ -171,6 +148,9 @@ impl Parsed {
             "med" => Aggregate::Percentile(50.0),
             "rate" => Aggregate::Rate,
             "count" => Aggregate::Count,
+            "avg" => Aggregate::Stat(Stat::Avg),
+            "min" => Aggregate::Stat(Stat::Min),
+            "max" => Aggregate::Stat(Stat::Max),
             other => match other.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')')) {
                 Some(number) => Aggregate::Percentile(number.trim().parse().map_err(|_| unread())?),
                 None => Aggregate::Other(other.to_owned()),
@@ -190,11 +170,9 @@ impl Parsed {
         Ok(Self { metric, samples, aggregate, is, limit })
     }
 
-    /// k6 has sent each runner's share, and not of how many. A Rate is told from a Counter by its limit: a share
-    /// is at most 1.
-    fn is_rate_of_runners(&self) -> bool {
+    /// A Rate is told from a Counter by its limit: a share is at most 1.
+    fn is_share(&self) -> bool {
         self.aggregate == Aggregate::Rate
-            && self.metric != "http_req_failed"
             && built_in(&self.metric) != Some(Kind::Counter)
             && self.limit <= 1.0
     }
@@ -207,8 +185,8 @@ impl Parsed {
     fn text(&self) -> String {
         let number = |n: f64| format!("{}", (n * 1e9).round() / 1e9);
         match (&self.aggregate, self.is) {
-            (Aggregate::Percentile(_), _) => format!("{}ms", number(self.limit)),
-            (Aggregate::Rate, _) if self.metric == "http_req_failed" || self.is_rate_of_runners() => {
+            (Aggregate::Percentile(_) | Aggregate::Stat(_), _) => format!("{}ms", number(self.limit)),
+            (Aggregate::Rate, _) if self.is_share() => {
                 format!("{}%", number(self.limit * 100.0))
             }
             // A count is a whole number: one more, or one less, than the limit is the first that will do.
@@ -218,7 +196,7 @@ impl Parsed {
         }
     }
 
-    pub(crate) fn bound(&self) -> Option<Bound> {
+    fn bound(&self) -> Option<Bound> {
         let limit = Limit::parse(&self.text())?;
         Some(if self.is_upper() { Bound::AtMost(limit) } else { Bound::AtLeast(limit) })
     }
@@ -235,9 +213,10 @@ impl Parsed {
         };
         match self.aggregate {
             Aggregate::Percentile(percentile) if self.is_upper() => k6.percentile = Some(percentile),
-            Aggregate::Rate if self.metric == "http_req_failed" => {}
+            Aggregate::Rate if self.is_share() => {}
             Aggregate::Rate => k6.rate = Some(true),
             Aggregate::Count => k6.count = Some(true),
+            Aggregate::Stat(stat) => k6.stat = Some(stat),
             Aggregate::Percentile(_) | Aggregate::Other(_) => return None,
         }
         let limit = Some(self.text().as_str().into());
@@ -255,10 +234,10 @@ impl Parsed {
     fn why_not(&self) -> String {
         match &self.aggregate {
             Aggregate::Other(aggregate) => format!(
-                "`{aggregate}` is no figure of several runners together: judge a percentile, a share or a count"
+                "`{aggregate}` is no figure of several runners together: judge a percentile, avg, min, max, a share or a count"
             ),
             Aggregate::Percentile(_) => "a percentile is judged against the most that it may be".to_owned(),
-            Aggregate::Rate | Aggregate::Count => {
+            Aggregate::Rate | Aggregate::Count | Aggregate::Stat(_) => {
                 format!("{} is a Gauge, of which each runner knows its own only", self.metric)
             }
         }
@@ -283,15 +262,16 @@ impl Parsed {
                 let all = sum(HTTP_REQS, &self.samples);
                 format!("({failed} or 0 * {all}) / {all}")
             }
-            Aggregate::Rate if self.is_rate_of_runners() => {
-                // All of them beyond the limit, and so certainly what they are together.
-                let of = self.samples.of(Metric::Rate(name()));
-                let all = metrics.about(About::LastValues { of, at: None });
-                if self.is_upper() { format!("min({all})") } else { format!("max({all})") }
+            Aggregate::Rate if self.is_share() => {
+                let mut fulfilled = self.samples.clone();
+                fulfilled.tags.insert(CONDITION.to_owned(), "nonzero".to_owned());
+                let fulfilled = sum(Metric::Rate(name()), &fulfilled);
+                let all = sum(Metric::Rate(name()), &self.samples);
+                format!("({fulfilled} or 0 * {all}) / {all}")
             }
             Aggregate::Count => sum(Metric::Counter(name()), &self.samples),
-            // So far a rate is still rising.
-            Aggregate::Rate | Aggregate::Other(_) => return None,
+            // So far a rate is still rising, and an average moving.
+            Aggregate::Rate | Aggregate::Stat(_) | Aggregate::Other(_) => return None,
         })
     }
 }

@@ -19,8 +19,6 @@ pub struct Facts {
     pub failed_runners: usize,
     /// What the script said as it did so.
     pub marked_failed: Option<String>,
-    /// Pushes of k6 that never reached Prometheus.
-    pub push_errors: i64,
     /// Why the figures never settled.
     pub not_settled: Option<String>,
     /// How many pods and series the selectors and queries of the run matched.

@@ -73,8 +73,7 @@ pub fn decide(
     status: &LoadTestStatus,
     facts: &Facts,
 ) -> Ruling {
-    let figures_whole =
-        facts.not_settled.is_none() && facts.push_errors == 0 && load::unread(status).is_empty();
+    let figures_whole = facts.not_settled.is_none() && load::unread(status).is_empty();
     let doubt = if figures_whole { load::doubt(status) } else { Some(Reason::FiguresIncomplete) };
     let mut grounds = Vec::new();
     of_figures(status, facts, &mut grounds);
@@ -200,13 +199,9 @@ fn of_figures(status: &LoadTestStatus, facts: &Facts, grounds: &mut Vec<Ground>)
     if let Some(why) = &facts.not_settled {
         add(Reason::NotSettled, format!("the figures did not settle: {why}"));
     }
-    if facts.push_errors > 0 {
-        let text = "of k6's pushes did not reach Prometheus, so figures are missing: see the runners' logs";
-        add(Reason::FiguresIncomplete, format!("{} {text}", count(facts.push_errors)));
-    }
     let unread = load::unread(status).join("; ");
     if !unread.is_empty() {
-        let text = "not every runner's log could be read, so iterations that threw and pushes that failed may be missing";
+        let text = "not every runner's log could be read, so iterations that threw may be missing";
         add(Reason::FiguresIncomplete, format!("{text}: {unread}"));
     }
 }

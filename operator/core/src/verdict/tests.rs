@@ -254,7 +254,7 @@ proptest! {
         outcomes in prop::collection::vec((outcome(), prop::bool::ANY, prop::bool::ANY), 1..6),
         recovery in outcome(),
         max_misses in 0i32..4,
-        push_errors in prop::bool::weighted(0.2),
+        settled in prop::bool::weighted(0.8),
         runner_lost in prop::bool::weighted(0.2),
         which in 0usize..7,
         worse in outcome(),
@@ -272,7 +272,7 @@ proptest! {
                 .collect();
             c.status.faults = vec![fault(FaultState::Injected, recovery)];
             c.policy.max_misses = max_misses;
-            c.facts.push_errors = i64::from(push_errors);
+            c.facts.not_settled = (!settled).then(|| "late".to_owned());
             if runner_lost {
                 lost(&mut c);
             }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use loadtest_crds::RecoveryStatus;
 
 use crate::{
-    evaluate::fault::recovery::millis,
+    evaluate::fault::scene::millis,
     k6::question::{Asks, Question},
     numbers::{duration::human, interval::seconds},
     plan::fault::AlertPlan,

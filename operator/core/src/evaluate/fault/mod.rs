@@ -4,25 +4,25 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use loadtest_crds::{
-    BudgetStatus, FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, ReadyBy, RecoveryStatus,
+    BudgetStatus, FaultEffect, FaultState, FaultStatus, LoadTestStatus, Outcome, RecoveryStatus,
 };
 
 use crate::{
     evaluate::{
         fault::{
-            budget::Harm,
-            cells::{Readings, Track},
+            cells::{Readings, Track, in_bucket},
             detect::DetectProbe,
-            grid::{Grid, flat_cells},
-            recovery::Incident,
-            witness::TrackProbe,
+            pushes::Pushes,
+            recovery::Measured,
+            scene::{Scene, add},
+            track::TrackProbe,
         },
-        windows::{self, context::Context},
+        windows::{self, context::Context, grid::Grid},
     },
     k6::question::{About, Asks},
     numbers::interval::Interval,
     plan::{
-        fault::{self, FaultLimits, RecoveryPlan},
+        fault::{self, BudgetPlan, FaultLimits, RecoveryPlan},
         objective::ObjectivePlan,
     },
     prometheus::ask::Answers,
@@ -32,19 +32,23 @@ pub mod budget;
 pub mod cells;
 pub mod detect;
 mod grid;
+mod pushes;
 pub mod recovery;
+pub mod scene;
 pub mod steady;
-mod witness;
+mod track;
 
 /// Cells carry histograms, so no more are read than this, or than two recoveries at their limit take.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Prometheus refuses range queries of more than 11,000 points.
+const MOST_CELLS: u32 = 10_000;
 
 /// How the recovery from a fault and its harm are measured.
 #[derive(Debug)]
-pub enum FaultProbe {
-    /// Decided without asking.
-    Known(Box<Findings>),
-    Asked(Box<Asked>),
+pub struct FaultProbe {
+    limits: FaultLimits,
+    /// Or why nothing was asked.
+    asked: Result<Asked, &'static str>,
 }
 
 /// What came of a fault.
@@ -56,18 +60,10 @@ pub struct Findings {
 
 /// The questions about one fault.
 #[derive(Debug)]
-pub struct Asked {
-    limits: FaultLimits,
-    injected: Timestamp,
-    ready: Option<i64>,
-    ready_by: Option<ReadyBy>,
-    /// Cells until as many pods as before were ready; `None` where that never came.
-    ready_cells: Option<usize>,
+struct Asked {
+    recovery: RecoveryPlan,
+    scene: Scene<'static>,
     after: Grid,
-    /// What ends the cells.
-    end: &'static str,
-    push: Duration,
-    flat_cells: Option<usize>,
     tracks: Vec<TrackProbe>,
     push_age: usize,
     alert: Option<DetectProbe>,
@@ -83,27 +79,36 @@ pub fn probe(
     context: &Context,
     asks: &mut Asks,
 ) -> FaultProbe {
-    let known = |why: &str| FaultProbe::Known(Box::new(Findings::without(fault, limits, why)));
-    let Some(injected) = injection(fault) else { return known("the fault was not provably injected") };
-    let Some(recovery) = &limits.recovery else {
-        return known("measured up to the replacement of the pods: no recovery is asked for");
-    };
-    let push = context.settings.push;
-    let step = fault::step(push);
-    let Some(load_end) = load_end(status, context).filter(|end| *end > injected) else {
-        return known("the load ended with the fault: lengthen the load");
-    };
+    FaultProbe { asked: ask(fault, limits, objectives, status, context, asks), limits: limits.clone() }
+}
+
+fn ask(
+    fault: &FaultStatus,
+    limits: &FaultLimits,
+    objectives: &[ObjectivePlan],
+    status: &LoadTestStatus,
+    context: &Context,
+    asks: &mut Asks,
+) -> Result<Asked, &'static str> {
+    let injected = injection(fault).ok_or("the fault was not provably injected")?;
+    let recovery = limits
+        .recovery
+        .as_ref()
+        .ok_or("measured up to the replacement of the pods: no recovery is asked for")?;
+    let step = fault::step(context.settings.push);
+    let load_end = load_end(status, context).filter(|end| *end > injected);
+    let load_end = load_end.ok_or("the load ended with the fault: lengthen the load")?;
     let within = recovery.within.as_ref().map_or(Duration::ZERO, |w| w.time);
-    let longest = LONGEST.max(within.saturating_mul(2).saturating_add(recovery.hold));
+    let longest = LONGEST.max(within.saturating_mul(2).saturating_add(recovery.hold)).min(step * MOST_CELLS);
     let left = Interval::new(injected, load_end).map_or(Duration::ZERO, |i| i.length());
     let (length, end) = if left > longest { (longest, "measured no longer") } else { (left, "load ended") };
-    let after = Grid::after(injected, length, step);
+    let after = Grid::new(injected, length, step);
     let all_before: Vec<(String, Grid)> = status
         .faults
         .iter()
         .filter_map(|f| Some((f.name.clone(), injection(f)?)))
         .filter(|(name, at)| *at < injected || *name == fault.name)
-        .map(|(name, at)| (name, Grid::before(at, status, context, step)))
+        .map(|(name, at)| (name, grid::before(at, status, context, step)))
         .collect();
     let tracks = limits
         .witnesses()
@@ -111,24 +116,25 @@ pub fn probe(
         .filter_map(|name| objectives.iter().find(|o| o.name == *name))
         .filter_map(|objective| TrackProbe::ask(objective, after, &all_before, context, asks))
         .collect();
-    let ready = recovery::ready(fault);
-    FaultProbe::Asked(Box::new(Asked {
-        limits: limits.clone(),
+    let mut scene = Scene {
         injected,
-        ready,
-        ready_by: recovery::ready_by(fault),
-        ready_cells: ready.map(|ms| {
-            usize::try_from(u128::from(ms.unsigned_abs()).div_ceil(step.as_millis().max(1)))
-                .unwrap_or(usize::MAX)
-        }),
-        flat_cells: flat_cells(injected, status, step),
-        after,
+        step,
+        push: context.settings.push,
+        flat_cells: grid::flat_cells(injected, status, step),
+        ready: None,
         end,
-        push,
+        felt: None,
+    };
+    let ready = recovery::ready(fault).map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    scene.ready = ready.map(|ready| scene.cells(ready));
+    Ok(Asked {
+        recovery: recovery.clone(),
+        scene,
+        after,
         tracks,
         push_age: asks.ask(context.metrics.about(About::PushAge), after.range()),
         alert: recovery.alert.as_ref().map(|alert| DetectProbe::ask(alert, injected, load_end, asks)),
-    }))
+    })
 }
 
 /// What came of each fault, in the order given; the recoveries are recorded as they are found, since one fault may
@@ -159,13 +165,14 @@ pub fn assess(
             felt.max_by_key(|f| windows::disturbance(f, load).map(|i| i.to)).map(|f| f.name.clone())
         });
         let first = felt.as_ref().map(|felt| first_of.get(felt).unwrap_or(felt).clone());
-        let findings = probe.assess(name, felt.as_deref(), first.as_deref(), answers);
+        let mut findings = probe.assess(name, felt.as_deref(), first.as_deref(), answers);
         if let Some(fault) = status.faults.iter_mut().find(|f| f.name == *name) {
+            recovery::add_ready(&mut findings.recovery, fault);
             fault.recovery = Some(findings.recovery.clone());
             fault.budget.clone_from(&findings.budget);
         }
         if let Some(earlier) = felt.as_ref().and_then(|felt| found.get_mut(felt)) {
-            earlier.note(&format!("with {name} injected meanwhile"));
+            earlier.note(&format!(", with {name} injected meanwhile"));
         }
         if let Some(first) = first {
             first_of.insert(name.clone(), first);
@@ -177,19 +184,18 @@ pub fn assess(
 }
 
 impl Findings {
-    fn without(fault: &FaultStatus, limits: &FaultLimits, why: &str) -> Self {
+    fn without(limits: &FaultLimits, why: &str) -> Self {
         Self {
-            recovery: recovery::without_measurement(fault, limits.recovery.as_ref(), why),
+            recovery: recovery::without(limits.recovery.as_ref(), why),
             budget: limits.budget.as_ref().map(|_| budget::without(why)),
         }
     }
 
     /// Says something more about a measurement.
     fn note(&mut self, text: &str) {
-        let budget = self.budget.as_mut().map(|b| &mut b.message);
-        for message in std::iter::once(&mut self.recovery.message).chain(budget).flatten() {
-            message.push_str(", ");
-            message.push_str(text);
+        add(&mut self.recovery.message, text);
+        if let Some(budget) = &mut self.budget {
+            add(&mut budget.message, text);
         }
     }
 }
@@ -197,142 +203,77 @@ impl Findings {
 impl FaultProbe {
     /// How the system recovered from the fault of this name, and what harm was done. `felt` names the fault that
     /// may still have been felt when it came, `first` the first one of that incident.
-    #[must_use]
-    pub fn assess(&self, name: &str, felt: Option<&str>, first: Option<&str>, answers: &Answers) -> Findings {
-        match self {
-            Self::Known(findings) => Findings::clone(findings),
-            Self::Asked(asked) => asked.assess(name, felt, first, answers),
+    fn assess(&self, name: &str, felt: Option<&str>, first: Option<&str>, answers: &Answers) -> Findings {
+        let Asked { recovery: plan, scene, after, tracks, push_age, alert } = match &self.asked {
+            Ok(asked) => asked,
+            Err(why) => return Findings::without(&self.limits, why),
+        };
+        let scene = Scene { felt, ..*scene };
+        let tracks: Result<Vec<Readings<Track>>, String> =
+            tracks.iter().map(|track| track.read(first.unwrap_or(name), answers)).collect();
+        let mut findings = match tracks {
+            Err(why) => Findings::without(&self.limits, &why),
+            Ok(tracks) => {
+                let pushes = Pushes::read(*push_age, *after, &scene, answers);
+                let measured = recovery::assess(scene, plan, &of(&plan.of, &tracks));
+                let budget = self.limits.budget.as_ref();
+                let budget = budget.map(|plan| budget_of(plan, scene, &measured, &tracks, &pushes));
+                Findings { recovery: recovery_of(plan, scene, measured, &tracks, &pushes), budget }
+            }
+        };
+        if let Some(alert) = alert {
+            findings.recovery = alert.read(answers).join(findings.recovery);
         }
+        findings
     }
 }
 
-impl Asked {
-    fn assess(&self, name: &str, felt: Option<&str>, first: Option<&str>, answers: &Answers) -> Findings {
-        let Some(plan) = &self.limits.recovery else { return Findings::default() };
-        let tracks: Result<Vec<Readings<Track>>, String> =
-            self.tracks.iter().map(|t| t.read(self.after, first.unwrap_or(name), answers)).collect();
-        let (recovery, budget) = match tracks {
-            Ok(tracks) => match self.push_ages(answers) {
-                Ok(ages) => self.judge(plan, &tracks, felt, &ages),
-                Err(why) => {
-                    let (recovery, budget) = self.judge(plan, &tracks, felt, &[]);
-                    let unknown = |message: Option<String>| {
-                        let message = message.unwrap_or_default();
-                        Some(format!("{message}; but whether k6's pushes came in time is not known: {why}"))
-                    };
-                    (
-                        RecoveryStatus {
-                            outcome: Outcome::NoData,
-                            message: unknown(recovery.message),
-                            ..recovery
-                        },
-                        budget.map(|budget| BudgetStatus {
-                            outcome: Outcome::NoData,
-                            message: unknown(budget.message),
-                            ..budget
-                        }),
-                    )
-                }
-            },
-            Err(why) => {
-                let recovery = RecoveryStatus {
-                    outcome: if plan.within.is_some() { Outcome::NoData } else { Outcome::Met },
-                    within: plan.within.as_ref().map(|within| within.text.clone()),
-                    message: Some(why.clone()),
-                    ..RecoveryStatus::default()
-                };
-                (recovery, self.limits.budget.as_ref().map(|_| budget::without(&why)))
-            }
-        };
-        let recovery = RecoveryStatus { ready_milliseconds: self.ready, ready_by: self.ready_by, ..recovery };
-        let recovery = match &self.alert {
-            Some(alert) => alert.read(answers).join(recovery),
-            None => recovery,
-        };
-        Findings { recovery, budget }
-    }
+/// The tracks of these objectives.
+fn of(names: &[String], tracks: &[Readings<Track>]) -> Vec<Readings<Track>> {
+    tracks.iter().filter(|[track, _]| names.contains(&track.objective)).cloned().collect()
+}
 
-    /// By each reading of the cells, and what they agree on.
-    fn judge(
-        &self,
-        plan: &RecoveryPlan,
-        tracks: &[Readings<Track>],
-        felt: Option<&str>,
-        push_ages: &[Duration],
-    ) -> (RecoveryStatus, Option<BudgetStatus>) {
-        let of = |names: &[String]| -> Vec<Readings<Track>> {
-            tracks.iter().filter(|[track, ..]| names.contains(&track.objective)).cloned().collect()
-        };
-        let witnesses = of(&plan.of);
-        let [kindest, likely, harshest] = cells::by_kindness(&witnesses);
-        let recoveries = [(kindest, false), (likely, false), (harshest, true)].map(|(tracks, harsh)| {
-            let incident = Incident {
-                plan,
-                injected: self.injected,
-                step: self.after.step,
-                push: self.push,
-                flat_cells: self.flat_cells,
-                tracks,
-                push_ages: push_ages.to_vec(),
-                harsh,
-                ready: self.ready_cells,
-                end: self.end,
-                felt,
-            };
-            incident.assess()
-        });
-        let pushes_late = push_ages.iter().any(|age| *age > self.after.step + self.push);
-        let backs = self.backs(&recoveries);
-        let recovery = recovery::agreed(recoveries, &witnesses, pushes_late);
-        let budget = self.limits.budget.as_ref().map(|plan| {
-            if recovery.effect == FaultEffect::NotExercised {
-                return budget::without(recovery.message.as_deref().unwrap_or_default());
-            }
-            let readings = cells::by_harm(&of(&plan.of));
-            let budgets = [0, 1, 2].map(|n| {
-                let harm = Harm {
-                    plan,
-                    tracks: &readings[n],
-                    step: self.after.step,
-                    push: self.push,
-                    flat_cells: self.flat_cells,
-                    push_ages,
-                    back: backs[n],
-                    end: self.end,
-                    felt,
-                };
-                harm.assess()
-            });
-            budget::agreed(plan, budgets, &of(&plan.of), pushes_late)
-        });
-        (recovery, budget)
-    }
-
-    /// In which cell the system was back: at the soonest of all readings, likely, and at the latest.
-    fn backs(&self, recoveries: &Readings<RecoveryStatus>) -> Readings<Option<usize>> {
-        let backs = recoveries.each_ref().map(|recovery| self.back(recovery));
-        let mut sorted = backs;
-        sorted.sort_unstable_by_key(|back| back.unwrap_or(usize::MAX));
-        [sorted[0], backs[1], sorted[2]]
-    }
-
-    /// The cell in which the objectives held again and the pods were replaced.
-    fn back(&self, recovery: &RecoveryStatus) -> Option<usize> {
-        let recovered = recovery.recovered_at.as_ref()?.0.duration_since(self.injected);
-        let cells =
-            recovered.as_millis() / i128::try_from(self.after.step.as_millis()).unwrap_or(1000).max(1);
-        Some(usize::try_from(cells).ok()?.max(self.ready_cells?))
-    }
-
-    fn push_ages(&self, answers: &Answers) -> Result<Vec<Duration>, String> {
-        let mut ages = vec![Duration::ZERO; self.after.len()];
-        for (at, age) in answers.matrix(self.push_age)?.iter().flat_map(|(_, points)| points) {
-            if let (Some(index), Ok(age)) = (self.after.index(*at), Duration::try_from_secs_f64(*age)) {
-                ages[index] = age;
-            }
+/// The recovery, unless a push was late until it was over. One that was missed in full before that is missed.
+fn recovery_of(
+    plan: &RecoveryPlan,
+    scene: Scene<'_>,
+    Measured { status, cells, .. }: Measured,
+    tracks: &[Readings<Track>],
+    pushes: &Pushes<'_>,
+) -> RecoveryStatus {
+    let Some(doubt) = pushes.doubt(cells) else { return status };
+    let heard = pushes.heard_of();
+    if status.outcome == Outcome::Missed && heard >= recovery::deciding_cells(&scene, plan) {
+        let heard_of = of(&plan.of, tracks).into_iter().map(|track| track.map(|track| track.up_to(heard)));
+        if recovery::assess(scene, plan, &heard_of.collect::<Vec<_>>()).status.outcome == Outcome::Missed {
+            return status;
         }
-        Ok(ages.into_iter().skip(1).collect())
     }
+    let mut open = RecoveryStatus { outcome: Outcome::NoData, recover_milliseconds: None, ..status };
+    add(&mut open.message, &format!("; but {doubt}"));
+    open
+}
+
+/// The budget, unless a push was late until the system was back.
+fn budget_of(
+    plan: &BudgetPlan,
+    scene: Scene<'_>,
+    Measured { status, back, cells }: &Measured,
+    tracks: &[Readings<Track>],
+    pushes: &Pushes<'_>,
+) -> BudgetStatus {
+    if status.effect == FaultEffect::NotExercised {
+        return budget::without(status.message.as_deref().unwrap_or_default());
+    }
+    // Its pods are to be ready, too.
+    let back = back.map(|back| Some(back?.max(scene.ready?)));
+    let bucket = in_bucket(tracks);
+    let (mut budget, counted) = budget::assess(scene, plan, &of(&plan.of, tracks), back, bucket.as_deref());
+    if let Some(doubt) = pushes.doubt(counted.max(*cells)) {
+        budget.outcome = Outcome::NoData;
+        add(&mut budget.message, &format!("; but {doubt}"));
+    }
+    budget
 }
 
 fn injection(fault: &FaultStatus) -> Option<Timestamp> {

@@ -14,23 +14,22 @@
 //!
 //! A push brings what happened since the one before. So a bad request shows up to one push late and within
 //! one cell: the true end of the outage lies at most a cell and a push before the time found, which is
-//! therefore the upper end of what the measurement allows. Where pushes came late the end lies further back, and a
-//! recovery that only they make too slow is not judged. Nor is one that only they make fast enough: what a late push
-//! brings in one cell makes up for the cells beside it by one reading, and not by the harshest.
+//! therefore the upper end of what the measurement allows.
 //!
-//! Where the limit of an objective lies inside a bucket of k6's histogram, the samples in it may be good or bad. All of
-//! the above is then done three times: with them taken as good, as interpolated, and as bad. An outcome that is not the
-//! same by all three is not judged either, but for a miss that only late pushes leave open to the last; else the likely
-//! figures are told.
+//! Where the limit of an objective lies inside a bucket of k6's histogram, the samples in it may be good or bad. The
+//! system is then back at the soonest with them taken as kindly, and at the latest with them taken as harshly as may be.
+//! Where both come out the same, the latest is told; else it is not judged.
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use loadtest_crds::{FaultEffect, FaultStatus, Outcome, ReadyBy, RecoveryStatus};
 
 use crate::{
-    evaluate::fault::cells::{Readings, Track, Usual, Why, undecided},
+    evaluate::fault::{
+        cells::{Readings, Track, Why, beside, by_kindness, in_bucket},
+        scene::{Scene, add, millis},
+    },
     numbers::duration::human,
     plan::fault::RecoveryPlan,
 };
@@ -38,191 +37,225 @@ use crate::{
 /// Shorter holds are measured as this: a pod that got SIGTERM lives up to 2 s more, what fails then shows up to
 /// a push later, and a shorter stretch could end before the fault was felt.
 const SHORTEST_HOLD: Duration = Duration::from_secs(5);
-/// The request rate is compared with that of this time before the fault.
-pub const BEFORE: Duration = Duration::from_secs(60);
 
-/// A fault, and what is needed to say how it was got over.
+/// What is known of a recovery.
 #[derive(Clone, Debug)]
-pub struct Incident<'a> {
-    pub plan: &'a RecoveryPlan,
-    pub injected: Timestamp,
-    pub step: Duration,
-    pub push: Duration,
-    /// For how many cells after the injection the asked load stays as it was; `None` where that is not known.
-    pub flat_cells: Option<usize>,
-    pub tracks: Vec<Track>,
-    /// At the end of each cell from the injection on: how old the oldest runner's last push was. Empty where
-    /// that is not known.
-    pub push_ages: Vec<Duration>,
-    /// What late pushes bring is read as harshly as it may be.
-    pub harsh: bool,
-    /// In which cell as many pods as before were ready again; `None` where that never came.
-    pub ready: Option<usize>,
-    /// What ended the cells, as in `load ended`.
-    pub end: &'static str,
-    /// The fault before this one that may still have been felt.
-    pub felt: Option<&'a str>,
+pub struct Measured {
+    pub status: RecoveryStatus,
+    /// In which cell the objectives held again, at the soonest and at the latest; `None` where that never came.
+    pub back: Readings<Option<usize>>,
+    /// On how many cells that stands.
+    pub cells: usize,
+}
+
+/// How the system recovered.
+#[must_use]
+pub fn assess(scene: Scene<'_>, plan: &RecoveryPlan, tracks: &[Readings<Track>]) -> Measured {
+    let readings = by_kindness(tracks);
+    let [kind, harsh] = readings.each_ref().map(|tracks| Incident { scene, plan, tracks });
+    if let Some(idle) = kind.idle() {
+        return Measured { status: kind.not_exercised(idle), back: [None; 2], cells: 0 };
+    }
+    // The harsh reading feels a fault the soonest. The kind one feels it the latest, or never, and then it may have been
+    // felt wherever the harsh one does.
+    let soonest = kind.felt().and(harsh.felt());
+    let latest = kind.felt().or_else(|| harsh.felt_last());
+    let courses = [kind.course(soonest), harsh.course(latest)];
+    let (best, mut status) = (kind.status(courses[0]), harsh.status(courses[1]));
+    if let Some(bucket) = in_bucket(tracks).filter(|_| best != status) {
+        let is_same = best.outcome == status.outcome;
+        add(&mut status.message, &beside(best.message.as_deref(), is_same, &bucket));
+        if !is_same {
+            status = RecoveryStatus { outcome: Outcome::NoData, recover_milliseconds: None, ..status };
+        }
+    }
+    let cells = kind.cells(courses[0]).max(harsh.cells(courses[1]));
+    Measured { status, back: courses.map(Course::back), cells }
+}
+
+/// In so many cells it is decided whether the system was back in time.
+pub(crate) fn deciding_cells(scene: &Scene<'_>, plan: &RecoveryPlan) -> usize {
+    let within = plan.within.as_ref().map_or(Duration::ZERO, |within| within.time);
+    scene.cells(within) + hold(scene, plan)
+}
+
+fn hold(scene: &Scene<'_>, plan: &RecoveryPlan) -> usize {
+    scene.cells(plan.hold.max(SHORTEST_HOLD))
+}
+
+/// What came of a fault.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Course {
+    NoEffect,
+    /// From this cell on.
+    Back(usize),
+    NotBack,
+}
+
+impl Course {
+    fn back(self) -> Option<usize> {
+        match self {
+            Self::NoEffect => Some(0),
+            Self::Back(cell) => Some(cell),
+            Self::NotBack => None,
+        }
+    }
+}
+
+/// A fault by one reading of its tracks.
+#[derive(Clone, Copy, Debug)]
+struct Incident<'a> {
+    scene: Scene<'a>,
+    plan: &'a RecoveryPlan,
+    tracks: &'a [Track],
 }
 
 impl Incident<'_> {
-    /// How the system recovered.
-    #[must_use]
-    pub fn assess(&self) -> RecoveryStatus {
-        if let Some(idle) = self.tracks.iter().find(|t| t.usual().is_some_and(|usual| usual.cell == 0.0)) {
-            let message = format!(
-                "{} had no request in the {} before the fault, so nothing shows what it broke: send some, or name another \
-                 objective",
-                idle.objective,
-                human(self.step * count(idle.before.len()))
-            );
-            return RecoveryStatus { effect: FaultEffect::NotExercised, ..self.no_data(message) };
-        }
-        let hold = self.cells(self.plan.hold.max(SHORTEST_HOLD));
-        let left = self.tracks.iter().map(|t| t.after.len()).min().unwrap_or(0);
-        let Some(last) = left.checked_sub(hold) else { return self.not_back(left, left, hold) };
-        // While pods are missing the fault may be felt yet.
-        let felt_from = (0..=self.ready.unwrap_or(last).min(last)).find(|at| !self.is_good(*at, hold));
-        let Some(felt_from) = felt_from else { return self.no_effect() };
-        match (felt_from..=last).find(|at| self.is_good(*at, hold)) {
-            Some(cell) => self.back(cell),
-            None => self.not_back(felt_from, left, hold),
+    /// An objective that had no request before the fault.
+    fn idle(&self) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.usual().is_some_and(|usual| usual.cell == 0.0))
+    }
+
+    fn left(&self) -> usize {
+        self.tracks.iter().map(|t| t.after.len()).min().unwrap_or(0)
+    }
+
+    fn hold(&self) -> usize {
+        hold(&self.scene, self.plan)
+    }
+
+    /// While pods are missing the fault may be felt yet.
+    fn felt_until(&self) -> usize {
+        let last = self.left().saturating_sub(self.hold());
+        self.scene.ready.unwrap_or(last).min(last)
+    }
+
+    fn felt(&self) -> Option<usize> {
+        (0..=self.felt_until()).find(|at| !self.is_good(*at, self.hold()))
+    }
+
+    fn felt_last(&self) -> Option<usize> {
+        (0..=self.felt_until()).rfind(|at| !self.is_good(*at, self.hold()))
+    }
+
+    /// What came of a fault that was felt from a cell on, if at all.
+    fn course(&self, felt: Option<usize>) -> Course {
+        let Some(last) = self.left().checked_sub(self.hold()) else { return Course::NotBack };
+        let Some(felt) = felt else { return Course::NoEffect };
+        (felt..=last).find(|at| self.is_good(*at, self.hold())).map_or(Course::NotBack, Course::Back)
+    }
+
+    /// On how many cells that stands.
+    fn cells(&self, course: Course) -> usize {
+        match course {
+            Course::NoEffect => self.felt_until() + self.hold(),
+            Course::Back(cell) => cell + self.hold(),
+            Course::NotBack => self.left(),
         }
     }
 
+    fn status(&self, course: Course) -> RecoveryStatus {
+        match course {
+            Course::NoEffect => self.no_effect(),
+            Course::Back(cell) => self.back(cell),
+            Course::NotBack => self.not_back(),
+        }
+    }
+
+    fn not_exercised(&self, idle: &Track) -> RecoveryStatus {
+        let message = format!(
+            "{} had no request in the {} before the fault, so nothing shows what it broke: send some, or name another \
+             objective",
+            idle.objective,
+            human(self.scene.time(idle.before.len()))
+        );
+        self.said(Outcome::NoData, FaultEffect::NotExercised, message)
+    }
+
     fn no_effect(&self) -> RecoveryStatus {
-        let upper = self.resolution(0);
+        let finest = self.scene.resolution();
         // What comes later is none of its harm.
-        let recovered_at = Some(MicroTime(self.injected));
-        if let Some(within) = self.plan.within.as_ref().filter(|within| upper > within.time) {
-            let message = if upper > self.step + self.push {
-                format!(
-                    "no effect was seen, but k6's pushes came late ({}), limit {}: see whether Prometheus keeps up",
-                    human(upper),
-                    within.text
-                )
-            } else {
-                let text = &within.text;
-                format!("limit {text} is finer than can be measured here ({}): raise within", human(upper))
-            };
-            return RecoveryStatus { effect: FaultEffect::NoEffect, recovered_at, ..self.no_data(message) };
+        let recovered_at = Some(MicroTime(self.scene.injected));
+        if let Some(within) = self.plan.within.as_ref().filter(|within| finest > within.time) {
+            let text = &within.text;
+            let message =
+                format!("limit {text} is finer than can be measured here ({}): raise within", human(finest));
+            let open = self.said(Outcome::NoData, FaultEffect::NoEffect, message);
+            return RecoveryStatus { recovered_at, ..open };
         }
         let message = format!(
             "no effect: {} never left the limits (a dip shorter than {} would not show){}",
             self.plan.of.join(", "),
-            human(upper),
+            human(finest),
             self.limit()
         );
         RecoveryStatus {
-            outcome: Outcome::Met,
-            effect: FaultEffect::NoEffect,
-            recover_milliseconds: Some(millis(upper)),
+            recover_milliseconds: Some(millis(finest)),
             recovered_at,
-            ..self.said(upper, message)
+            ..self.said(Outcome::Met, FaultEffect::NoEffect, message)
         }
     }
 
     fn back(&self, cell: usize) -> RecoveryStatus {
-        let upper = self.step * count(cell);
-        let resolution = self.resolution(cell);
-        let within = self.plan.within.as_ref();
-        let met = within.is_none_or(|within| upper <= within.time);
-        let pushes_late = resolution > self.step + self.push;
-        // It was back by then at the latest, and what comes later is none of its harm.
-        let recovered_at = self.injected.checked_add(signed(upper)).ok().map(MicroTime);
-        if let Some(within) =
-            within.filter(|within| !met && pushes_late && upper.saturating_sub(resolution) <= within.time)
-        {
-            let message = format!(
-                "back {} after the fault or up to {} before, since k6's pushes came late, limit {}: see whether \
-                 Prometheus keeps up",
-                human(upper),
-                human(resolution),
-                within.text
-            );
-            return RecoveryStatus { effect: FaultEffect::Recovered, recovered_at, ..self.no_data(message) };
-        }
+        let upper = self.scene.time(cell);
+        let met = self.plan.within.as_ref().is_none_or(|within| upper <= within.time);
         let message = format!(
             "back {} after the fault, measured to {}{}",
             human(upper),
-            human(resolution),
+            human(self.scene.resolution()),
             self.limit()
         );
+        let outcome = if met { Outcome::Met } else { Outcome::Missed };
         RecoveryStatus {
-            outcome: if met { Outcome::Met } else { Outcome::Missed },
-            effect: FaultEffect::Recovered,
             recover_milliseconds: Some(millis(upper)),
-            recovered_at,
-            ..self.said(resolution, message)
+            recovered_at: self.scene.injected.checked_add(upper).ok().map(MicroTime),
+            ..self.said(outcome, FaultEffect::Recovered, message)
         }
     }
 
-    /// No stretch from the cell on in which it was felt was good for as long as it must.
-    fn not_back(&self, felt_from: usize, left: usize, hold: usize) -> RecoveryStatus {
+    /// No stretch was good for as long as it must.
+    fn not_back(&self) -> RecoveryStatus {
+        let (left, hold) = (self.left(), self.hold());
         if left == 0 {
-            return self.no_data("the load ended with the fault: lengthen the load".to_owned());
+            let message = "the load ended with the fault: lengthen the load".to_owned();
+            return self.said(Outcome::NoData, FaultEffect::Unmeasured, message);
         }
         // Good from some cell to the end of the load, but not for long enough.
-        let in_time = |cell: usize| {
-            self.plan.within.as_ref().is_none_or(|within| self.step * count(cell) <= within.time)
-        };
+        let within = self.plan.within.as_ref();
+        let in_time = |cell: usize| within.is_none_or(|within| self.scene.time(cell) <= within.time);
         let tail = (left.saturating_sub(hold)..left)
             .find(|at| self.is_good(*at, left - at))
             .filter(|at| left - at > 1 && in_time(*at));
         if let Some(cell) = tail {
-            return self.no_data(format!(
+            let message = format!(
                 "within its limits {} after the fault, but the load ended {} later, before the {} for which it must \
                  hold: lengthen the load or shorten hold",
-                human(self.step * count(cell)),
-                human(self.step * count(left - cell)),
-                human(self.step * count(hold))
-            ));
-        }
-        let (why, blame) = self.blame(left, hold);
-        let message = format!("> {} ({}): {blame}{}", human(self.step * count(left)), self.end, self.limit());
-        // Requests that are missing now may have come later.
-        let oldest = self.push_ages.get(left.saturating_sub(hold)..).unwrap_or_default().iter().max();
-        let late = oldest.filter(|age| **age > self.step + self.push);
-        // And bad ones may have come earlier, unless there was time enough before that.
-        let has_passed = |cells: usize| {
-            self.plan.within.as_ref().is_none_or(|within| self.step * count(cells) >= within.time)
-        };
-        let is_decided = |age: Duration| {
-            let heard = left.saturating_sub(self.cells(age)).saturating_sub(hold);
-            // There is no doubt about a stretch of which all pushes came in time, and no late one after it could bring more.
-            let late_from = (0..left).find(|at| self.is_late(*at, at + 1)).unwrap_or(left);
-            let heard_of = late_from.saturating_sub(self.cells(self.step + self.push));
-            let sure = heard_of.checked_sub(hold).filter(|sure| felt_from <= *sure);
-            matches!(why, Some(Why::Outside(_))) && has_passed(heard) || sure.is_some_and(has_passed)
-        };
-        if let Some(age) = late.filter(|age| !is_decided(**age)) {
-            let message = format!(
-                "{message}; but k6's pushes came late ({}): see whether Prometheus keeps up",
-                human(*age)
+                human(self.scene.time(cell)),
+                human(self.scene.time(left - cell)),
+                human(self.scene.time(hold))
             );
-            return RecoveryStatus { effect: FaultEffect::NotBack, ..self.no_data(message) };
+            return self.said(Outcome::NoData, FaultEffect::Unmeasured, message);
         }
-        let seen = self.step * count(left);
-        if let Some(within) = self.plan.within.as_ref().filter(|within| seen < within.time) {
-            let message = format!("{message}, and {} had not passed yet: lengthen the load", within.text);
-            return RecoveryStatus { effect: FaultEffect::NotBack, ..self.no_data(message) };
-        }
-        RecoveryStatus {
-            outcome: if self.plan.within.is_some() { Outcome::Missed } else { Outcome::NoData },
-            effect: FaultEffect::NotBack,
-            ..self.said(self.resolution(left), message)
+        let seen = self.scene.time(left);
+        let blame = self.blame(left, hold);
+        let message = format!("> {} ({}): {blame}{}", human(seen), self.scene.end, self.limit());
+        match within {
+            Some(within) if seen < within.time => {
+                let message = format!("{message}, and {} had not passed yet: lengthen the load", within.text);
+                self.said(Outcome::NoData, FaultEffect::NotBack, message)
+            }
+            Some(_) => self.said(Outcome::Missed, FaultEffect::NotBack, message),
+            None => self.said(Outcome::NoData, FaultEffect::NotBack, message),
         }
     }
 
-    fn no_data(&self, message: String) -> RecoveryStatus {
-        RecoveryStatus { outcome: Outcome::NoData, ..self.said(self.step + self.push, message) }
-    }
-
-    fn said(&self, resolution: Duration, message: String) -> RecoveryStatus {
-        let felt = self.felt.map(|fault| format!(", with {fault} still felt")).unwrap_or_default();
+    fn said(&self, outcome: Outcome, effect: FaultEffect, message: String) -> RecoveryStatus {
         RecoveryStatus {
-            resolution_milliseconds: Some(millis(resolution)),
+            outcome,
+            effect,
+            resolution_milliseconds: Some(millis(self.scene.resolution())),
             within: self.plan.within.as_ref().map(|within| within.text.clone()),
-            message: Some(format!("{message}{felt}")),
+            message: Some(message + &self.scene.still_felt()),
             ..RecoveryStatus::default()
         }
     }
@@ -232,101 +265,47 @@ impl Incident<'_> {
         self.plan.within.as_ref().map(|within| format!(", limit {}", within.text)).unwrap_or_default()
     }
 
-    /// How finely a recovery at a cell is measured: a cell and a push, or the age that pushes had by then.
-    fn resolution(&self, cell: usize) -> Duration {
-        finest(self.step, self.push, &self.push_ages, cell)
-    }
-
     fn is_good(&self, from: usize, length: usize) -> bool {
         self.tracks.iter().all(|track| self.objection(track, from, length).is_none())
     }
 
-    fn objection<'a>(&self, track: &'a Track, from: usize, length: usize) -> Option<Why<'a>> {
-        let usual = self.usual(track, from + length);
-        track.objection(
-            from,
-            length,
-            usual,
-            self.harsh && self.is_late(from.saturating_sub(1), from + length),
-        )
-    }
-
-    /// Whether a push came late from one cell up to another.
-    fn is_late(&self, from: usize, to: usize) -> bool {
-        let ages = self.push_ages.get(from..to.min(self.push_ages.len())).unwrap_or_default();
-        ages.iter().any(|age| *age > self.step + self.push)
-    }
-
-    /// The usual requests in a cell, where they can be expected up to cell `to`.
-    fn usual(&self, track: &Track, to: usize) -> Option<Usual> {
-        track.usual().filter(|_| self.flat_cells.is_none_or(|flat| to <= flat))
+    /// The usual requests are compared where they can be expected up to the end of the stretch.
+    fn objection(&self, track: &Track, from: usize, length: usize) -> Option<Why> {
+        let is_flat = self.scene.flat_cells.is_none_or(|flat| from + length <= flat);
+        track.objection(from, length, track.usual().filter(|_| is_flat))
     }
 
     /// What was wrong last.
-    fn blame(&self, left: usize, hold: usize) -> (Option<Why<'_>>, String) {
+    fn blame(&self, left: usize, hold: usize) -> String {
         let from = left.saturating_sub(hold);
-        let why = self.tracks.iter().find_map(|track| self.objection(track, from, left - from));
-        let words = match &why {
-            Some(Why::Silent(t)) => format!("no requests of {}", t.objective),
-            Some(Why::Slow(t)) => {
-                format!("{} had fewer requests than 90% of before the fault", t.objective)
-            }
-            Some(Why::Outside(t)) => format!("{} was not back within its limit", t.objective),
+        let why =
+            self.tracks.iter().find_map(|t| Some((&t.objective, self.objection(t, from, left - from)?)));
+        match why {
+            Some((name, Why::Silent)) => format!("no requests of {name}"),
+            Some((name, Why::Slow)) => format!("{name} had fewer requests than 90% of before the fault"),
+            Some((name, Why::Outside)) => format!("{name} was not back within its limit"),
             None => "the objectives did not hold for long enough".to_owned(),
-        };
-        (why, words)
-    }
-
-    /// How many cells a length of time takes, at least one.
-    pub(crate) fn cells(&self, length: Duration) -> usize {
-        let cells = length.as_millis().div_ceil(self.step.as_millis().max(1));
-        usize::try_from(cells).unwrap_or(usize::MAX).max(1)
+        }
     }
 }
 
-/// The recovery, of what came out by each reading of the tracks. What is not the same by all of them is not known.
+/// A recovery of which nothing was measured, and why.
 #[must_use]
-pub fn agreed(
-    recoveries: Readings<RecoveryStatus>,
-    tracks: &[Readings<Track>],
-    pushes_late: bool,
-) -> RecoveryStatus {
-    let [kindest, likely, harshest] = recoveries;
-    // What is missed by the kinder ones is missed where late pushes leave it open to the harshest.
-    let is_told = harshest.outcome == likely.outcome
-        || (likely.outcome, harshest.outcome) == (Outcome::Missed, Outcome::NoData);
-    if kindest.outcome == likely.outcome && is_told {
-        return likely;
-    }
-    let time = |recovery: &RecoveryStatus| match (recovery.recover_milliseconds, recovery.effect) {
-        (Some(ms), _) => human(Duration::from_millis(ms.unsigned_abs())),
-        (None, FaultEffect::NotBack) => "not back".to_owned(),
-        (None, _) => "not known".to_owned(),
-    };
-    let why = undecided(tracks, pushes_late, &format!("{} or {}", time(&kindest), time(&harshest)));
-    let message = Some(likely.message.unwrap_or_default() + &why);
-    RecoveryStatus { outcome: Outcome::NoData, message, ..likely }
-}
-
-/// How finely what happened up to a cell is known: to a cell and a push, or to the age that pushes had by then.
-#[must_use]
-pub fn finest(step: Duration, push: Duration, push_ages: &[Duration], cell: usize) -> Duration {
-    let normal = step + push;
-    let oldest = push_ages.iter().take(cell + 1).max().copied().unwrap_or_default();
-    if oldest > normal { step + oldest } else { normal }
-}
-
-/// The part of a recovery that the watch of the pods and of their Services tells, and why there is no more.
-#[must_use]
-pub fn without_measurement(fault: &FaultStatus, plan: Option<&RecoveryPlan>, why: &str) -> RecoveryStatus {
+pub fn without(plan: Option<&RecoveryPlan>, why: &str) -> RecoveryStatus {
+    let within = plan.and_then(|plan| plan.within.as_ref());
     RecoveryStatus {
-        outcome: if plan.is_some_and(|p| p.within.is_some()) { Outcome::NoData } else { Outcome::Met },
-        ready_milliseconds: ready(fault),
-        ready_by: ready_by(fault),
-        within: plan.and_then(|p| p.within.as_ref()).map(|within| within.text.clone()),
+        outcome: if within.is_some() { Outcome::NoData } else { Outcome::Met },
+        within: within.map(|within| within.text.clone()),
         message: Some(why.to_owned()),
         ..RecoveryStatus::default()
     }
+}
+
+/// Adds what the watch of the pods and of their Services tells.
+pub fn add_ready(recovery: &mut RecoveryStatus, fault: &FaultStatus) {
+    recovery.ready_milliseconds = ready(fault);
+    let by = if fault.services.is_empty() { ReadyBy::Pods } else { ReadyBy::Endpoints };
+    recovery.ready_by = fault.injected_at.as_ref().map(|_| by);
 }
 
 /// Until as many pods as before were ready and served.
@@ -335,25 +314,6 @@ pub fn ready(fault: &FaultStatus) -> Option<i64> {
     let injected = fault.injected()?;
     let replaced = fault.replaced()?;
     i64::try_from(replaced.duration_since(injected).as_millis()).ok()
-}
-
-/// By what that was judged, for a fault that happened.
-#[must_use]
-pub fn ready_by(fault: &FaultStatus) -> Option<ReadyBy> {
-    fault.injected_at.as_ref()?;
-    Some(if fault.services.is_empty() { ReadyBy::Pods } else { ReadyBy::Endpoints })
-}
-
-pub(crate) fn millis(length: Duration) -> i64 {
-    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn signed(length: Duration) -> SignedDuration {
-    SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX)
-}
-
-pub(crate) fn count(cells: usize) -> u32 {
-    u32::try_from(cells).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -81,10 +81,10 @@ const IN_BUCKET: minute::Request = Some((0.3 * (1.0 + 5e-8), true));
 
 /// 20 requests a second may be too slow or not. 70 bad ones are allowed, and a recovery of 20 s.
 #[rstest]
-#[case::within_either_way(3.0, Outcome::Met, Outcome::Met, 30)]
+#[case::within_either_way(3.0, Outcome::Met, Outcome::Met, 60)]
 // From none to 100 bad ones.
-#[case::perhaps_too_many(5.0, Outcome::Met, Outcome::Unclear, 50)]
-#[case::perhaps_too_late(25.0, Outcome::NoData, Outcome::Unclear, 250)]
+#[case::perhaps_too_many(5.0, Outcome::Met, Outcome::Unclear, 100)]
+#[case::perhaps_too_late(25.0, Outcome::NoData, Outcome::Unclear, 500)]
 fn a_limit_inside_a_bucket(
     #[case] lasted: f64,
     #[case] recovered: Outcome,
@@ -98,13 +98,14 @@ fn a_limit_inside_a_bucket(
     assert_eq!((recovery.outcome, found.outcome), (recovered, budget), "{recovery:?} {found:?}");
     assert_eq!(found.bad_requests, Some(bad));
     for (outcome, message) in [(recovered, &recovery.message), (budget, &found.message)] {
-        let advice = "the limit of p95 lies inside a bucket of k6's histogram); that decides: set the limit to another";
+        let advice =
+            "the limit of p95 lies inside a bucket of k6's histogram: set the limit to another value";
         assert_eq!(message.as_deref().unwrap().contains(advice), outcome != Outcome::Met, "{message:?}");
     }
 }
 
-/// Refused for 3 s; then for 12 s one in 14 may be too slow, which is within 5% by interpolation, and not at most. What
-/// harm is done at most is counted until the system was back at the latest.
+/// Refused for 3 s; then for 12 s one in 14 may be too slow, which is within 5% at least, and not at most. What harm is
+/// done at most is counted until the system was back at the latest.
 #[test]
 fn harm_is_counted_as_long_as_any_reading_says() {
     let fake = load(|second| match second {
@@ -115,10 +116,15 @@ fn harm_is_counted_as_long_as_any_reading_says() {
     let judgement = judge(&fake, vec![injected("kill", 30.0, 34.0)], &limits("p95", false));
     let (recovery, budget) = (&judgement.recoveries[0].1, &judgement.budgets[0].1);
     assert_eq!(recovery.outcome, Outcome::Met, "{recovery:?}");
-    assert!(recovery.recover_milliseconds.is_some_and(|ms| (3000..=4000).contains(&ms)), "{recovery:?}");
-    assert_eq!((budget.outcome, budget.bad_requests), (Outcome::Unclear, Some(60)), "{budget:?}");
+    let message = recovery.message.as_deref().unwrap();
+    assert!(message.contains(" (at most: the limit of p95 lies inside a bucket"), "{message}");
+    assert_eq!(budget.outcome, Outcome::Unclear, "{budget:?}");
+    assert!(budget.bad_requests.is_some_and(|bad| (71..80).contains(&bad)), "{budget:?}");
     let message = budget.message.as_deref().unwrap();
-    assert!(message.contains("(at least 60 bad requests and down for 3s, at most 7"), "{message}");
+    assert!(
+        message.starts_with('7') && message.contains("; or 60 bad requests, limit 70; down for 3s "),
+        "{message}"
+    );
 }
 
 /// How old the pushes were is asked in vain.
@@ -229,10 +235,48 @@ fn the_alert_of_the_targets_namespace_is_the_one() {
 #[test]
 fn a_script_that_ramps_all_the_time_is_level_nowhere() {
     let mut status = over(Vec::new());
-    let flat = |status: &LoadTestStatus| flat_cells(minute::time(30.0), status, Duration::from_secs(1));
+    let flat = |status: &LoadTestStatus| grid::flat_cells(minute::time(30.0), status, Duration::from_secs(1));
     assert_eq!(flat(&status), Some(30));
     status.scenarios[0].plateaus.clear();
     assert_eq!(flat(&status), None, "what is not known");
     status.scenarios[0].duration_milliseconds = Some(60_000);
     assert_eq!(flat(&status), Some(0));
+}
+
+/// The runner that does not push from one time to another is 1 s late at most else. Refused for 3 s, or longer.
+#[rstest]
+#[case::in_time(70.0, 70.0, 33.0, Outcome::Met, Outcome::Met)]
+// One push is left out: at 36 s the last one is of 34 s.
+#[case::for_one_push(34.1, 36.0, 33.0, Outcome::Met, Outcome::Met)]
+#[case::before_the_fault(20.0, 24.0, 33.0, Outcome::Met, Outcome::Met)]
+#[case::as_it_came(26.0, 30.5, 33.0, Outcome::NoData, Outcome::NoData)]
+#[case::while_it_was_felt(30.0, 33.5, 33.0, Outcome::NoData, Outcome::NoData)]
+#[case::while_it_must_hold(34.0, 38.0, 33.0, Outcome::NoData, Outcome::NoData)]
+#[case::after_it_was_back(45.0, 52.0, 33.0, Outcome::Met, Outcome::Met)]
+#[case::before_it_was_missed(44.0, 52.0, 61.0, Outcome::NoData, Outcome::NoData)]
+// It had been down for 20 s and more.
+#[case::just_after_it_was_missed(55.5, 61.0, 61.0, Outcome::Missed, Outcome::NoData)]
+#[case::just_before_it_was_missed(54.5, 61.0, 61.0, Outcome::NoData, Outcome::NoData)]
+#[case::after_it_was_missed(57.0, 61.0, 61.0, Outcome::Missed, Outcome::NoData)]
+fn a_late_push_until_the_system_was_back(
+    #[case] silent_from: f64,
+    #[case] silent_to: f64,
+    #[case] back: f64,
+    #[case] recovered: Outcome,
+    #[case] budget: Outcome,
+) {
+    let mut fake = load(|second| if (30.0..back).contains(&second) { REFUSED } else { GOOD });
+    let pushes = (0..700).map(|tenth| f64::from(tenth) * 0.1 + 0.05);
+    let heard = pushes.filter(|second| *second <= silent_from || *second > silent_to);
+    fake.add("k6_vus", &[("loadtest_run", "4f1c")], heard.map(|second| (at(second), 5.0)));
+    let mut limits = limits("ok", false);
+    limits.budget.as_mut().unwrap().bad_requests = Some(100);
+    let judgement = judge(&fake, vec![injected("kill", 30.0, 34.0)], &limits);
+    let (recovery, found) = (&judgement.recoveries[0].1, &judgement.budgets[0].1);
+    assert_eq!((recovery.outcome, found.outcome), (recovered, budget), "{recovery:?} {found:?}");
+    for (outcome, message) in [(recovered, &recovery.message), (budget, &found.message)] {
+        let late = message.as_deref().unwrap().contains("; but k6's pushes came late (");
+        assert_eq!(late, outcome == Outcome::NoData, "{message:?}");
+    }
+    assert_eq!(recovery.recover_milliseconds.is_some(), recovered == Outcome::Met);
 }

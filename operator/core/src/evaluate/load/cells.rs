@@ -1,10 +1,11 @@
 //! The load in cells of time: when was how much of it there, and what became of it?
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    evaluate::windows::grid::Grid,
     k6::{
         queries::{
             DROPPED_ITERATIONS, HTTP_REQ_DURATION, HTTP_REQS, ITERATION_DURATION, K6Metrics, K6Series,
@@ -12,11 +13,8 @@ use crate::{
         },
         question::{About, Asks, Question},
     },
-    numbers::interval::Interval,
-    prometheus::{
-        ask::{Answers, RequestKind},
-        series::Point,
-    },
+    numbers::interval::{Interval, seconds},
+    prometheus::{ask::Answers, series::Point},
 };
 
 /// Cells are at least so long, and at most so many.
@@ -29,9 +27,7 @@ const LATELY: Duration = Duration::from_secs(900);
 
 #[derive(Clone, Debug)]
 pub struct CellsProbe {
-    pub(super) step: Duration,
-    /// A point that only says what was before the first cell, where that does not begin with the load.
-    pub(super) before: Option<Timestamp>,
+    pub(super) grid: Grid,
     pub(super) requests: usize,
     pub(super) dropped: usize,
     pub(super) p95: usize,
@@ -59,7 +55,8 @@ impl CellsProbe {
     pub fn new(metrics: &K6Metrics, load: Interval, asks: &mut Asks) -> Option<Self> {
         let length = load.length();
         let step = Duration::from_secs(length.as_secs().div_ceil(MOST_CELLS)).max(CELL);
-        (length >= step).then(|| Self::ask(metrics, (load.from + step, load.to, step), None, asks))
+        let grid = Grid::new(load.from, length, step);
+        (grid.len() > 0).then(|| Self::ask(metrics, metrics, grid, asks))
     }
 
     /// The shortest cells around a time, one of which ends then, and the virtual users in them.
@@ -69,31 +66,22 @@ impl CellsProbe {
         load: Interval,
         asks: &mut Asks,
     ) -> Option<(Self, usize)> {
-        if at > load.to {
-            return None;
-        }
-        let from = at.checked_sub(CLOSE).ok()?;
+        let from = at.checked_sub(CLOSE).ok().filter(|_| at <= load.to)?;
         let to = at.checked_add(CLOSE).ok()?.min(load.to);
-        let users = RequestKind::Range { from, to, step: Duration::from_secs(1) };
-        let cells = Self::ask(metrics, (from, to, CELL), Some(from), asks);
+        let length = Interval::new(from, to)?.length();
+        // Histograms are dear: of those in short cells at the end of a long load only what is new is read.
+        let cells = Self::ask(metrics, &metrics.lately(LATELY), Grid::new(from, length, CELL), asks);
+        let users = Grid::new(from, length, Duration::from_secs(1)).range();
         Some((cells, asks.ask(users_by_scenario(metrics), users)))
     }
 
-    fn ask(
-        metrics: &K6Metrics,
-        (from, to, step): (Timestamp, Timestamp, Duration),
-        before: Option<Timestamp>,
-        asks: &mut Asks,
-    ) -> Self {
-        let range = RequestKind::Range { from, to, step };
+    fn ask(metrics: &K6Metrics, lately: &K6Metrics, grid: Grid, asks: &mut Asks) -> Self {
+        let range = grid.range();
         let (requests, dropped) = (K6Series::all(HTTP_REQS), K6Series::all(DROPPED_ITERATIONS));
         let durations = K6Series::all(HTTP_REQ_DURATION).answered();
-        // Histograms are dear: of those in short cells at the end of a long load only what is new is read.
-        let lately = if before.is_some() { metrics.lately(LATELY) } else { metrics.clone() };
-        let p95 = |of: K6Series| lately.about(About::GainedP95 { of, within: step });
+        let p95 = |of: K6Series| lately.about(About::GainedP95 { of, within: grid.step });
         Self {
-            step,
-            before,
+            grid,
             requests: asks.ask(metrics.cumulative(requests, Split::Outcome), range),
             dropped: asks.ask(metrics.cumulative(dropped, Split::Whole), range),
             p95: asks.ask(p95(durations), range),
@@ -101,40 +89,43 @@ impl CellsProbe {
         }
     }
 
+    /// From the first on that had anything; none where the requests are not known.
     pub fn cells(&self, answers: &Answers) -> Vec<Cell> {
-        let mut cells: BTreeMap<i64, Cell> = BTreeMap::new();
-        let millis = |seconds: f64| (seconds * 1000.0).round() as i64;
-        for (labels, points) in answers.matrix(self.requests).unwrap_or_default() {
+        let Ok(requests) = answers.matrix(self.requests) else { return Vec::new() };
+        // First as they add up from the start.
+        let mut cells = vec![Cell::default(); self.grid.len() + 1];
+        for (labels, points) in requests {
             let is_failed = labels.get(OUTCOME).is_some_and(|outcome| outcome == "false");
-            for (at, gain) in gains(points) {
-                let cell = cells.entry(millis(at)).or_default();
-                cell.to = at;
-                cell.requests += gain;
-                cell.failed += if is_failed { gain } else { 0.0 };
+            for (cell, sum) in cells.iter_mut().zip(self.grid.carried(points.iter().copied())) {
+                cell.requests += sum;
+                cell.failed += if is_failed { sum } else { 0.0 };
             }
         }
         for (_, points) in answers.matrix(self.dropped).unwrap_or_default() {
-            for (at, gain) in gains(points) {
-                let cell = cells.entry(millis(at)).or_default();
-                cell.to = at;
-                cell.dropped += gain;
+            for (cell, sum) in cells.iter_mut().zip(self.grid.carried(points.iter().copied())) {
+                cell.dropped += sum;
             }
         }
+        let first = cells.iter().skip(1).take_while(|cell| cell.requests + cell.dropped < 0.5).count();
+        for number in (1..cells.len()).rev() {
+            let before = cells[number - 1];
+            let cell = &mut cells[number];
+            cell.to = seconds(self.grid.start(number));
+            cell.requests = (cell.requests - before.requests).max(0.0);
+            cell.failed = (cell.failed - before.failed).max(0.0);
+            cell.dropped = (cell.dropped - before.dropped).max(0.0);
+        }
         let mut put = |id: usize, into: fn(&mut Cell) -> &mut Option<f64>| {
-            for (_, points) in answers.matrix(id).unwrap_or_default() {
-                for (at, p95) in points.iter().filter(|(_, p95)| p95.is_finite()) {
-                    if let Some(cell) = cells.get_mut(&millis(*at)) {
-                        *into(cell) = Some(*p95 / 1000.0);
-                    }
+            let points = answers.matrix(id).unwrap_or_default().iter().flat_map(|(_, points)| points);
+            for (at, p95) in points.filter(|(_, p95)| p95.is_finite()) {
+                if let Some(cell) = self.grid.index(*at).and_then(|number| cells.get_mut(number)) {
+                    *into(cell) = Some(*p95 / 1000.0);
                 }
             }
         };
         put(self.p95, |cell| &mut cell.p95);
         put(self.iteration_p95, |cell| &mut cell.iteration_p95);
-        if let Some(before) = self.before {
-            cells.remove(&before.as_millisecond());
-        }
-        cells.into_values().collect()
+        cells.split_off(1 + first)
     }
 }
 
@@ -144,10 +135,8 @@ pub fn users_by_scenario(metrics: &K6Metrics) -> Question {
 
 /// The fewest virtual users in each cell.
 pub fn add_vus(cells: &mut [Cell], step: Duration, id: Option<usize>, answers: &Answers) {
-    let mut users: Vec<Point> = Vec::new();
-    for (_, points) in id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default() {
-        users.extend(points);
-    }
+    let series = id.and_then(|id| answers.matrix(id).ok()).unwrap_or_default();
+    let mut users: Vec<Point> = series.iter().flat_map(|(_, points)| points).copied().collect();
     users.sort_by(|a, b| a.0.total_cmp(&b.0));
     let together: Vec<Point> = users
         .chunk_by(|a, b| (a.0 - b.0).abs() < 1e-3)
@@ -157,13 +146,4 @@ pub fn add_vus(cells: &mut [Cell], step: Duration, id: Option<usize>, answers: &
         let within = |(at, _): &&Point| *at > cell.to - step.as_secs_f64() && *at <= cell.to;
         cell.vus = together.iter().filter(within).map(|(_, users)| *users).reduce(f64::min);
     }
-}
-
-/// What was added up to each point, from zero on.
-fn gains(points: &[Point]) -> impl Iterator<Item = (f64, f64)> + '_ {
-    points.iter().scan(0.0, |before, (at, value)| {
-        let gain = value - *before;
-        *before = *value;
-        Some((*at, gain.max(0.0)))
-    })
 }

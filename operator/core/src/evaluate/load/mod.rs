@@ -26,7 +26,7 @@ use crate::{
             parts::{Parts, PartsProbe, highest},
             silence::Silence,
         },
-        windows::{self, context::Context},
+        windows::{self, context::Context, grid::Grid},
     },
     k6::{
         queries::{HTTP_REQS, K6Series, Split},
@@ -78,18 +78,16 @@ impl LoadProbe {
         let at = RequestKind::Instant { at: read.to };
         let length = load.length();
         // k6 reports them each second; in a very long load a short stretch could be missed between two points.
-        let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS)).max(Duration::from_secs(1));
-        let vus = (step <= CELL).then(|| {
-            let range = RequestKind::Range { from: load.from, to: load.to, step };
-            asks.ask(users_by_scenario(metrics), range)
-        });
+        let step = Duration::from_secs(length.as_secs().div_ceil(MOST_POINTS).max(1));
+        let vus = Grid::new(load.from, length, step).range();
+        let vus = (step <= CELL).then(|| asks.ask(users_by_scenario(metrics), vus));
         let steady_length: Duration = steady.iter().map(Interval::length).sum();
         let steady = (!steady.is_empty()).then(|| {
             (asks.ask(metrics.increase(K6Series::all(HTTP_REQS), Split::Whole, steady), at), steady_length)
         });
         let cells = CellsProbe::new(metrics, load, asks);
         // Longer cells hide a short silence at the end.
-        let is_coarse = cells.as_ref().is_some_and(|cells| cells.step > CELL);
+        let is_coarse = cells.as_ref().is_some_and(|cells| cells.grid.step > CELL);
         let level = silence::constant_load(status).filter(|_| is_coarse);
         let end = level.and_then(|(_, level)| CellsProbe::around(level.to, metrics, load, asks));
         let parts = Some(PartsProbe::new(metrics, read, asks));
@@ -111,7 +109,7 @@ impl LoadProbe {
             let requests = answers.sum(id).ok().flatten()?;
             (!length.is_zero()).then(|| requests / length.as_secs_f64())
         });
-        let step = self.cells.as_ref().map_or(CELL, |cells| cells.step);
+        let step = self.cells.as_ref().map_or(CELL, |cells| cells.grid.step);
         let mut cells = self.cells.as_ref().map(|probe| probe.cells(answers)).unwrap_or_default();
         add_vus(&mut cells, step, self.vus, answers);
         let mut end = self.end.as_ref().map(|(probe, _)| probe.cells(answers)).unwrap_or_default();
@@ -184,34 +182,28 @@ impl Case<'_> {
 
     fn expected(&self, shortfalls: &mut Vec<Shortfall>) {
         let Some(expect) = self.expect else { return };
-        let advice = "ask for more load: more virtual users, or a higher rate";
-        if let Some(least) = expect.min_requests {
-            let text = match self.totals.requests {
-                None => Some("the requests could not be counted".to_owned()),
-                Some(sent) if sent < least => Some(format!("{} requests", count(sent))),
-                Some(_) => None,
+        let cells = self.cells.len().max(1) as f64;
+        let sent = |sent: f64| format!("{} requests", count(sent.round() as i64));
+        let rate = |rate: f64| format!("{} requests a second in steady load", shown(rate));
+        let requests = expect.min_requests.map(|least| {
+            let words = self.totals.requests.map(|n| (n as f64, sent(n as f64)));
+            ("minRequests", least, least as f64 / cells, words, "the requests could not be counted")
+        });
+        let rate = expect.min_rate.map(|least| {
+            let fair = least as f64 * self.step.as_secs_f64();
+            let words = self.steady_rate.map(|n| (n, rate(n)));
+            ("minRate", least, fair, words, "the rate in steady load could not be measured")
+        });
+        for (field, least, fair, found, unknown) in requests.into_iter().chain(rate) {
+            let text = match found {
+                None => unknown.to_owned(),
+                Some((found, words)) if found < least as f64 => words,
+                Some(_) => continue,
             };
-            if let Some(text) = text {
-                let fair = least as f64 / self.cells.len().max(1) as f64;
-                let beside = self.beside(|cell| cell.requests < fair);
-                let text = format!("{text}, and expect.minRequests is {}{beside}", count(least));
-                shortfalls.push(self.explained(text, None, advice));
-            }
-        }
-        if let Some(least) = expect.min_rate {
-            let text = match self.steady_rate {
-                None => Some("the rate in steady load could not be measured".to_owned()),
-                Some(rate) if rate < least as f64 => {
-                    Some(format!("{} requests a second in steady load", shown(rate)))
-                }
-                Some(_) => None,
-            };
-            if let Some(text) = text {
-                let fair = least as f64 * self.step.as_secs_f64();
-                let beside = self.beside(|cell| cell.requests < fair);
-                let text = format!("{text}, and expect.minRate is {}{beside}", count(least));
-                shortfalls.push(self.explained(text, None, advice));
-            }
+            let beside = self.beside(|cell| cell.requests < fair);
+            let text = format!("{text}, and expect.{field} is {}{beside}", count(least));
+            let advice = "ask for more load: more virtual users, or a higher rate";
+            shortfalls.push(self.explained(text, None, advice));
         }
     }
 

@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use loadtest_crds::{LoadTestStatus, ScenarioStatus};
 
 use crate::{
-    evaluate::load::{
-        case::{Case, MISSING_VUS, milliseconds},
-        cells::{CELL, Cell},
+    evaluate::{
+        load::{
+            case::{Case, MISSING_VUS, milliseconds},
+            cells::{CELL, Cell},
+        },
+        windows,
     },
-    k6::inspect,
     numbers::{
         duration::human,
         interval::{Interval, seconds},
@@ -112,10 +113,7 @@ pub fn constant_load(status: &LoadTestStatus) -> Option<(i64, Interval)> {
     if held < FEWEST_VUS && scenarios.iter().all(|s| s.arrivals.is_empty()) {
         return None;
     }
-    let started = status.load_started()?;
-    let last = inspect::intersect(scenarios.iter().map(|s| s.plateaus.clone())).into_iter().next_back()?;
-    let after = |millis: i64| started.checked_add(SignedDuration::from_millis(millis)).ok();
-    Some((held, Interval::new(after(last.from)?, after(last.to)?)?))
+    Some((held, *windows::level(status).last()?))
 }
 
 fn is_silent(cell: &Cell) -> bool {

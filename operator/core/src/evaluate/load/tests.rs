@@ -307,17 +307,18 @@ fn cells_are_what_was_added_in_each() {
             )]),
         ),
     ]);
-    let mut probe =
-        CellsProbe { step: CELL, before: None, requests: 0, dropped: 1, p95: 2, iteration_p95: 3 };
+    let grid = Grid::new(Timestamp::UNIX_EPOCH, CELL * 3, CELL);
+    let probe = CellsProbe { grid, requests: 0, dropped: 1, p95: 2, iteration_p95: 3 };
     let expected = [
         Cell { to: 5.0, iteration_p95: Some(0.3), ..cell(100.0, 0.0, 0.0, 0.1) },
         Cell { to: 10.0, p95: None, iteration_p95: Some(0.4), ..cell(84.0, 4.0, 3.0, 0.0) },
         Cell { to: 15.0, ..cell(60.0, 0.0, 0.0, 0.2) },
     ];
     assert_eq!(probe.cells(&answers), expected);
-    // Where the first point is not the end of a cell.
-    probe.before = Some(Timestamp::from_second(5).unwrap());
-    assert_eq!(probe.cells(&answers), expected[1..]);
+    // Before anything was sent there is no cell, and without an answer none at all.
+    let grid = Grid::new(Timestamp::from_second(-10).unwrap(), CELL * 5, CELL);
+    assert_eq!(CellsProbe { grid, ..probe.clone() }.cells(&answers), expected);
+    assert_eq!(CellsProbe { requests: 9, ..probe }.cells(&answers), []);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
         interval::{Interval, seconds},
         limit::count,
     },
-    prometheus::{ask::Answers, series::Series},
+    prometheus::ask::Answers,
 };
 
 /// So many seconds at the end of a stretch may always be without data: a pod that is new is found and scraped only
@@ -48,23 +48,6 @@ impl Ending {
         !self.0.is_empty()
     }
 
-    /// The same for the points of a query in each stretch.
-    pub fn of_points(
-        &self,
-        finding: Finding,
-        series: &[&[Series]],
-        scrapes: &Scrapes,
-        answers: &Answers,
-        holes: &[Interval],
-    ) -> Finding {
-        let points = |series: &&[Series]| {
-            let points = series.iter().filter_map(|(_, points)| points.last());
-            points.map(|(at, _)| *at).max_by(f64::total_cmp)
-        };
-        let last: Vec<Option<f64>> = series.iter().map(points).collect();
-        self.of_last(finding, &last, scrapes, answers, holes)
-    }
-
     /// The same for the times of the newest samples of one selector in each stretch.
     pub fn of_newest(
         &self,
@@ -75,11 +58,12 @@ impl Ending {
         holes: &[Interval],
     ) -> Finding {
         let within = |(stretch, at): (&Interval, &Option<f64>)| at.filter(|at| *at > seconds(stretch.from));
-        let last = self.0.iter().zip(newest).map(within);
-        self.of_last(finding, &last.collect::<Vec<_>>(), scrapes, answers, holes)
+        let last: Vec<Option<f64>> = self.0.iter().zip(newest).map(within).collect();
+        self.of_last(finding, &last, scrapes, answers, holes)
     }
 
-    fn of_last(
+    /// The same where data last came at these times in each stretch, as often as its series are scraped.
+    pub fn of_last(
         &self,
         finding: Finding,
         last: &[Option<f64>],
@@ -87,16 +71,11 @@ impl Ending {
         answers: &Answers,
         holes: &[Interval],
     ) -> Finding {
-        let held: Vec<f64> = self
-            .0
-            .iter()
-            .zip(last)
-            .map(|(stretch, last)| {
-                last.map_or(stretch.length().as_secs_f64(), |at| at - seconds(stretch.from))
-            })
-            .collect();
+        let held = self.0.iter().zip(last).map(|(stretch, last)| {
+            last.map_or(stretch.length().as_secs_f64(), |at| at - seconds(stretch.from))
+        });
         let steps = self.0.iter().map(|stretch| step(stretch.length()).as_secs_f64());
-        let every = steps.fold(scrapes.every(&held, answers), f64::max);
+        let every = steps.fold(scrapes.every(&held.collect::<Vec<_>>(), answers), f64::max);
         self.or_else(finding, last, every, holes)
     }
 

@@ -5,7 +5,7 @@ use loadtest_crds::Outcome;
 use crate::{numbers::limit::Bound, plan::objective::ObjectivePlan};
 
 /// One figure, judged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finding {
     pub outcome: Outcome,
     /// In the unit of the limit.
@@ -36,32 +36,29 @@ impl Finding {
         Self { samples: Some(0), ..Self::without_value(Outcome::Met, format!("nothing to judge: {why}")) }
     }
 
-    pub(crate) fn without_value(outcome: Outcome, message: impl Into<String>) -> Self {
+    fn without_value(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: message.into(), ..Self::default() }
+    }
+
+    /// A value against its limit, said in these words unless it lies in the warning band.
+    pub(crate) fn of_value(plan: &ObjectivePlan, value: f64, words: String, samples: i64) -> Self {
+        let outcome = if !plan.bound.holds(value) {
+            Outcome::Missed
+        } else if plan.warns(value) {
+            Outcome::Warn
+        } else {
+            Outcome::Met
+        };
+        let warned = Some(outcome).filter(|outcome| *outcome == Outcome::Warn);
         Self {
             outcome,
-            value: None,
-            figure: None,
-            samples: None,
-            bad: None,
-            effective: None,
-            message: message.into(),
+            message: warned.and_then(|_| warned_words(plan, value)).unwrap_or(words),
+            value: Some(plan.bound.limit().show(value)),
+            figure: Some(value),
+            samples: Some(samples),
+            ..Self::default()
         }
     }
-}
-
-pub(crate) fn outcome(plan: &ObjectivePlan, value: f64) -> Outcome {
-    if !plan.bound.holds(value) {
-        Outcome::Missed
-    } else if plan.warns(value) {
-        Outcome::Warn
-    } else {
-        Outcome::Met
-    }
-}
-
-/// The sentence for a value in the warning band.
-pub(crate) fn warning(plan: &ObjectivePlan, value: f64) -> Option<String> {
-    (outcome(plan, value) == Outcome::Warn).then(|| warned_words(plan, value))?
 }
 
 pub(crate) fn warned_words(plan: &ObjectivePlan, value: f64) -> Option<String> {

@@ -6,9 +6,9 @@
 
 use crate::{
     evaluate::objective::{
-        finding::{Finding, limit_words, outcome, warning},
+        finding::{Finding, limit_words},
         scope::Scope,
-        standing::Ruled,
+        standing::ruled,
         tally::Tally,
     },
     k6::outcomes::Outcomes,
@@ -30,10 +30,7 @@ pub fn told(outcomes: Outcomes) -> Result<Outcomes, String> {
         return Err(NOT_A_NUMBER.to_owned());
     }
     if outcomes.untold > 0.0 {
-        return Err(format!(
-            "{} of the requests do not say whether they failed: remove http.setResponseCallback(null) from the script",
-            count(whole(outcomes.untold))
-        ));
+        return Err(format!("{} of the {UNTOLD}", count(whole(outcomes.untold))));
     }
     if outcomes.total() < 0.5 {
         return Err("no request ended in this window".to_owned());
@@ -55,14 +52,17 @@ pub fn counted(outcomes: Outcomes) -> Result<Outcomes, String> {
     Ok(Outcomes { untold: outcomes.total(), ..Outcomes::default() })
 }
 
+pub const UNTOLD: &str =
+    "requests do not say whether they failed: remove http.setResponseCallback(null) from the script";
+
 const NOT_A_NUMBER: &str = "Prometheus gave a count that is not a number";
 
 /// A share of k6's requests: of those that failed, or of those that took too long. A percentile is judged as a share:
 /// p95 within the limit means that at most 5% failed or took longer. So an outage, whose refused requests are fast,
 /// cannot improve it.
 #[must_use]
-pub fn share(plan: &ObjectivePlan, of_requests: bool, scope: Scope, tally: &Tally) -> Finding {
-    let ruled = Ruled::of(plan, tally.total, tally.bad, scope);
+pub fn share(plan: &ObjectivePlan, scope: Scope, tally: &Tally) -> Finding {
+    let of_requests = plan.figure.is_of_requests();
     let bad = tally.bad.likely / tally.total;
     let limit = plan.bound.limit();
     let total = count(whole(tally.total));
@@ -82,13 +82,27 @@ pub fn share(plan: &ObjectivePlan, of_requests: bool, scope: Scope, tally: &Tall
             let base = format!("{shown} of {total} {who} {were} {under}, {}", limit_words(&plan.bound));
             (Some(1.0 - bad), shown, base)
         }
+        Figure::K6Share { metric, .. } => {
+            // Those that are not true count as bad.
+            let shown = limit.show(1.0 - bad);
+            let were = if metric == "checks" {
+                "checks passed".to_owned()
+            } else {
+                format!("samples of {metric} were true")
+            };
+            (
+                Some(1.0 - bad),
+                shown.clone(),
+                format!("{shown} of {total} {were}, {}", limit_words(&plan.bound)),
+            )
+        }
         _ => {
             let shown = limit.show(bad);
             let base = format!("{shown} of {total} {who} failed, {}", limit_words(&plan.bound));
             (Some(bad), shown, base)
         }
     };
-    ruled.finding(plan, value, shown, base, tally.total, tally.bad.likely)
+    ruled(plan, scope, (tally.total, tally.bad), value, shown, base)
 }
 
 /// The events of a k6 Counter, or events a second.
@@ -107,15 +121,7 @@ pub fn counter(plan: &ObjectivePlan, events: Option<f64>, seconds: f64) -> Findi
     } else {
         format!("{shown} were counted, {limit}")
     };
-    Finding {
-        outcome: outcome(plan, value),
-        message: warning(plan, value).unwrap_or(base),
-        value: Some(shown),
-        figure: Some(value),
-        samples: Some(events),
-        bad: None,
-        effective: None,
-    }
+    Finding::of_value(plan, value, base, events)
 }
 
 #[cfg(test)]

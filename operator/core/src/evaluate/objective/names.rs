@@ -22,14 +22,9 @@ pub struct Names {
     asked: BTreeMap<String, Vec<usize>>,
 }
 
-/// What a part of a query stands on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Ground {
-    /// On nothing that is measured.
-    Constant,
-    There,
-    Missing(String),
-}
+/// Whether a part of a query stands on anything that is measured; or the name of a series that it stands on and that does
+/// not exist.
+type Ground = Result<bool, String>;
 
 impl Names {
     #[must_use]
@@ -52,13 +47,12 @@ impl Names {
         let all = |name: &str, is: fn(&Result<Option<f64>, String>) -> bool| {
             self.asked.get(name).is_some_and(|ids| ids.iter().all(|id| is(&answers.sum(*id))))
         };
-        let Ground::Missing(name) = ground(query, &|name| all(name, |sum| *sum == Ok(None))) else {
-            let unknown = ground(query, &|name| all(name, |sum| !matches!(sum, Ok(Some(_)))));
-            return match unknown {
-                Ground::Missing(name) => Finding::no_data(format!(
+        let Err(name) = ground(query, &|name| all(name, |sum| *sum == Ok(None))) else {
+            return match ground(query, &|name| all(name, |sum| !matches!(sum, Ok(Some(_))))) {
+                Err(name) => Finding::no_data(format!(
                     "whether there is a series {name} is not known: Prometheus gave no answer"
                 )),
-                _ => finding,
+                Ok(_) => finding,
             };
         };
         let message = format!(
@@ -73,47 +67,33 @@ impl Names {
 /// What a query stands on. One side of an `or` is enough, unless it is only there for want of the other.
 fn ground(expression: &Expr, missing: &impl Fn(&str) -> bool) -> Ground {
     let of = |expression: &Expr| ground(expression, missing);
+    let of_selector = |selector: &VectorSelector| match &selector.name {
+        Some(name) if missing(name) => Err(name.clone()),
+        _ => Ok(true),
+    };
     match expression {
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ground::Constant,
-        Expr::VectorSelector(selector) => of_selector(selector, missing),
-        Expr::MatrixSelector(matrix) => of_selector(&matrix.vs, missing),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ok(false),
+        Expr::VectorSelector(selector) => of_selector(selector),
+        Expr::MatrixSelector(matrix) => of_selector(&matrix.vs),
         Expr::Paren(inner) => of(&inner.expr),
         Expr::Unary(inner) => of(&inner.expr),
         Expr::Subquery(inner) => of(&inner.expr),
         Expr::Aggregate(inner) => of(&inner.expr),
         // That nothing is there is what it tells.
-        Expr::Call(call) if call.func.name.starts_with("absent") => Ground::There,
-        Expr::Call(call) => call.args.args.iter().map(|argument| of(argument)).fold(Ground::Constant, both),
+        Expr::Call(call) if call.func.name.starts_with("absent") => Ok(true),
+        Expr::Call(call) => call.args.args.iter().try_fold(false, |any, argument| Ok(any | of(argument)?)),
         Expr::Binary(binary) => {
             let left = of(&binary.lhs);
             match binary.op.to_string().as_str() {
                 "unless" => left,
-                "or" => either(left, of(&binary.rhs)),
-                _ => both(left, of(&binary.rhs)),
+                "or" => match (left, of(&binary.rhs)) {
+                    (Ok(true), _) | (_, Ok(true)) => Ok(true),
+                    (left, right) => Ok(left? | right?),
+                },
+                _ => Ok(left? | of(&binary.rhs)?),
             }
         }
-        Expr::Extension(_) => Ground::There,
-    }
-}
-
-fn of_selector(selector: &VectorSelector, missing: &impl Fn(&str) -> bool) -> Ground {
-    let name = selector.name.as_ref().filter(|name| missing(name));
-    name.map_or(Ground::There, |name| Ground::Missing(name.clone()))
-}
-
-fn both(left: Ground, right: Ground) -> Ground {
-    match (left, right) {
-        (Ground::Missing(name), _) | (_, Ground::Missing(name)) => Ground::Missing(name),
-        (Ground::Constant, Ground::Constant) => Ground::Constant,
-        _ => Ground::There,
-    }
-}
-
-fn either(left: Ground, right: Ground) -> Ground {
-    match (left, right) {
-        (Ground::There, _) | (_, Ground::There) => Ground::There,
-        (Ground::Missing(name), _) | (_, Ground::Missing(name)) => Ground::Missing(name),
-        (Ground::Constant, Ground::Constant) => Ground::Constant,
+        Expr::Extension(_) => Ok(true),
     }
 }
 

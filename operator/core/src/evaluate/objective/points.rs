@@ -1,9 +1,7 @@
 //! Figures of queries: the worst point of a window, the value of a template, and how fast something grows.
 
-use loadtest_crds::Outcome;
-
 use crate::{
-    evaluate::objective::finding::{Finding, limit_words, outcome, warning},
+    evaluate::objective::finding::{Finding, limit_words},
     numbers::limit::{Bound, count},
     plan::objective::ObjectivePlan,
     prometheus::series::{Point, Series, Value, theil_sen},
@@ -13,22 +11,6 @@ use crate::{
 pub const MIN_SCRAPES: usize = 4;
 /// Fewer points say too little about how fast something grows.
 pub const MIN_POINTS: usize = 10;
-
-/// What is wrong with the scrapes of a window, if anything is: for each selector of a query, how many scrapes of it the
-/// window holds, and `None` where it has never had any series.
-#[must_use]
-pub fn scraped(selectors: &[(String, Option<f64>)], needed: usize) -> Option<Finding> {
-    let (selector, scrapes) = selectors
-        .iter()
-        .filter_map(|(selector, scrapes)| Some((selector, (*scrapes)?)))
-        .min_by(|a, b| a.1.total_cmp(&b.1))?;
-    (scrapes < needed as f64).then(|| {
-        Finding::unmeasurable(format!(
-            "this window holds {scrapes:.0} of the {needed} scrapes of {selector} that are needed: scrape more often, or \
-             judge a longer window"
-        ))
-    })
-}
 
 /// The worst point of an opaque query, over all stretches of a window.
 #[must_use]
@@ -46,7 +28,7 @@ pub fn query(plan: &ObjectivePlan, stretches: &[&[Series]]) -> Finding {
     let (which, worst) = worst(&plan.bound, points.iter().map(|(_, value)| *value));
     let shown = plan.bound.limit().show(worst);
     let base = format!("the {which} of {all} points was {shown}, {}", limit_words(&plan.bound));
-    found(plan, worst, shown, base, all)
+    found(plan, worst, base, all)
 }
 
 /// The value of a query that speaks of a window as a whole; the worst of several stretches.
@@ -69,7 +51,7 @@ pub fn template(plan: &ObjectivePlan, stretches: &[&[Value]]) -> Finding {
         1 => format!("{shown} over the window"),
         n => format!("the {which} of {n} stretches was {shown}"),
     };
-    found(plan, worst, shown, format!("{of}, {}", limit_words(&plan.bound)), stretches.len())
+    found(plan, worst, format!("{of}, {}", limit_words(&plan.bound)), stretches.len())
 }
 
 /// What a query grew by within `per` seconds, from the slopes between all its points. A series that is scraped every
@@ -104,19 +86,11 @@ pub fn slope(
         "grew by {shown} within {per_text} (median of the slopes between {all} points), {}",
         limit_words(&plan.bound)
     );
-    found(plan, grown, shown, base, all)
+    found(plan, grown, base, all)
 }
 
-fn found(plan: &ObjectivePlan, value: f64, shown: String, base: String, samples: usize) -> Finding {
-    Finding {
-        outcome: outcome(plan, value),
-        message: warning(plan, value).unwrap_or(base),
-        value: Some(shown),
-        figure: Some(value),
-        samples: i64::try_from(samples).ok(),
-        bad: None,
-        effective: None,
-    }
+fn found(plan: &ObjectivePlan, value: f64, words: String, samples: usize) -> Finding {
+    Finding::of_value(plan, value, words, i64::try_from(samples).unwrap_or(i64::MAX))
 }
 
 /// All points of the one series, each of them a number.
@@ -143,13 +117,10 @@ fn several(many: usize) -> Finding {
 
 fn not_numbers(broken: usize, all: usize) -> Finding {
     let (broken, all) = (count(broken as i64), count(all as i64));
-    Finding::without_value(
-        Outcome::NoData,
-        format!(
-            "{broken} of {all} points are not a number, as after a division by zero: guard the query, as in (a / b > 0) \
-             or vector(0)"
-        ),
-    )
+    Finding::no_data(format!(
+        "{broken} of {all} points are not a number, as after a division by zero: guard the query, as in (a / b > 0) or \
+         vector(0)"
+    ))
 }
 
 fn worst(bound: &Bound, values: impl Iterator<Item = f64>) -> (&'static str, f64) {

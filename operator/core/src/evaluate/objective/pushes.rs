@@ -1,24 +1,23 @@
 //! Whether k6's pushes came in time at the ends of a window. What a late push brings counts when it comes, which may be
-//! in another window than that in which it happened.
+//! in another window than that in which it happened: then the figure is not known.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::{
-        objective::{finding::Finding, standing::Against},
-        windows::context::Context,
+        objective::finding::Finding,
+        windows::{context::Context, grid::Grid},
     },
     k6::question::{About, Asks},
     numbers::{
-        confidence::share_holds,
         duration::human,
         interval::{Interval, seconds},
     },
-    plan::{figure::Figure, objective::ObjectivePlan},
-    prometheus::ask::{Answers, RequestKind},
+    plan::objective::ObjectivePlan,
+    prometheus::ask::Answers,
 };
 
 /// k6 samples its number of virtual users once a second, and sends the last one.
@@ -32,10 +31,8 @@ const MOST_POINTS: u64 = 10_000;
 #[derive(Debug)]
 pub struct Pushes {
     late: usize,
-    step: Duration,
-    from: Timestamp,
+    grid: Grid,
     ends: Vec<Timestamp>,
-    window: Duration,
 }
 
 impl Pushes {
@@ -49,90 +46,53 @@ impl Pushes {
     ) -> Option<Self> {
         let load = context.load?;
         let ends = reads.iter().flat_map(|read| [read.from, read.to]);
-        let ends: Vec<Timestamp> = ends.filter(|at| *at > load.from && *at < load.to).collect();
+        let ends = ends.filter(|at| *at > load.from && *at < load.to).collect();
         // One more push than usual may be under way.
         let in_time = context.settings.push * 2 + SAMPLED;
-        let scenario = objective.figure.samples().and_then(|samples| samples.scenario.clone());
-        let late = context.metrics.about(About::PushesLate { scenario, in_time });
+        let scenario = objective.figure.samples().and_then(|samples| samples.scenario.as_deref());
+        let question =
+            context.metrics.about(About::PushesLate { scenario: scenario.map(str::to_owned), in_time });
         let step = Duration::from_secs(load.length().as_secs().div_ceil(MOST_POINTS).max(1));
-        let range = RequestKind::Range { from: load.from, to: load.to, step };
-        let window = reads.iter().map(Interval::length).sum();
-        Some(Self { late: asks.ask(late, range), step, from: load.from, ends, window })
+        let grid = Grid::new(load.from, load.length(), step);
+        Some(Self { late: asks.ask(question, grid.range()), grid, ends })
     }
 
-    /// The finding, unless it hangs on where the requests count that late pushes brought: as many as usually come in
-    /// that time.
+    /// The finding, unless one of its ends fell into a late push.
     #[must_use]
-    pub fn or_else(&self, finding: Finding, objective: &ObjectivePlan, answers: &Answers) -> Finding {
-        let is_good = matches!(finding.outcome, Outcome::Met | Outcome::Warn);
-        if !is_good && !matches!(finding.outcome, Outcome::Missed | Outcome::Unclear) {
+    pub fn or_else(&self, finding: Finding, answers: &Answers) -> Finding {
+        if finding.outcome == Outcome::NoData || self.ends.is_empty() {
             return finding;
         }
-        let late = match self.late(answers) {
-            Ok(late) => late,
-            Err(why) if is_good => {
-                return Finding::no_data(format!("whether k6's pushes came in time is not known: {why}"));
+        let doubt = match self.late(answers) {
+            Ok(None) => return finding,
+            Ok(Some(late)) => {
+                let late = Duration::from_millis((late * 1000.0).round() as u64);
+                format!("at an end of this window {}", came_late(late))
             }
-            Err(_) => return finding,
+            Err(why) => unknown(&why),
         };
-        if late <= 0.0 || !hangs_on(&finding, objective, late, self.window.as_secs_f64()) {
-            return finding;
-        }
-        Finding::no_data(format!(
-            "{}; but at the ends of this window k6's pushes came {} late, so that requests may count on the wrong side, and \
-             these decide: see whether the runners and Prometheus keep up",
-            finding.message,
-            human(Duration::from_millis((late * 1000.0).round() as u64))
-        ))
+        Finding::no_data(format!("{}; but {doubt}", finding.message))
     }
 
-    /// How late they were at all ends together, in seconds.
-    fn late(&self, answers: &Answers) -> Result<f64, String> {
-        if self.ends.is_empty() {
-            return Ok(0.0);
-        }
-        let points: BTreeMap<i64, f64> = answers
-            .matrix(self.late)?
-            .iter()
-            .flat_map(|(_, points)| points)
-            .map(|(at, late)| (self.place(at - seconds(self.from)), *late))
-            .collect();
+    /// How late they were at the ends, in seconds.
+    fn late(&self, answers: &Answers) -> Result<Option<f64>, String> {
         // In the step up to each end.
-        let at = |end: &Timestamp| self.place_before(seconds(*end) - seconds(self.from));
-        Ok(self.ends.iter().filter_map(|end| points.get(&at(end))).sum())
-    }
-
-    fn place(&self, after: f64) -> i64 {
-        (after / self.step.as_secs_f64()).round() as i64
-    }
-
-    fn place_before(&self, after: f64) -> i64 {
-        (after / self.step.as_secs_f64() + 1e-6).floor() as i64
+        let place =
+            |at: f64| ((at - seconds(self.grid.from)) / self.grid.step.as_secs_f64() + 1e-6).floor() as i64;
+        let ends: Vec<i64> = self.ends.iter().map(|end| place(seconds(*end))).collect();
+        let points = answers.matrix(self.late)?.iter().flat_map(|(_, points)| points);
+        Ok(points.filter(|(at, _)| ends.contains(&place(*at))).map(|(_, late)| *late).reduce(f64::max))
     }
 }
 
-/// Whether it would be judged otherwise with the requests that came in so many seconds of late pushes more, or less.
-fn hangs_on(finding: &Finding, objective: &ObjectivePlan, late: f64, window: f64) -> bool {
-    // What was counted came in the rest of the window.
-    let rest = window - late;
-    if rest <= 0.0 {
-        return true;
-    }
-    let (more, less) = (late / rest, late / window);
-    if matches!(objective.figure, Figure::K6Count { .. } | Figure::K6Rate { .. }) {
-        return finding.figure.is_none_or(|value| {
-            let holds = |value: f64| objective.bound.holds(value);
-            // Where none was counted, any number may have come late.
-            value == 0.0 || holds(value * (1.0 + more)) != holds(value * (1.0 - less))
-        });
-    }
-    let (Some(total), Some(bad)) = (finding.samples, finding.bad) else { return true };
-    let (total, bad) = (total as f64, bad as f64);
-    let against = Against::of(objective);
-    let bad = if against.good { total - bad } else { bad };
-    let holds = |bad: f64, total: f64| share_holds(bad, total.max(bad), against.allowed);
-    let (more, less) = (total * more, total * less);
-    holds(bad + more, total + more) != holds((bad - less).max(0.0), total - less)
+/// What is said of late pushes.
+pub(crate) fn came_late(late: Duration) -> String {
+    format!("k6's pushes came late ({}): see whether the runners and Prometheus keep up", human(late))
+}
+
+/// What is said where that is not known.
+pub(crate) fn unknown(why: &str) -> String {
+    format!("whether k6's pushes came in time is not known: {why}")
 }
 
 #[cfg(test)]
@@ -187,26 +147,16 @@ mod tests {
     #[case::amid_a_window((40.0, 50.0), [Outcome::Met; 3])]
     // It was through, and has nothing to send.
     #[case::for_good((15.0, 61.0), [Outcome::Met; 3])]
-    fn late_pushes_put_requests_on_the_wrong_side(
-        #[case] silent: (f64, f64),
-        #[case] expected: [Outcome; 3],
-    ) {
+    fn what_ends_in_a_late_push_is_not_known(#[case] silent: (f64, f64), #[case] expected: [Outcome; 3]) {
         assert_eq!(outcomes(silent, "1%", GOOD), expected);
     }
 
-    /// At 31 s one of two runners is 4.95 s late, so what 2.475 s hold may be missing beside what 8.525 s held of the fault:
-    /// 22.5% of all.
-    #[rstest]
-    #[case::good_all_the_same("24%", GOOD, Outcome::Met)]
-    #[case::perhaps_good("22%", GOOD, Outcome::NoData)]
-    #[case::bad_all_the_same("1%", REFUSED, Outcome::Missed)]
-    #[case::bad_without_them("99%", REFUSED, Outcome::Missed)]
-    fn what_does_not_hang_on_late_pushes_stands(
-        #[case] limit: &str,
-        #[case] request: Request,
-        #[case] expected: Outcome,
-    ) {
-        let [_, _, fault] = outcomes((26.0, 32.0), limit, request);
-        assert_eq!(fault, expected);
+    /// What was refused may be of another window, too.
+    #[test]
+    fn a_miss_is_not_known_either() {
+        let in_time = outcomes((90.0, 90.0), "1%", REFUSED);
+        let late = outcomes((26.0, 32.0), "1%", REFUSED);
+        assert_eq!(in_time, [Outcome::Missed; 3]);
+        assert_eq!(late, [Outcome::Missed, Outcome::NoData, Outcome::NoData]);
     }
 }

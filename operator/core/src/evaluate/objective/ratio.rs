@@ -11,13 +11,17 @@ use crate::{
             ending::{Ending, hole},
             finding::Finding,
             judge::ratio,
-            scope::Wanted,
+            scope::Scope,
         },
-        windows::{Window, context::Context, grid::CELL_SECONDS},
+        windows::{
+            Window,
+            context::Context,
+            grid::{CELL_SECONDS, Grid},
+        },
     },
     k6::{queries, question::Asks},
     numbers::{
-        confidence::Block,
+        confidence::Cell,
         interval::{Interval, seconds},
     },
     plan::objective::ObjectivePlan,
@@ -37,7 +41,7 @@ pub struct RatioProbe {
     pub query: String,
     reads: Vec<Read>,
     coverage: Coverage,
-    scope: Wanted,
+    kind: WindowKind,
     /// k6 writes a sample only when something happened: how often is no interval of scrapes.
     scraped: bool,
     ending: Ending,
@@ -58,42 +62,31 @@ impl RatioProbe {
         let run = &context.settings.run_id;
         let scraped = ![good, total].iter().any(|selector| selector.starts_with("k6_"));
         let (good, total) = (queries::of_run(good, run), queries::of_run(total, run));
-        let mut queries = String::new();
-        let reads = window
-            .stretches()
-            .iter()
-            .map(|stretch| {
-                // The first scrape after the window closes it, so samples are read beyond its end as well.
-                let to = stretch.to.saturating_add(AFTER).unwrap_or(stretch.to);
-                let ahead = Duration::from_secs(AFTER.as_secs().unsigned_abs());
-                let reach = stretch.length() + promql::LOOKBACK + ahead;
-                let reach = i64::try_from(reach.as_secs()).unwrap_or(i64::MAX);
-                let now = RequestKind::Instant { at: to };
-                let mut raw = |selector: &str| {
-                    let query = promql::raw(selector, reach, to);
-                    if queries.is_empty() {
-                        queries.clone_from(&query);
-                    } else if !queries.contains(&query) {
-                        queries = format!("{queries}\n{query}");
-                    }
-                    asks.ask(query, now)
-                };
-                let (of_good, of_total) = (raw(&good), raw(&total));
-                let scraped: Vec<&str> =
-                    [good.as_str(), &total].into_iter().filter(|one| !one.starts_with("k6_")).collect();
-                let up = (!scraped.is_empty())
-                    .then(|| asks.ask(promql::scraped_at_the_start(&scraped, reach, stretch.from, to), now));
-                Read { stretch: *stretch, good: of_good, total: of_total, up }
-            })
-            .collect();
-        let coverage = match window.kind {
-            WindowKind::Steady => Coverage::Inside,
-            WindowKind::Run | WindowKind::Fault | WindowKind::Recovery | WindowKind::Between => {
-                Coverage::Whole
-            }
+        let named: Vec<&str> =
+            [good.as_str(), &total].into_iter().filter(|one| !one.starts_with("k6_")).collect();
+        let mut queries: Vec<String> = Vec::new();
+        let mut read = |stretch: &Interval| {
+            // The first scrape after the window closes it, so samples are read beyond its end as well.
+            let to = stretch.to.saturating_add(AFTER).unwrap_or(stretch.to);
+            let reach = stretch.length() + promql::LOOKBACK + AFTER.unsigned_abs();
+            let reach = i64::try_from(reach.as_secs()).unwrap_or(i64::MAX);
+            let now = RequestKind::Instant { at: to };
+            let mut raw = |selector: &str| {
+                let query = promql::raw(selector, reach, to);
+                if !queries.contains(&query) {
+                    queries.push(query.clone());
+                }
+                asks.ask(query, now)
+            };
+            let (good, total) = (raw(&good), raw(&total));
+            let up = (!named.is_empty())
+                .then(|| asks.ask(promql::scraped_at_the_start(&named, reach, stretch.from, to), now));
+            Read { stretch: *stretch, good, total, up }
         };
+        let reads = window.stretches().iter().map(&mut read).collect();
+        let coverage = if window.kind == WindowKind::Steady { Coverage::Inside } else { Coverage::Whole };
         let ending = Ending::of(window, scraped);
-        Self { query: queries, reads, coverage, scope: Wanted::of(window.kind), scraped, ending }
+        Self { query: queries.join("\n"), reads, coverage, kind: window.kind, scraped, ending }
     }
 
     pub fn judge(
@@ -104,29 +97,24 @@ impl RatioProbe {
     ) -> Result<Finding, String> {
         let total = self.gains(answers, |read| read.total)?;
         let good = self.gains(answers, |read| read.good)?;
-        let good = match (good, self.room_for_good(answers)?) {
-            (Some(good), Some(room)) => Some(Increase { scrapes: good.scrapes.max(room), ..good }),
-            (Some(good), None) => Some(Increase { scrapes: usize::MAX, ..good }),
-            (None, _) => None,
-        };
-        let scope = self.scope.scope(|| self.blocks(answers, holes))?;
+        let room = self.room_for_good(answers)?;
+        let good = good.map(|good| Increase { scrapes: good.scrapes.max(room), ..good });
+        let scope = Scope::of(self.kind, holes, || self.cells(answers))?;
         let finding = ratio::ratio(objective, scope, good, total);
         self.to_the_end(finding, answers, holes)
     }
 
     /// The finding, unless the counters stopped. One that nothing adds to is scraped all the same.
     fn to_the_end(&self, finding: Finding, answers: &Answers, holes: &[Interval]) -> Result<Finding, String> {
-        let mut last = Vec::new();
-        let mut every: Option<f64> = None;
+        let (mut last, mut every) = (Vec::new(), f64::INFINITY);
         for read in &self.reads {
             let series = answers.matrix(read.total)?;
-            let of_one = sampled_every(series.iter().map(|(_, points)| points.as_slice()));
-            every = [every, of_one].into_iter().flatten().min_by(f64::total_cmp);
-            let from = seconds(read.stretch.from);
+            every = every.min(sampled(series).unwrap_or(f64::INFINITY));
             let times = series.iter().filter_map(|(_, points)| points.last()).map(|(at, _)| *at);
-            last.push(times.filter(|at| *at > from).max_by(f64::total_cmp));
+            last.push(times.filter(|at| *at > seconds(read.stretch.from)).max_by(f64::total_cmp));
         }
-        Ok(self.ending.or_else(finding, &last, every.unwrap_or(0.0), holes))
+        let every = if every.is_finite() { every } else { 0.0 };
+        Ok(self.ending.or_else(finding, &last, every, holes))
     }
 
     /// What all series gained over all stretches; `None` without any series.
@@ -138,7 +126,7 @@ impl RatioProbe {
                 continue;
             }
             let since = read.scraped_since(answers)?;
-            let every = sampled_every(series.iter().map(|(_, points)| points.as_slice())).unwrap_or(0.0);
+            let every = sampled(series).unwrap_or(0.0);
             let known = series.iter().map(|one| (one.1.as_slice(), known(one, &since, every)));
             let (from, to) = (seconds(read.stretch.from), seconds(read.stretch.to));
             let one = increase_of_all(known, from, to, self.coverage);
@@ -152,50 +140,42 @@ impl RatioProbe {
         Ok(all)
     }
 
-    /// How many scrapes of the good events there is room for in the stretches; `None` where that cannot be told. Their
-    /// series may be born late, or go with a pod, so that fewer of them say nothing: only that they come too rarely does.
-    fn room_for_good(&self, answers: &Answers) -> Result<Option<usize>, String> {
-        if !self.scraped {
-            return Ok(None);
-        }
+    /// How many scrapes of the good events there is room for in the stretches; any number where that cannot be told.
+    /// Their series may be born late, or go with a pod, so that fewer of them say nothing: only that they come too rarely
+    /// does.
+    fn room_for_good(&self, answers: &Answers) -> Result<usize, String> {
         let mut room: Option<usize> = None;
-        for read in &self.reads {
-            let series = answers.matrix(read.good)?;
-            if let Some(every) = sampled_every(series.iter().map(|(_, points)| points.as_slice())) {
+        for read in self.reads.iter().filter(|_| self.scraped) {
+            if let Some(every) = sampled(answers.matrix(read.good)?) {
                 let scrapes = (read.stretch.length().as_secs_f64() / every).floor() as usize;
                 room = Some(room.unwrap_or(0).saturating_add(scrapes).saturating_add(1));
             }
         }
-        Ok(room)
+        Ok(room.unwrap_or(usize::MAX))
     }
 
     /// What was counted in each 5 s of the stretches.
-    fn blocks(&self, answers: &Answers, holes: &[Interval]) -> Result<Vec<(Block, bool)>, String> {
-        let mut blocks = Vec::new();
+    fn cells(&self, answers: &Answers) -> Result<Vec<(Interval, Cell)>, String> {
+        let mut cells = Vec::new();
         for read in &self.reads {
-            let (from, to) = (seconds(read.stretch.from), seconds(read.stretch.to));
-            let cells = ((to - from) / CELL_SECONDS as f64).floor() as usize;
-            let times: Vec<f64> =
-                (0..=cells).map(|n| (n as f64).mul_add(CELL_SECONDS as f64, from)).collect();
+            let grid = Grid::new(read.stretch.from, read.stretch.length(), Duration::from_secs(CELL_SECONDS));
+            let times: Vec<f64> = (0..=grid.len()).map(|n| seconds(grid.start(n))).collect();
             let of = |id: usize| -> Result<Vec<f64>, String> {
                 let series = answers.matrix(id)?;
                 Ok(gained_between(series.iter().map(|(_, points)| points.as_slice()), &times))
             };
-            let (good, total) = (of(read.good)?, of(read.total)?);
-            let in_fault = |n: usize| {
-                let (from, to) = (times[n], times[n + 1]);
-                holes.iter().any(|hole| seconds(hole.from) < to && from < seconds(hole.to))
-            };
-            blocks.extend(
-                total
-                    .into_iter()
-                    .zip(good)
-                    .enumerate()
-                    .map(|(n, (total, good))| (Block { total, bad: (total - good).max(0.0) }, in_fault(n))),
-            );
+            let gained = of(read.total)?.into_iter().zip(of(read.good)?).enumerate();
+            cells.extend(gained.map(|(number, (total, good))| {
+                (grid.cell(number), Cell { total, bad: (total - good).max(0.0) })
+            }));
         }
-        Ok(blocks)
+        Ok(cells)
     }
+}
+
+/// Seconds between two samples of a series.
+fn sampled(series: &[Series]) -> Option<f64> {
+    sampled_every(series.iter().map(|(_, points)| points.as_slice()))
 }
 
 /// What Prometheus scrapes: its job and instance.

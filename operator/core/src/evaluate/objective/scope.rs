@@ -2,7 +2,10 @@
 
 use loadtest_crds::WindowKind;
 
-use crate::numbers::confidence::{Block, design_effect};
+use crate::numbers::{
+    confidence::{Cell, design_effect},
+    interval::Interval,
+};
 
 /// What a window is of its figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,36 +13,23 @@ pub enum Scope {
     /// One event, and all of its requests were counted.
     Census,
     /// A part of an ongoing process, with the design effect of its requests, and what of them belongs to faults.
-    Sample { design_effect: f64, faults: Block },
+    Sample { design_effect: f64, faults: Cell },
 }
 
-/// Whether a window is a sample of an ongoing process, or one event and all that there is of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    Census,
-    Sample,
-}
-
-impl Wanted {
-    #[must_use]
-    pub fn of(kind: WindowKind) -> Self {
-        if kind.is_of_fault() { Self::Census } else { Self::Sample }
-    }
-
-    /// `blocks` says of each stretch of 5 s what was counted in it, and whether it lay in a fault.
-    pub(crate) fn scope(
-        self,
-        blocks: impl FnOnce() -> Result<Vec<(Block, bool)>, String>,
-    ) -> Result<Scope, String> {
-        if self == Self::Census {
-            return Ok(Scope::Census);
+impl Scope {
+    /// Of a window of this kind. `cells` are what was counted in short stretches of it; those of faults overlap `holes`.
+    pub(crate) fn of(
+        kind: WindowKind,
+        holes: &[Interval],
+        cells: impl FnOnce() -> Result<Vec<(Interval, Cell)>, String>,
+    ) -> Result<Self, String> {
+        if kind.is_of_fault() {
+            return Ok(Self::Census);
         }
-        let (faults, steady): (Vec<_>, Vec<_>) = blocks()?.into_iter().partition(|(_, in_fault)| *in_fault);
-        let steady: Vec<Block> = steady.into_iter().map(|(block, _)| block).collect();
-        let faults = faults.into_iter().fold(Block::default(), |sum, (block, _)| Block {
-            total: sum.total + block.total,
-            bad: sum.bad + block.bad,
-        });
-        Ok(Scope::Sample { design_effect: design_effect(&steady), faults })
+        let in_fault = |(at, _): &(Interval, Cell)| holes.iter().any(|hole| hole.overlaps(*at));
+        let (faults, steady): (Vec<_>, Vec<_>) = cells()?.into_iter().partition(in_fault);
+        let steady: Vec<Cell> = steady.into_iter().map(|(_, cell)| cell).collect();
+        let faults = faults.into_iter().map(|(_, cell)| cell).sum();
+        Ok(Self::Sample { design_effect: design_effect(&steady), faults })
     }
 }

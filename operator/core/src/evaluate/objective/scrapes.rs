@@ -6,7 +6,7 @@ use loadtest_crds::Outcome;
 
 use crate::{
     evaluate::{
-        objective::{finding::Finding, names::Names, points},
+        objective::{finding::Finding, names::Names},
         windows::Window,
     },
     k6::question::Asks,
@@ -24,11 +24,6 @@ use crate::{
 #[must_use]
 pub fn selectors(figure: &Figure) -> Vec<String> {
     match figure {
-        Figure::K6Failed { .. }
-        | Figure::K6Percentile { .. }
-        | Figure::K6Under { .. }
-        | Figure::K6Count { .. }
-        | Figure::K6Rate { .. } => vec![],
         // Either may be scraped later than the other: the good ones that are yet to come would be bad.
         Figure::Ratio { good, total } => {
             [good, total].into_iter().flat_map(|one| selectors_of(one)).collect()
@@ -38,6 +33,7 @@ pub fn selectors(figure: &Figure) -> Vec<String> {
         Figure::Template(template) => {
             template.render(&Values::example()).map_or_else(|_| vec![], |query| selectors_of(&query))
         }
+        _ => vec![],
     }
 }
 
@@ -59,28 +55,27 @@ const MOST_POINTS: u64 = 500;
 /// whether there is such a name at all.
 #[derive(Debug, Default)]
 pub struct Scrapes {
-    pub(crate) held: Vec<(String, Vec<usize>)>,
-    pub(crate) names: Names,
+    held: Vec<(String, Vec<usize>)>,
+    names: Names,
 }
 
 impl Scrapes {
-    pub(crate) fn ask(query: &str, window: &Window, asks: &mut Asks) -> Self {
-        let mut scrapes = Self { names: Names::ask(query, window, asks), held: Vec::new() };
-        for stretch in window.stretches() {
-            scrapes.add(query, *stretch, asks);
-        }
-        scrapes
-    }
-
-    pub(crate) fn add(&mut self, query: &str, stretch: Interval, asks: &mut Asks) {
-        // A selector that a query has twice is scraped once.
-        for selector in BTreeSet::from_iter(selectors_of(query)) {
-            let id = asks.ask(promql::scrapes(&selector, stretch), RequestKind::Instant { at: stretch.to });
-            match self.held.iter_mut().find(|(known, _)| *known == selector) {
-                Some((_, ids)) => ids.push(id),
-                None => self.held.push((selector, vec![id])),
+    /// Asks about a query as it is in each stretch.
+    pub(crate) fn ask(rendered: &[(String, Interval)], window: &Window, asks: &mut Asks) -> Self {
+        let names = rendered.last().map(|(query, _)| Names::ask(query, window, asks)).unwrap_or_default();
+        let mut held: Vec<(String, Vec<usize>)> = Vec::new();
+        for (query, stretch) in rendered {
+            // A selector that a query has twice is scraped once.
+            for selector in BTreeSet::from_iter(selectors_of(query)) {
+                let kind = RequestKind::Instant { at: stretch.to };
+                let id = asks.ask(promql::scrapes(&selector, *stretch), kind);
+                match held.iter_mut().find(|(known, _)| *known == selector) {
+                    Some((_, ids)) => ids.push(id),
+                    None => held.push((selector, vec![id])),
+                }
             }
         }
+        Self { held, names }
     }
 
     fn counted(&self, answers: &Answers) -> Result<Vec<(String, Option<f64>)>, String> {
@@ -128,9 +123,22 @@ impl Scrapes {
             return Ok(finding);
         }
         let counted = self.counted(answers)?;
-        let finding = points::scraped(&counted, needed).unwrap_or(finding);
+        let finding = too_few(&counted, needed).unwrap_or(finding);
         Ok(self.names.or_else(noting_what_is_empty(finding, &counted), answers))
     }
+}
+
+/// What is wrong with the scrapes of a window, if anything is: for each selector of a query, how many scrapes of it the
+/// window holds, and `None` where it has never had any series.
+pub(crate) fn too_few(selectors: &[(String, Option<f64>)], needed: usize) -> Option<Finding> {
+    let known = selectors.iter().filter_map(|(selector, scrapes)| Some((selector, (*scrapes)?)));
+    let (selector, scrapes) = known.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    (scrapes < needed as f64).then(|| {
+        Finding::unmeasurable(format!(
+            "this window holds {scrapes:.0} of the {needed} scrapes of {selector} that are needed: scrape more often, or \
+             judge a longer window"
+        ))
+    })
 }
 
 /// A value though nothing matches is the query's own, as after `or vector(0)`.

@@ -11,12 +11,15 @@ use loadtest_crds::Spike;
 
 use crate::{
     evaluate::{
-        objective::{shares::ShareProbe, standing::Against},
-        windows::{Window, context::Context, grid::Cells},
+        objective::{
+            against::Against,
+            cells::{Share, ShareCells},
+        },
+        windows::{Window, context::Context},
     },
     k6::question::Asks,
     numbers::{
-        confidence::{Block, wilson},
+        confidence::{Cell, wilson},
         limit::{percent, whole},
         median::median,
     },
@@ -38,8 +41,7 @@ const MOST: usize = 20;
 #[derive(Debug)]
 pub struct SpikeProbe {
     pub objective: usize,
-    share: ShareProbe,
-    cells: Cells,
+    cells: ShareCells,
     /// Those in steady load.
     numbers: Vec<usize>,
 }
@@ -58,30 +60,28 @@ impl SpikeProbe {
         if objective.windows.iter().all(|kind| kind.is_of_fault()) {
             return None;
         }
-        let cells = context.cells?;
-        let numbers: Vec<usize> = cells.within(&context.reads(steady)).collect();
+        let grid = context.cells?;
+        let numbers: Vec<usize> = grid.within(&context.reads(steady)).collect();
         if numbers.len() < FEWEST_CELLS {
             return None;
         }
-        let limit = objective.bound.limit().base();
-        let share = ShareProbe::ask_cells(&objective.figure, limit, cells, context, asks)?;
-        Some(Self { objective: index, share, cells, numbers })
+        let share = Share::of(objective)?;
+        Some(Self { objective: index, cells: ShareCells::ask(&share, grid, context, asks), numbers })
     }
 
     /// The spikes. Cells that cannot be read have none: what is missing shows in the objective itself.
     #[must_use]
     pub fn find(&self, objective: &ObjectivePlan, answers: &Answers) -> Vec<Spike> {
-        let all = self.share.cells(self.cells, answers).unwrap_or_default();
+        let all = self.cells.read(answers).ok().flatten().unwrap_or_default();
         let against = Against::of(objective);
         let counted = |number: &usize| {
-            let cell = all.get(*number).copied().unwrap_or_default();
-            Block { bad: if against.good { cell.total - cell.bad } else { cell.bad }, ..cell }
+            against.counted(all.get(*number).copied().unwrap_or_default().cell(|bad| bad.likely))
         };
-        let steady: Vec<Block> = self.numbers.iter().map(counted).collect();
+        let steady: Vec<Cell> = self.numbers.iter().map(counted).collect();
         let (found, usual) = outstanding(&steady, against.allowed);
         let spike = |number: usize| Spike {
-            at: Some(MicroTime(self.cells.start(self.numbers[number]))),
-            seconds: i64::try_from(self.cells.step.as_secs()).unwrap_or(0),
+            at: Some(MicroTime(self.cells.grid.start(self.numbers[number]))),
+            seconds: i64::try_from(self.cells.grid.step.as_secs()).unwrap_or(0),
             share: percent(steady[number].bad / steady[number].total),
             usual: percent(usual),
             samples: whole(steady[number].total),
@@ -93,14 +93,14 @@ impl SpikeProbe {
 /// The cells that stand out, by their numbers, with the share of the usual cell. `allowed` is the share of bad ones
 /// that the limit allows.
 #[must_use]
-pub fn outstanding(cells: &[Block], allowed: f64) -> (Vec<usize>, f64) {
+pub fn outstanding(cells: &[Cell], allowed: f64) -> (Vec<usize>, f64) {
     let shares: Vec<f64> = cells.iter().filter(|c| c.total > 0.5).map(|c| c.bad / c.total).collect();
     if shares.len() < FEWEST_CELLS {
         return (Vec::new(), 0.0);
     }
     let usual = median(shares.iter().copied()).unwrap_or(0.0);
     let spread = median(shares.iter().map(|share| (share - usual).abs())).unwrap_or(0.0);
-    let stands_out = |cell: &Block| {
+    let stands_out = |cell: &Cell| {
         cell.bad > 1.5
             && wilson(cell.bad / cell.total, cell.total).0 > allowed
             && cell.bad / cell.total > usual + DISTANCE * spread
@@ -134,8 +134,8 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    fn cells(bad: &[f64]) -> Vec<Block> {
-        bad.iter().map(|bad| Block { total: 100.0, bad: *bad }).collect()
+    fn cells(bad: &[f64]) -> Vec<Cell> {
+        bad.iter().map(|bad| Cell { total: 100.0, bad: *bad }).collect()
     }
 
     // Cells of 100 requests, of which 5 may be bad.
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_single_bad_request_is_no_spike() {
         let one = |bad: f64| {
-            let mut cells = vec![Block { total: 25.0, bad: 0.0 }; 12];
+            let mut cells = vec![Cell { total: 25.0, bad: 0.0 }; 12];
             cells[4].bad = bad;
             outstanding(&cells, 0.001).0
         };

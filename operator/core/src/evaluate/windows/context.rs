@@ -12,7 +12,7 @@ use loadtest_crds::{LoadTestStatus, WindowKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    evaluate::windows::{self, Window, grid::Cells},
+    evaluate::windows::{self, Window, grid::Grid},
     k6::queries::K6Metrics,
     numbers::interval::Interval,
     prometheus::template::FaultValues,
@@ -28,7 +28,7 @@ pub struct Context {
     /// The whole load; `None` where it never ran.
     pub load: Option<Interval>,
     /// The load in stretches of 5 s; `None` where it was shorter.
-    pub cells: Option<Cells>,
+    pub cells: Option<Grid>,
     /// What templates may ask about the faults that were injected.
     pub faults: BTreeMap<String, FaultValues>,
 }
@@ -39,7 +39,7 @@ impl Context {
     pub fn of(status: &LoadTestStatus, settings: &Settings) -> Self {
         let load = windows::load(status);
         Self {
-            cells: load.and_then(|load| Cells::over(load, settings.push)),
+            cells: load.and_then(|load| Grid::over(load, settings.push)),
             faults: status
                 .faults
                 .iter()

@@ -13,9 +13,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use loadtest_crds::{
-    FaultEffect, FaultState, FaultStatus, LoadTestStatus, Plateau, RecoveryStatus, WindowKind,
-};
+use loadtest_crds::{FaultEffect, FaultState, FaultStatus, LoadTestStatus, RecoveryStatus, WindowKind};
 
 use crate::{k6::inspect, numbers::interval::Interval, plan::objective::BetweenPlan};
 
@@ -79,22 +77,30 @@ pub fn load(status: &LoadTestStatus) -> Option<Interval> {
     Interval::new(from, to)
 }
 
+/// The stretches of constant load, by the measured start of it.
+#[must_use]
+pub fn level(status: &LoadTestStatus) -> Vec<Interval> {
+    let Some(MicroTime(started)) = status.load.as_ref().and_then(|load| load.started_at.clone()) else {
+        return Vec::new();
+    };
+    let at = |millis| started.saturating_add(SignedDuration::from_millis(millis)).unwrap_or(Timestamp::MAX);
+    let plateaus = inspect::intersect(status.scenarios.iter().map(|s| s.plateaus.clone()));
+    plateaus.iter().filter_map(|plateau| Interval::new(at(plateau.from), at(plateau.to))).collect()
+}
+
 /// The stretch between two times after the measured start of the load, up to its end.
 #[must_use]
 pub fn between(status: &LoadTestStatus, stretch: BetweenPlan) -> Window {
-    let extent = match (load(status), status.load_started()) {
-        (Some(load), Some(started)) => {
-            let after = |length: Duration| {
-                SignedDuration::try_from(length).ok().and_then(|l| started.checked_add(l).ok())
-            };
-            let from = after(stretch.from).unwrap_or(load.to);
-            let to = after(stretch.to).unwrap_or(load.to).min(load.to);
-            Interval::new(from, to).map_or_else(
-                || Extent::Absent("the load was over before this stretch".to_owned()),
-                |stretch| Extent::Stretches(vec![stretch]),
-            )
+    let started = status.load.as_ref().and_then(|load| load.started_at.as_ref());
+    let extent = match load(status).zip(started) {
+        None => Extent::Absent(NEVER_RAN.to_owned()),
+        Some((load, MicroTime(started))) => {
+            let after = |length: Duration| started.checked_add(length).unwrap_or(load.to).min(load.to);
+            match Interval::new(after(stretch.from), after(stretch.to)) {
+                None => Extent::Absent("the load was over before this stretch".to_owned()),
+                Some(stretch) => Extent::Stretches(vec![stretch]),
+            }
         }
-        _ => Extent::Absent(NEVER_RAN.to_owned()),
     };
     Window { kind: WindowKind::Between, fault: None, extent }
 }
@@ -104,32 +110,30 @@ const NEVER_RAN: &str = "the load never ran";
 /// All windows of a run: Run, Steady, then a Fault and a Recovery for each fault.
 #[must_use]
 pub fn windows(status: &LoadTestStatus) -> Vec<Window> {
+    let window = |kind, fault: Option<&FaultStatus>, extent| Window {
+        kind,
+        fault: fault.map(|fault| fault.name.clone()),
+        extent,
+    };
     let Some(load) = load(status) else {
-        let absent = |kind| Window { kind, fault: None, extent: Extent::Absent(NEVER_RAN.to_owned()) };
         return [WindowKind::Run, WindowKind::Steady, WindowKind::Fault, WindowKind::Recovery]
-            .map(absent)
+            .map(|kind| window(kind, None, Extent::Absent(NEVER_RAN.to_owned())))
             .into();
     };
-    let run = Window { kind: WindowKind::Run, fault: None, extent: Extent::Stretches(vec![load]) };
-    let steady = Window { kind: WindowKind::Steady, fault: None, extent: steady(status, load) };
+    let run = window(WindowKind::Run, None, Extent::Stretches(vec![load]));
+    let steady = window(WindowKind::Steady, None, steady(status, load));
     let of_faults = status.faults.iter().flat_map(|fault| {
-        let name = Some(fault.name.clone());
         [
-            Window { kind: WindowKind::Fault, fault: name.clone(), extent: of_fault(fault, load) },
-            Window { kind: WindowKind::Recovery, fault: name, extent: of_recovery(fault, load) },
+            window(WindowKind::Fault, Some(fault), of_fault(fault, load)),
+            window(WindowKind::Recovery, Some(fault), of_recovery(fault, load)),
         ]
     });
     [run, steady].into_iter().chain(of_faults).collect()
 }
 
 fn steady(status: &LoadTestStatus, load: Interval) -> Extent {
-    let started = status.load_started().unwrap_or(load.from);
-    let at = |millis: i64| started.saturating_add(SignedDuration::from_millis(millis)).unwrap_or(load.to);
-    let plateaus: Vec<Plateau> = inspect::intersect(status.scenarios.iter().map(|s| s.plateaus.clone()));
-    let flat: Vec<Interval> = plateaus
-        .iter()
-        .filter_map(|p| Interval::new(at(p.from).max(load.from), at(p.to).min(load.to)))
-        .collect();
+    let within = |level: Interval| Interval::new(level.from.max(load.from), level.to.min(load.to));
+    let flat: Vec<Interval> = level(status).into_iter().filter_map(within).collect();
     if flat.is_empty() {
         return Extent::Absent(
             "the load ramps all the time: add a stretch of constant load to the script".to_owned(),
@@ -155,9 +159,12 @@ fn steady(status: &LoadTestStatus, load: Interval) -> Extent {
 /// load where that never came.
 #[must_use]
 pub fn disturbance(fault: &FaultStatus, load: Interval) -> Option<Interval> {
-    let from = fault.begun()?;
+    let from = match fault.state {
+        FaultState::NotInjected | FaultState::Pending => return None,
+        _ => fault.injected_at.as_ref().or(fault.due_at.as_ref())?.0,
+    };
     let recovery = measured_recovery(fault);
-    let replaced = fault.replaced();
+    let replaced = fault.replaced_at.as_ref().map(|t| t.0);
     let recovered = recovery.map(|r| r.recovered_at.as_ref().map(|t| t.0));
     let to = match (replaced, recovered) {
         (Some(replaced), Some(Some(recovered))) => replaced.max(recovered),
@@ -174,7 +181,7 @@ fn measured_recovery(fault: &FaultStatus) -> Option<&RecoveryStatus> {
 
 fn of_fault(fault: &FaultStatus, load: Interval) -> Extent {
     let Some(injected) = injected(fault) else { return never(fault) };
-    let to = fault.replaced().unwrap_or(load.to).min(load.to);
+    let to = fault.replaced_at.as_ref().map_or(load.to, |t| t.0).min(load.to);
     match Interval::new(injected.max(load.from), to) {
         Some(interval) => Extent::Stretches(vec![interval]),
         None => Extent::Absent(format!("fault {} did not fall into the load", fault.name)),

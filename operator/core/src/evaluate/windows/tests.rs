@@ -1,4 +1,4 @@
-use loadtest_crds::{LoadStatus, Outcome, RecoveryStatus, ScenarioStatus};
+use loadtest_crds::{LoadStatus, Outcome, Plateau, RecoveryStatus, ScenarioStatus};
 use proptest::prelude::*;
 use rstest::rstest;
 

@@ -126,7 +126,7 @@ fn refusals_say_what_to_write_instead() {
         ("percentile at least", at_least(k6("http_req_duration", Some(95.0)), "300ms")),
         ("percentile of all", at_most(k6("http_req_duration", Some(100.0)), "300ms")),
         ("no trend", at_most(k6("http_reqs", Some(95.0)), "300ms")),
-        ("a rate", at_most(k6("checks", None), "1%")),
+        ("a rate", at_most(k6("http_reqs", None), "1%")),
         ("warning unit", Objective { warn_above: Some("250".into()), ..p95() }),
         ("warning too late", Objective { warn_above: Some("300ms".into()), ..p95() }),
         ("warning side", Objective { warn_below: Some("250ms".into()), ..p95() }),

@@ -1,18 +1,9 @@
-use loadtest_crds::{Outcome, WindowKind};
+use loadtest_crds::WindowKind;
 use promql_parser::parser;
 use rstest::rstest;
 
 use super::*;
-use crate::{
-    evaluate::objective::rate::rates,
-    k6::question::Asks,
-    numbers::interval::Interval,
-    plan::figure::Figure,
-    prometheus::{
-        ask::{Answer, Answers},
-        series::Labels,
-    },
-};
+use crate::plan::figure::Figure;
 
 fn threshold(metric: &str, expression: &str) -> ScriptThreshold {
     ScriptThreshold {
@@ -44,6 +35,12 @@ fn status(thresholds: Vec<ScriptThreshold>) -> LoadTestStatus {
 #[case("http_reqs{name:SendMessage}", "count<10", "at most 9")]
 #[case("http_reqs", "rate>50", "at least 50")]
 #[case("mine", "rate>50", "at least 50")]
+#[case("checks", "rate>0.99", "at least 99%")]
+#[case("checks{check:is 200}", "rate==1", "at least 100%")]
+#[case("mine", "rate<0.1", "at most 10%")]
+#[case("http_req_duration", "avg<200", "at most 200ms")]
+#[case("http_req_duration", "max<1000", "at most 1000ms")]
+#[case("mine", "min>5", "at least 5ms")]
 fn judged_over_all_runners(#[case] metric: &str, #[case] expression: &str, #[case] bound: &str) {
     let status = status(vec![threshold(metric, expression)]);
     let found = objectives(&status);
@@ -54,7 +51,7 @@ fn judged_over_all_runners(#[case] metric: &str, #[case] expression: &str, #[cas
     );
     assert_eq!(found[0].bound.words(), bound);
     assert_eq!(found[0].windows, [WindowKind::Run]);
-    assert!(unjudged(&status).is_empty() && rates(&status).is_empty());
+    assert!(unjudged(&status).is_empty());
 }
 
 #[test]
@@ -68,8 +65,8 @@ fn tags_and_scenario_choose_the_samples() {
 }
 
 #[rstest]
-#[case("http_req_duration", "avg<200", "`avg` is no figure of several runners")]
-#[case("http_req_duration", "max<2000", "`max` is no figure")]
+#[case("vus", "max<20", "is a Gauge")]
+#[case("http_reqs", "avg<20", "has no percentiles")]
 #[case("vus", "value<100", "`value` is no figure")]
 #[case("http_req_duration", "p(95)>300", "against the most that it may be")]
 #[case("http_req_duration", "p(95)!=300", "is none of p(95)")]
@@ -81,20 +78,20 @@ fn what_cannot_be_judged_is_named(#[case] metric: &str, #[case] expression: &str
     let found = unjudged(&status);
     assert_eq!(found[0].0, format!("threshold: {metric} {expression}"));
     assert!(found[0].1.contains(why), "{}", found[0].1);
-    assert!(objectives(&status).is_empty() && rates(&status).is_empty());
+    assert!(objectives(&status).is_empty());
 }
 
 /// Each is an objective, is bounded by its parts, or is named: none is lost.
 #[test]
 fn none_is_ignored() {
     let all = [
-        "p(95)<3", "med<3", "rate<0.1", "rate>5", "count>7", "avg<1", "value<1", "nonsense", "p()<1",
-        "count==2",
+        "p(95)<3", "med<3", "rate<0.1", "rate>5", "count>7", "avg<1", "max<1", "value<1", "nonsense",
+        "p()<1", "count==2",
     ];
     for metric in ["http_req_duration", "http_req_failed", "http_reqs", "checks", "mine", "vus"] {
         for expression in all {
             let status = status(vec![threshold(metric, expression)]);
-            let found = objectives(&status).len() + rates(&status).len() + unjudged(&status).len();
+            let found = objectives(&status).len() + unjudged(&status).len();
             assert_eq!(found, 1, "{metric} {expression}");
         }
     }
@@ -121,44 +118,6 @@ fn the_same_threshold_of_two_scenarios_has_two_names() {
 fn a_count_is_a_whole_number(#[case] is: Is, #[case] limit: f64, #[case] text: &str) {
     let (metric, samples) = ("msgs".to_owned(), K6Samples::default());
     assert_eq!(Parsed { metric, samples, aggregate: Aggregate::Count, is, limit }.text(), text);
-}
-
-#[rstest]
-#[case::all_above("rate>0.9", &[0.95, 1.0], Outcome::Met, "95% to 100%")]
-#[case::one_below("rate>0.9", &[0.5, 1.0], Outcome::Unclear, "50% to 100%")]
-#[case::all_below("rate>0.9", &[0.5, 0.9], Outcome::Missed, "50% to 90%")]
-#[case::one_runner("rate>=0.9", &[0.9], Outcome::Met, "90%")]
-#[case::upper("rate<0.1", &[0.0, 0.05], Outcome::Met, "0% to 5%")]
-#[case::upper_missed("rate<0.1", &[0.1, 0.2], Outcome::Missed, "10% to 20%")]
-fn rates_lie_between_those_of_the_runners(
-    #[case] expression: &str,
-    #[case] shares: &[f64],
-    #[case] outcome: Outcome,
-    #[case] value: &str,
-) {
-    let found =
-        rate_of(expression, Answer::Vector(shares.iter().map(|s| (Labels::new(), 0.0, *s)).collect()));
-    assert_eq!((found.outcome, found.key), (outcome, true));
-    assert_eq!(found.windows[0].value.as_deref(), Some(value));
-    assert!(found.windows[0].query.as_ref().unwrap().contains("k6_checks_rate{loadtest_run=\"4f1c\""));
-}
-
-#[rstest]
-#[case(Answer::Vector(Vec::new()))]
-#[case(Answer::Vector(vec![(Labels::new(), 0.0, f64::NAN)]))]
-#[case(Answer::Failed("no".to_owned()))]
-fn a_rate_without_data_is_no_pass(#[case] answer: Answer) {
-    assert_eq!(rate_of("rate>0.9", answer).outcome, Outcome::NoData);
-}
-
-fn rate_of(expression: &str, answer: Answer) -> loadtest_crds::ObjectiveStatus {
-    let mut probe = rates(&status(vec![threshold("checks", expression)])).remove(0);
-    let at = |second| jiff::Timestamp::from_second(second).unwrap();
-    let mut asks = Asks::default();
-    probe.ask(&K6Metrics::new("4f1c", 90), Some(Interval { from: at(1), to: at(61) }), &mut asks);
-    let mut answers = Answers::default();
-    answers.add(asks.into_requests().into_iter().map(|request| (request.id, answer.clone())).collect());
-    probe.judge(&answers)
 }
 
 #[rstest]

@@ -119,8 +119,8 @@ fn a_threshold_that_cannot_be_judged_is_named_and_no_pass() {
     let ruling = case([Met, Met, Met])
         .with(|c| {
             let threshold = ScriptThreshold {
-                metric: "http_req_duration".to_owned(),
-                expression: "avg<200".to_owned(),
+                metric: "vus".to_owned(),
+                expression: "value<200".to_owned(),
                 ..ScriptThreshold::default()
             };
             let thresholds = vec![threshold];
@@ -128,5 +128,5 @@ fn a_threshold_that_cannot_be_judged_is_named_and_no_pass() {
         })
         .decide();
     assert_eq!((ruling.verdict, ruling.reason), (Verdict::Warn, Reason::ThresholdNotJudged));
-    assert!(ruling.message.contains("threshold: http_req_duration avg<200"), "{}", ruling.message);
+    assert!(ruling.message.contains("threshold: vus value<200"), "{}", ruling.message);
 }

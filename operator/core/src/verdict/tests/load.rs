@@ -22,7 +22,6 @@ fn unread(c: &mut Case) {
 #[case::hardly_any_dropped(|c: &mut Case| c.load().dropped_iterations = Some(50), Verdict::Pass, Reason::AllObjectivesMet)]
 #[case::some_script_errors(|c: &mut Case| c.load().script_errors = Some(1), Verdict::Warn, Reason::ScriptErrors)]
 #[case::nothing_but_script_errors(|c: &mut Case| c.load().script_errors = Some(5000), Verdict::Error, Reason::ScriptFailed)]
-#[case::push_errors(|c: &mut Case| c.facts.push_errors = 3, Verdict::Inconclusive, Reason::FiguresIncomplete)]
 #[case::a_log_that_was_not_read(unread, Verdict::Inconclusive, Reason::FiguresIncomplete)]
 #[case::not_settled(|c: &mut Case| c.facts.not_settled = Some("late".to_owned()), Verdict::Inconclusive, Reason::NotSettled)]
 #[case::no_objectives(
@@ -144,9 +143,10 @@ fn a_threshold_over_an_amount_is_one_too() {
 
 #[test]
 fn a_miss_is_no_evidence_where_figures_are_missing() {
-    let ruling = case([Missed, Missed, Missed]).with(|c| c.facts.push_errors = 1).decide();
-    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::FiguresIncomplete));
-    assert!(ruling.message.starts_with("1 of k6's pushes did not reach Prometheus"), "{}", ruling.message);
+    let ruling =
+        case([Missed, Missed, Missed]).with(|c| c.facts.not_settled = Some("late".to_owned())).decide();
+    assert_eq!((ruling.verdict, ruling.reason), (Verdict::Inconclusive, Reason::NotSettled));
+    assert!(ruling.message.starts_with("the figures did not settle: late"), "{}", ruling.message);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn what_starved_runners_measured_is_no_evidence() {
 fn a_target_is_not_blamed_where_figures_are_missing() {
     let ruling = case([Met, Met, Met]).with(|c| {
         lacks(c, ShortfallCause::Target);
-        c.facts.push_errors = 1;
+        c.facts.not_settled = Some("late".to_owned());
     });
     assert_eq!(ruling.decide().verdict, Verdict::Inconclusive);
 }

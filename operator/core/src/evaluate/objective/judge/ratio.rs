@@ -7,7 +7,7 @@ use crate::{
         finding::{Finding, limit_words},
         points::MIN_SCRAPES,
         scope::Scope,
-        standing::Ruled,
+        standing::ruled,
     },
     numbers::{
         confidence::Count,
@@ -106,10 +106,9 @@ fn counted(plan: &ObjectivePlan, scope: Scope, good: Option<Increase>, total: Op
     }
     let share = share.min(1.0);
     let bad = total.events * (1.0 - share);
-    let ruled = Ruled::of(plan, total.events, Count::exactly(bad), scope);
     let shown = plan.bound.limit().show(share);
     let nothing_good = if good.is_none() { " (no series matches ratio.good)" } else { "" };
     let events = count(whole(total.events));
     let base = format!("{shown} of {events} events were good{nothing_good}, {}", limit_words(&plan.bound));
-    ruled.finding(plan, Some(share), shown, base, total.events, bad)
+    ruled(plan, scope, (total.events, Count::exactly(bad)), Some(share), shown, base)
 }

@@ -3,7 +3,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    numbers::confidence::{Block, Count},
+    numbers::confidence::{Cell, Count},
     prometheus::histogram::{Bucket, Histogram},
 };
 
@@ -31,7 +31,7 @@ fn under(under: &str, at_least: &str) -> ObjectivePlan {
     plan(Objective { k6: Some(figure), at_least: Some(at_least.into()), ..Objective::default() })
 }
 
-const NO_FAULTS: Block = Block { total: 0.0, bad: 0.0 };
+const NO_FAULTS: Cell = Cell { total: 0.0, bad: 0.0 };
 const SAMPLE: Scope = Scope::Sample { design_effect: 1.0, faults: NO_FAULTS };
 
 fn requests(total: f64, bad: f64) -> Tally {
@@ -58,10 +58,10 @@ fn took(quick: f64, warned: f64, near: f64, last: f64, failed: f64) -> Tally {
 }
 
 #[rstest]
-#[case::share_of_failures(share(&k6(None, "1%", None), true, Scope::Census, &requests(3000.0, 10.0)), Some(10.0 / 3000.0))]
-#[case::share_in_time(share(&under("300ms", "99%"), true, Scope::Census, &took(900.0, 0.0, 89.0, 0.0, 11.0)), Some(0.989))]
+#[case::share_of_failures(share(&k6(None, "1%", None), Scope::Census, &requests(3000.0, 10.0)), Some(10.0 / 3000.0))]
+#[case::share_in_time(share(&under("300ms", "99%"), Scope::Census, &took(900.0, 0.0, 89.0, 0.0, 11.0)), Some(0.989))]
 #[case::percentile_among_the_failed(
-    share(&k6(Some(95.0), "1s", None), true, Scope::Census, &took(900.0, 0.0, 0.0, 0.0, 100.0)),
+    share(&k6(Some(95.0), "1s", None), Scope::Census, &took(900.0, 0.0, 0.0, 0.0, 100.0)),
     None
 )]
 #[case::events(counter(&counter_plan(false, "10"), Some(12.0), 60.0), Some(12.0))]

@@ -7,7 +7,7 @@ use crate::{
         objective::{judge, scope::Scope, tally::Tally},
         windows::{Extent, Window},
     },
-    numbers::confidence::{Block, Count},
+    numbers::confidence::{Cell, Count},
     prometheus::histogram::{Bucket, Histogram},
 };
 
@@ -38,9 +38,9 @@ fn percentile(percentile: f64) -> ObjectivePlan {
 fn run(plan: &ObjectivePlan, times: &[f64]) -> LoadTestStatus {
     let tally =
         Tally { total: times.len() as f64, bad: Count::default(), took: k6(times), seconds_per_unit: 1.0 };
-    let scope = Scope::Sample { design_effect: 1.0, faults: Block::default() };
+    let scope = Scope::Sample { design_effect: 1.0, faults: Cell::default() };
     let window = Window { kind: WindowKind::Run, fault: None, extent: Extent::Stretches(Vec::new()) };
-    let result = judgement::result(&window, judge::share(plan, true, scope, &tally), None);
+    let result = judgement::result(&window, judge::share(plan, scope, &tally), None);
     LoadTestStatus {
         phase: Phase::Finished,
         verdict: Some(Verdict::Pass),

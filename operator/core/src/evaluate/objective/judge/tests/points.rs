@@ -4,7 +4,10 @@ use loadtest_crds::{Outcome, Slope};
 
 use super::*;
 use crate::{
-    evaluate::objective::points::{MIN_SCRAPES, query, scraped, slope, template},
+    evaluate::objective::{
+        points::{MIN_SCRAPES, query, slope, template},
+        scrapes::too_few,
+    },
     prometheus::series::{Labels, Series},
 };
 
@@ -60,7 +63,7 @@ fn the_worst_of_several_stretches_counts() {
 #[case::no_selector(&[], None)]
 fn scrapes_of_a_window(#[case] counted: &[(&str, Option<f64>)], #[case] message: Option<&str>) {
     let counted: Vec<(String, Option<f64>)> = counted.iter().map(|(s, n)| ((*s).to_owned(), *n)).collect();
-    let finding = scraped(&counted, MIN_SCRAPES);
+    let finding = too_few(&counted, MIN_SCRAPES);
     assert!(finding.iter().all(|finding| finding.outcome == Outcome::Unmeasurable));
     assert_eq!(finding.is_some(), message.is_some());
     assert!(finding.iter().all(|f| f.message.starts_with(message.unwrap_or_default())), "{finding:?}");

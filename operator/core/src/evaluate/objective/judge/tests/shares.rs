@@ -15,7 +15,7 @@ fn failed_requests_of_a_fault(
     #[case] outcome: Outcome,
     #[case] message: &str,
 ) {
-    let finding = share(&k6(None, "0.1%", Some("0.05%")), true, Scope::Census, &requests(total, bad));
+    let finding = share(&k6(None, "0.1%", Some("0.05%")), Scope::Census, &requests(total, bad));
     assert_eq!((finding.outcome, finding.message.as_str()), (outcome, message));
     assert_eq!((finding.samples, finding.bad, finding.effective), (Some(1000), Some(bad as i64), None));
 }
@@ -53,7 +53,7 @@ fn failed_requests_of_a_steady_load(
     #[case] outcome: Outcome,
     #[case] message: &str,
 ) {
-    let finding = share(&k6(None, "0.1%", Some("0.05%")), true, SAMPLE, &requests(total, bad));
+    let finding = share(&k6(None, "0.1%", Some("0.05%")), SAMPLE, &requests(total, bad));
     assert_eq!((finding.outcome, finding.message.as_str()), (outcome, message));
     assert_eq!(finding.effective, Some(total as i64));
 }
@@ -61,7 +61,7 @@ fn failed_requests_of_a_steady_load(
 #[test]
 fn bursts_are_said() {
     let scope = Scope::Sample { design_effect: 10.0, faults: NO_FAULTS };
-    let finding = share(&k6(None, "0.1%", None), true, scope, &requests(10_000.0, 2.0));
+    let finding = share(&k6(None, "0.1%", None), scope, &requests(10_000.0, 2.0));
     assert_eq!((finding.outcome, finding.effective), (Outcome::TooFew, Some(1000)));
     assert_eq!(
         finding.message,
@@ -83,7 +83,7 @@ fn bursts_are_said() {
 )]
 fn few_may_be_judged_as_they_are(#[case] bad: f64, #[case] outcome: Outcome, #[case] message: &str) {
     let plan = ObjectivePlan { on_too_few: TooFewPolicy::Judge, ..k6(None, "1%", None) };
-    let finding = share(&plan, true, SAMPLE, &requests(40.0, bad));
+    let finding = share(&plan, SAMPLE, &requests(40.0, bad));
     assert_eq!((finding.outcome, finding.message.as_str()), (outcome, message));
 }
 
@@ -143,7 +143,7 @@ fn failed_requests_that_cannot_be_told(#[case] counts: Outcomes, #[case] message
      of k6's histogram)"
 )]
 fn percentiles(#[case] tally: Tally, #[case] outcome: Outcome, #[case] value: &str, #[case] message: &str) {
-    let finding = share(&k6(Some(95.0), "300ms", Some("250ms")), true, Scope::Census, &tally);
+    let finding = share(&k6(Some(95.0), "300ms", Some("250ms")), Scope::Census, &tally);
     assert_eq!((finding.outcome, finding.message.as_str()), (outcome, message));
     assert_eq!(finding.value.as_deref(), Some(value));
 }
@@ -151,7 +151,7 @@ fn percentiles(#[case] tally: Tally, #[case] outcome: Outcome, #[case] value: &s
 #[test]
 fn a_share_that_rounds_to_its_limit_shows_more_digits() {
     let tally = took(94_996.0, 0.0, 0.0, 0.0, 5004.0);
-    let finding = share(&k6(Some(95.0), "300ms", None), true, Scope::Census, &tally);
+    let finding = share(&k6(Some(95.0), "300ms", None), Scope::Census, &tally);
     assert_eq!(finding.message, "5.004% of 100,000 requests failed or took over 300ms, limit 5%");
 }
 
@@ -160,7 +160,7 @@ fn a_share_that_rounds_to_its_limit_shows_more_digits() {
 #[case::at_the_limit(took(900.0, 0.0, 90.0, 0.0, 10.0), Outcome::Met, "99%")]
 #[case::one_failed_more(took(900.0, 0.0, 89.0, 0.0, 11.0), Outcome::Missed, "98.9%")]
 fn within_a_time(#[case] tally: Tally, #[case] outcome: Outcome, #[case] value: &str) {
-    let finding = share(&under("300ms", "99%"), true, Scope::Census, &tally);
+    let finding = share(&under("300ms", "99%"), Scope::Census, &tally);
     assert_eq!((finding.outcome, finding.value.as_deref()), (outcome, Some(value)));
     let words = format!("{value} of 1,000 requests were answered within 300ms, limit at least 99%");
     assert_eq!(finding.message, words);
@@ -170,7 +170,7 @@ fn within_a_time(#[case] tally: Tally, #[case] outcome: Outcome, #[case] value: 
 fn within_a_time_as_a_sample_says_the_good_share() {
     // 4 bad of 1,000: 0.18% to 0.89%; so 99.11% to 99.82% are good.
     let tally = took(996.0, 0.0, 0.0, 0.0, 4.0);
-    let finding = share(&under("300ms", "99.5%"), true, SAMPLE, &tally);
+    let finding = share(&under("300ms", "99.5%"), SAMPLE, &tally);
     assert_eq!(finding.outcome, Outcome::Unclear);
     assert!(finding.message.contains("between 99.11% and 99.82%"), "{}", finding.message);
 }
@@ -185,7 +185,7 @@ fn a_limit_of_none_needs_no_certainty(
     #[case] bad: f64,
     #[case] outcome: Outcome,
 ) {
-    let finding = share(&plan, true, SAMPLE, &requests(12.0, bad));
+    let finding = share(&plan, SAMPLE, &requests(12.0, bad));
     assert_eq!((finding.outcome, finding.samples), (outcome, Some(12)));
     assert!(finding.message.contains("of 12 requests"), "{}", finding.message);
 }
@@ -197,6 +197,6 @@ fn a_limit_of_none_needs_no_certainty(
 fn a_share_of_failures_may_have_to_be_high(#[case] bad: f64, #[case] outcome: Outcome, #[case] value: &str) {
     let figure = K6Figure { metric: "http_req_failed".to_owned(), ..K6Figure::default() };
     let plan = plan(Objective { k6: Some(figure), at_least: Some("99%".into()), ..Objective::default() });
-    let finding = share(&plan, true, SAMPLE, &requests(500.0, bad));
+    let finding = share(&plan, SAMPLE, &requests(500.0, bad));
     assert_eq!((finding.outcome, finding.value.as_deref()), (outcome, Some(value)));
 }
