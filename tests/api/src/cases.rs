@@ -340,7 +340,13 @@ fn figures() -> Vec<Case> {
             objective("{k6: {metric: http_req_duration}, atMost: 300ms}"),
             "say which figure of the metric",
         ),
-        rejects(objective("{k6: {metric: checks}, atLeast: 99%}"), "count with two Counters"),
+        accepts(objective("{k6: {metric: checks}, atLeast: 99%}")),
+        accepts(objective("{k6: {metric: http_req_duration, stat: Avg}, atMost: 200ms}")),
+        rejects(
+            objective("{k6: {metric: http_req_duration, stat: Avg, percentile: 95}, atMost: 200ms}"),
+            "write one of",
+        ),
+        rejects(objective("{k6: {metric: http_reqs}, atLeast: 99%}"), "say which figure of the metric"),
         rejects(
             objective("{k6: {metric: http_reqs, percentile: 95}, atMost: 300ms}"),
             "is no Trend and has no percentiles",

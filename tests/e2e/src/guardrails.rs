@@ -252,16 +252,30 @@ async fn thresholds_of_a_script_count() {
             let script = "
                 import http from 'k6/http';
                 import { check, sleep } from 'k6';
-                export const options = { thresholds: {
+                import { Counter, Rate, Trend } from 'k6/metrics';
+                const even = new Rate('even'), orders = new Counter('orders'), never = new Counter('never');
+                const size = new Trend('size'), steps = new Trend('steps', true);
+                export const options = { tags: { team: 'chat' }, thresholds: {
                   'http_req_failed{name:Nowhere}': ['rate<0.01'],
                   'http_req_failed{name:Ready}': ['rate<0.01'],
-                  checks: ['rate>0.9'],
-                  http_req_duration: ['avg<2000'],
+                  checks: ['rate>0.9', 'rate>=1'],
+                  'checks{check:is odd}': ['rate<0.6'],
+                  even: ['rate>0.4', 'rate<0.45'],
+                  orders: ['count>7'], never: ['count<10'],
+                  size: ['avg<2.6', 'min>=1', 'max<4.5', 'med<3.2', 'p(90)<4.2'],
+                  steps: ['avg<2.4', 'max<=3.9'],
+                  http_req_duration: ['avg<2000', 'max<60000'],
+                  'http_reqs{team:chat}': ['count>10'],
+                  vus: ['value<100'],
                 } };
                 export default function () {
                   const ready = http.get('http://prometheus.monitoring:9090/-/ready', { tags: { name: 'Ready' } });
                   check(ready, { 'is ready': (r) => r.status === 200 });
+                  check(__ITER, { 'is odd': (n) => n % 2 === 1 });
                   http.get('http://prometheus.monitoring:9090/nowhere', { tags: { name: 'Nowhere' } });
+                  even.add(__ITER % 2 === 0);
+                  orders.add(1);
+                  for (const n of [1, 2, 3, 4]) { size.add(n); steps.add(n); }
                   sleep(0.2);
                 }";
             let mut spec = load(script, "8s");
@@ -270,11 +284,40 @@ async fn thresholds_of_a_script_count() {
             let status = run.finished().await;
             let missed = "threshold: http_req_failed{name:Nowhere} rate<0.01";
             expect(&status, Verdict::Fail, "KeyObjectiveMissed", &[missed, "100%"]);
-            assert_eq!(objective(&status, missed).outcome, Outcome::Missed);
-            assert_eq!(objective(&status, "threshold: http_req_failed{name:Ready} rate<0.01").outcome, Outcome::Met);
-            let checks = objective(&status, "threshold: checks rate>0.9");
-            assert_eq!((checks.outcome, checks.windows[0].samples), (Outcome::Met, Some(2)), "{checks:?}");
-            let named = "not judged: threshold: http_req_duration avg<2000";
+            // Each iteration: one check of two always passes, the other each second time; even is its reverse; sizes are
+            // 1, 2, 3 and 4, of which 4 lies within a bucket of its upper end.
+            for (threshold, outcome) in [
+                ("http_req_failed{name:Nowhere} rate<0.01", Outcome::Missed),
+                ("http_req_failed{name:Ready} rate<0.01", Outcome::Met),
+                ("checks rate>0.9", Outcome::Missed),
+                ("checks rate>=1", Outcome::Missed),
+                ("checks{check:is odd} rate<0.6", Outcome::Met),
+                ("even rate>0.4", Outcome::Met),
+                ("even rate<0.45", Outcome::Missed),
+                ("orders count>7", Outcome::Met),
+                ("never count<10", Outcome::Met),
+                ("size avg<2.6", Outcome::Met),
+                ("size max<4.5", Outcome::Met),
+                ("size med<3.2", Outcome::Met),
+                ("size p(90)<4.2", Outcome::Met),
+                ("steps avg<2.4", Outcome::Missed),
+                ("steps max<=3.9", Outcome::Missed),
+                // One lies at the upper end of its bucket.
+                ("size min>=1", Outcome::Unclear),
+                ("http_req_duration avg<2000", Outcome::Met),
+                ("http_req_duration max<60000", Outcome::Met),
+                ("http_reqs{team:chat} count>10", Outcome::Met),
+            ] {
+                let found = objective(&status, &format!("threshold: {threshold}"));
+                assert_eq!(found.outcome, outcome, "{found:#?}");
+            }
+            let value = |of: &str| objective(&status, &format!("threshold: {of}")).windows[0].value.clone();
+            assert_eq!(value("size avg<2.6").as_deref(), Some("2.5ms"));
+            assert_eq!(value("never count<10").as_deref(), Some("0"));
+            let orders = objective(&status, "threshold: orders count>7").windows[0].samples;
+            let even = objective(&status, "threshold: even rate>0.4").windows[0].samples;
+            assert!(orders.is_some() && orders == even, "{orders:?} and {even:?}");
+            let named = "not judged: threshold: vus value<100";
             assert!(status.grounds.iter().any(|ground| ground.starts_with(named)), "{:?}", status.grounds);
         })
         .await;

@@ -107,12 +107,14 @@ impl Reader {
         let within = counted.series.max(1);
         let most = MOST_CELLS.min(MOST_TOGETHER / series).min(MOST_LOOKED_AT / within).max(1);
         let step = Duration::from_secs(load.length().as_secs().div_ceil(most).max(1));
-        let reach = i64::try_from(load.length().as_secs()).unwrap_or(i64::MAX / 2) + 60;
+        // The last push comes after the end.
+        let read = load.length() + settings.push;
+        let reach = i64::try_from(read.as_secs()).unwrap_or(i64::MAX / 2) + 60;
         let split = if folded.is_some() { Split::Nameless } else { Split::Named };
         Ok(Self {
             question: K6Metrics::new(&settings.run_id, reach)
                 .cumulative(K6Series::all(HTTP_REQ_DURATION), split),
-            last: u64::try_from(load.length().as_millis().div_ceil(step.as_millis())).unwrap_or(u64::MAX),
+            last: u64::try_from(read.as_millis().div_ceil(step.as_millis())).unwrap_or(u64::MAX),
             next: 0,
             at_a_time: (AT_A_TIME_TOGETHER / series).min(LOOKED_AT_AT_A_TIME / within).clamp(1, AT_A_TIME),
             series: BTreeMap::new(),

@@ -83,7 +83,6 @@ pub(crate) fn ruled(
         samples: Some(whole(total)),
         bad: Some(whole(bad.likely)),
         effective: matches!(scope, Scope::Sample { .. }).then_some(whole(effective)),
-        ..Finding::default()
     }
 }
 
