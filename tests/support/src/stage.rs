@@ -35,7 +35,7 @@ use crate::{
 
 /// How much may be on stage at once, so that two cores do not decide what a test measures.
 static ROOM: Semaphore = Semaphore::const_new(ROOM_SIZE as usize);
-const ROOM_SIZE: u32 = 9;
+const ROOM_SIZE: u32 = 6;
 /// A test that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(480);
 

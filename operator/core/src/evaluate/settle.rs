@@ -1,12 +1,12 @@
 //! Whether all figures of a run have arrived in Prometheus, so that they can be judged.
 //!
-//! Settled means that each runner has pushed once more after the load, which brings all that was, that the requests
+//! Settled means that each runner has pushed once more after the load, as it does when it ends, that the requests
 //! counted in the store are those that the runners counted themselves, where they could say, and that every series of the
 //! system under test has a sample from after the load.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use loadtest_crds::LoadTestStatus;
 
 use crate::{
@@ -67,10 +67,8 @@ impl Settling {
             .map(|selector| (asks.ask(promql::last_written(&selector), at), selector))
             .collect();
         let runners = status.runners.as_ref().map_or(0, |r| i64::from(r.total - r.lost));
-        let over =
-            load.and_then(|load| load.to.checked_add(SignedDuration::try_from(settings.push).ok()?).ok());
-        let heard = over.filter(|_| runners > 0).map(|over| {
-            let within = Duration::try_from(now.duration_since(over)).unwrap_or_default();
+        let heard = load.filter(|_| runners > 0).map(|load| {
+            let within = Duration::try_from(now.duration_since(load.to)).unwrap_or_default();
             (asks.ask(metrics.about(About::RunnersHeard { within }), at), runners)
         });
         Self {

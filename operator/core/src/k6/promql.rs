@@ -60,8 +60,7 @@ fn render(metrics: &K6Metrics, about: &About) -> String {
             format!("count(count by ({NAME}) ({all})) or {series}")
         }
         About::RunnersHeard { within } => {
-            let since =
-                self::last(&all(VUS), i64::try_from(within.as_secs()).unwrap_or(i64::MAX).max(1), None);
+            let since = format!("last_over_time({}[{}ms])", all(VUS), within.as_millis().max(1));
             format!("count(count by ({RUNNER}) ({since}))")
         }
         About::PushAge => format!("max{}", age_of_those_to_come(&all(VUS))),

@@ -129,7 +129,7 @@ fn each_runner_but_the_lost_pushes_after_the_load(#[case] heard: Option<Answer>,
     let query = settling.requests()[1].question.to_string();
     assert_eq!(
         query,
-        "count(count by (loadtest_runner) (last_over_time(k6_vus{loadtest_run=\"4f1c\"}[4s])))"
+        "count(count by (loadtest_runner) (last_over_time(k6_vus{loadtest_run=\"4f1c\"}[5000ms])))"
     );
     let answers = heard.into_iter().map(|heard| (1, heard)).chain([(0, value(0.0))]);
     assert_eq!(show(&settling.judge(answers.collect())), expected);
