@@ -192,6 +192,8 @@ fn the_readme_names_every_value() {
     let readme = read("README.md");
     let mut names: Vec<String> = Vec::new();
     for (name, property) in schema["properties"].as_object().unwrap() {
+        let definition = property["$ref"].as_str().and_then(|at| schema.pointer(at.trim_start_matches('#')));
+        let property = definition.unwrap_or(property);
         match property["properties"].as_object() {
             Some(inner) => names.extend(inner.keys().map(|key| format!("{name}.{key}"))),
             None => names.push(name.clone()),
