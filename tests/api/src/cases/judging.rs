@@ -24,7 +24,7 @@ fn figures() -> Vec<Case> {
         ),
         rejects(
             objective("{k6: {metric: http_reqs, rate: true, count: true}, atLeast: '5'}"),
-            "write one of percentile, under, rate or count",
+            "write one of percentile, under, stat, rate or count",
         ),
         rejects(
             objective("{k6: {metric: checks, count: true}, atLeast: '5'}"),
