@@ -157,7 +157,7 @@ pub struct K6Figure {
     pub under: Option<DurationText>,
 
     /// Average, least or most of a Trend's samples, failed requests among them, against a time. The least and the most
-    /// are known to a bucket of k6's histogram (4.4%).
+    /// are known to a bucket of k6's histogram (4.4% or 9%).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stat: Option<Stat>,
 

@@ -10,6 +10,9 @@ use anyhow::{Context as _, ensure};
 use loadtest_core::{numbers::duration, objects::pod::Push};
 use serde::Deserialize;
 
+/// k6 would be busy with it.
+const SHORTEST_PUSH: Duration = Duration::from_millis(200);
+
 /// What the administrator allows.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -78,6 +81,11 @@ impl Config {
 impl LoadStore {
     /// Where the runners send to.
     pub fn push(&self) -> anyhow::Result<Push> {
+        ensure!(
+            self.push_interval >= SHORTEST_PUSH,
+            "loadStore.pushInterval: shorter than {} ms: write 1s",
+            SHORTEST_PUSH.as_millis()
+        );
         let url = &self.write_url;
         Push::to(url, self.push_interval).with_context(|| {
             format!(

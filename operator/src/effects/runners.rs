@@ -45,6 +45,8 @@ const STOP_ANSWER: Duration = Duration::from_millis(700);
 /// k6 itself limits setup() and teardown() to a minute unless the script says otherwise; this is for scripts
 /// that do.
 const SETUP_LIMIT: Duration = Duration::from_secs(600);
+/// A push takes no longer.
+const PUSHED: Duration = Duration::from_millis(200);
 /// So many runners are given setup()'s data at once, and fewer where that would be more bytes: each answers with it.
 const SETUP_PARALLEL: usize = 64;
 const SETUP_BYTES: usize = 16 << 20;
@@ -239,6 +241,8 @@ pub async fn stop_load(s: Arc<Shared>, runners: Vec<RunnerId>) {
 }
 
 pub async fn tear_down(s: Arc<Shared>, scenario: String, runner: RunnerId) {
+    // A sample has the time of its push: what teardown() does must not come with the last of the load.
+    tokio::time::sleep(s.context.config.load_store.push_interval + PUSHED).await;
     let result = match s.runner_ip(&runner) {
         None => Err(format!("runner {runner} is gone")),
         Some(ip) => match s.context.k6.run_teardown(&ip, SETUP_LIMIT).await {

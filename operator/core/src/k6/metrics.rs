@@ -6,8 +6,8 @@ pub const BUCKET: f64 = 1.090_507_732_665_257_7;
 /// What a metric of k6 is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A Trend that measures time. It arrives in seconds, under a name that ends so; of a Trend of the script only its
-    /// samples tell the unit.
+    /// A Trend that measures time. It arrives in milliseconds, under a name that ends so; of a Trend of the script only
+    /// its name in the store tells.
     Time,
     Counter,
     Gauge,

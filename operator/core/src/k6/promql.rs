@@ -110,9 +110,13 @@ fn age_of_those_to_come(users: &str) -> String {
     format!("((time() - timestamp({users})) and {users} offset -{}s)", LOOKBACK.as_secs())
 }
 
-/// k6 sends its tags as labels under their own names, whatever characters these have.
+/// The label that a Prometheus makes of a tag: single underscores for all that is no letter and no digit.
 pub(crate) fn label(tag: &str) -> String {
-    let plain = tag.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if plain { tag.to_owned() } else { quoted(tag) }
+    let mut label = String::with_capacity(tag.len());
+    for c in tag.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }) {
+        if c != '_' || !label.ends_with('_') {
+            label.push(c);
+        }
+    }
+    if label.starts_with(|c: char| c.is_ascii_digit()) { format!("key_{label}") } else { label }
 }

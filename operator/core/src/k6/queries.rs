@@ -34,15 +34,24 @@ pub const VUS: Metric = Metric::Gauge(Borrowed("vus"));
 /// What the names of k6's metrics begin with in the store.
 pub const PREFIX: &str = "k6_";
 
-/// Its name in the store.
+/// The Counters of k6 itself that count bytes.
+const OF_BYTES: [&str; 4] = ["data_sent", "data_received", "browser_data_sent", "browser_data_received"];
+
+/// Its name in the store, as a Prometheus makes it of an OTLP metric: single underscores, the unit once, and `total` at the
+/// end of a counter and nowhere else in it.
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Counter(name) if name.starts_with("data_") => write!(f, "{PREFIX}{name}_bytes_total"),
-            Self::Counter(name) | Self::Rate(name) => write!(f, "{PREFIX}{name}_total"),
-            Self::Times(name) => write!(f, "{PREFIX}{name}_milliseconds"),
-            Self::Trend(name) | Self::Gauge(name) => write!(f, "{PREFIX}{name}"),
-        }
+        let (name, unit, is_counter) = match self {
+            Self::Counter(name) if OF_BYTES.contains(&name.as_ref()) => (name, Some("bytes"), true),
+            Self::Counter(name) | Self::Rate(name) => (name, None, true),
+            Self::Times(name) => (name, Some("milliseconds"), false),
+            Self::Trend(name) | Self::Gauge(name) => (name, None, false),
+        };
+        let tokens = name.split('_').filter(|token| !(token.is_empty() || is_counter && *token == "total"));
+        let mut tokens: Vec<&str> = tokens.collect();
+        tokens.extend(unit.filter(|unit| !tokens.contains(unit)));
+        tokens.extend(is_counter.then_some("total"));
+        write!(f, "{PREFIX}{}", tokens.join("_"))
     }
 }
 
@@ -173,5 +182,28 @@ pub fn of_run(selector: &str, run_id: &str) -> String {
         Some((name, rest)) if rest.trim_start().starts_with('}') => format!("{name}{{{matcher}{rest}"),
         Some((name, rest)) => format!("{name}{{{matcher},{rest}"),
         None => format!("{selector}{{{matcher}}}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// As Prometheus 3.7 names them.
+    #[rstest]
+    #[case(HTTP_REQS, "k6_http_reqs_total")]
+    #[case(HTTP_REQ_DURATION, "k6_http_req_duration_milliseconds")]
+    #[case(Metric::Counter(Borrowed("data_sent")), "k6_data_sent_bytes_total")]
+    #[case(Metric::Counter(Borrowed("data_lost")), "k6_data_lost_total")]
+    #[case(Metric::Counter(Borrowed("errors_total")), "k6_errors_total")]
+    #[case(Metric::Counter(Borrowed("total_errors")), "k6_errors_total")]
+    #[case(Metric::Counter(Borrowed("a__b")), "k6_a_b_total")]
+    #[case(Metric::Rate(Borrowed("checks")), "k6_checks_total")]
+    #[case(Metric::Trend(Borrowed("size_total")), "k6_size_total")]
+    #[case(Metric::Times(Borrowed("wait_milliseconds")), "k6_wait_milliseconds")]
+    fn names_in_the_store(#[case] metric: Metric, #[case] name: &str) {
+        assert_eq!(metric.to_string(), name);
     }
 }

@@ -117,8 +117,8 @@ fn push_env(plan: &Plan, id: &RunnerId, push: &Push) -> Vec<EnvVar> {
         ("K6_OTEL_METRIC_PREFIX", queries::PREFIX),
         ("K6_OTEL_SINGLE_COUNTER_FOR_RATE", "true"),
         // k6 hands its samples to the sender first. Both together let none be older than the interval.
-        ("K6_OTEL_FLUSH_INTERVAL", &duration::human(push.every / 10)),
-        ("K6_OTEL_EXPORT_INTERVAL", &duration::human(push.every * 9 / 10)),
+        ("K6_OTEL_FLUSH_INTERVAL", &milliseconds(push.every / 10)),
+        ("K6_OTEL_EXPORT_INTERVAL", &milliseconds(push.every * 9 / 10)),
         ("OTEL_RESOURCE_ATTRIBUTES", &own),
         ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
         ("OTEL_GO_X_CARDINALITY_LIMIT", MOST_SERIES),
@@ -284,6 +284,10 @@ fn toleration(t: &loadtest_crds::Toleration) -> Toleration {
         effect: t.effect.clone(),
         ..Toleration::default()
     }
+}
+
+fn milliseconds(length: Duration) -> String {
+    format!("{}ms", length.as_millis())
 }
 
 fn plain(name: &str, value: &str) -> EnvVar {

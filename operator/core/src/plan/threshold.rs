@@ -127,7 +127,9 @@ fn objective(
     // As k6 does, however few samples there are.
     let policy = VerdictPolicy { on_too_few: TooFewPolicy::Judge, ..VerdictPolicy::default() };
     let plan = ObjectivePlan::parse(&objective, &policy).map_err(|error| error.to_string())?;
-    Ok(ObjectivePlan { declared: true, ..plan })
+    // Of a tag that no sample had it is not known whether the store has it under this name.
+    let declared = parsed.samples.tags.is_empty();
+    Ok(ObjectivePlan { declared, ..plan })
 }
 
 impl Parsed {
@@ -177,6 +179,10 @@ impl Parsed {
             && self.limit <= 1.0
     }
 
+    fn is_open_end(&self) -> bool {
+        self.is == Is::Above && self.limit <= 0.0 || self.is == Is::Below && self.limit >= 1.0
+    }
+
     fn is_upper(&self) -> bool {
         matches!(self.is, Is::Below | Is::AtMost)
     }
@@ -213,6 +219,8 @@ impl Parsed {
         };
         match self.aggregate {
             Aggregate::Percentile(percentile) if self.is_upper() => k6.percentile = Some(percentile),
+            // More than none, or less than all: no share that a sample could tell.
+            Aggregate::Rate if self.is_share() && self.is_open_end() => return None,
             Aggregate::Rate if self.is_share() => {}
             Aggregate::Rate => k6.rate = Some(true),
             Aggregate::Count => k6.count = Some(true),
@@ -237,6 +245,9 @@ impl Parsed {
                 "`{aggregate}` is no figure of several runners together: judge a percentile, avg, min, max, a share or a count"
             ),
             Aggregate::Percentile(_) => "a percentile is judged against the most that it may be".to_owned(),
+            Aggregate::Rate if self.is_open_end() => {
+                "a share is judged against the most or the least that it may be, as in rate>=0.01".to_owned()
+            }
             Aggregate::Rate | Aggregate::Count | Aggregate::Stat(_) => {
                 format!("{} is a Gauge, of which each runner knows its own only", self.metric)
             }
@@ -263,11 +274,15 @@ impl Parsed {
                 format!("({failed} or 0 * {all}) / {all}")
             }
             Aggregate::Rate if self.is_share() => {
-                let mut fulfilled = self.samples.clone();
-                fulfilled.tags.insert(CONDITION.to_owned(), "nonzero".to_owned());
-                let fulfilled = sum(Metric::Rate(name()), &fulfilled);
-                let all = sum(Metric::Rate(name()), &self.samples);
-                format!("({fulfilled} or 0 * {all}) / {all}")
+                // A Counter of this name has no condition, and gives nothing.
+                let [fulfilled, others] = ["nonzero", "zero"].map(|condition| {
+                    let mut samples = self.samples.clone();
+                    samples.tags.insert(CONDITION.to_owned(), condition.to_owned());
+                    sum(Metric::Rate(name()), &samples)
+                });
+                let (fulfilled, others) =
+                    (format!("({fulfilled} or 0 * {others})"), format!("({others} or 0 * {fulfilled})"));
+                format!("{fulfilled} / ({fulfilled} + {others})")
             }
             Aggregate::Count => sum(Metric::Counter(name()), &self.samples),
             // So far a rate is still rising, and an average moving.

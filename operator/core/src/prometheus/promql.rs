@@ -165,8 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_is_no_label_name_is_quoted() {
-        assert_eq!(label("my-tag"), "\"my-tag\"");
+    fn a_tag_is_named_as_prometheus_names_it() {
+        assert_eq!(label("my-tag"), "my_tag");
+        assert_eq!(label("a__b"), "a_b");
+        assert_eq!(label("1x"), "key_1x");
         assert_eq!(label("name"), "name");
     }
 

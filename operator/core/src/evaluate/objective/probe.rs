@@ -9,7 +9,7 @@ use crate::{
         windows::{Extent, Window, context::Context},
     },
     k6::{
-        queries::{ITERATIONS, K6Samples, K6Series, Metric, Split},
+        queries::{ITERATIONS, K6Samples, Metric, Split},
         question::Asks,
     },
     numbers::{duration::human, interval::Interval},
@@ -60,7 +60,8 @@ impl Probe {
             let query = question.to_string();
             let at = RequestKind::Instant { at: last.to };
             let events = asks.ask(question, at);
-            let iterations = context.metrics.increase(K6Series::all(ITERATIONS), Split::Whole, &reads);
+            let same_scenario = K6Samples { scenario: samples.scenario.clone(), ..K6Samples::default() };
+            let iterations = context.metrics.increase(same_scenario.of(ITERATIONS), Split::Whole, &reads);
             let iterations = asks.ask(iterations, at);
             let end = context.load.map_or(last.to, |load| load.to);
             let within = |read: &Interval| Interval::new(read.from, read.to.min(end));

@@ -1,7 +1,7 @@
 //! The average, the least and the most of a k6 Trend in a window, of all runners together.
 //!
 //! The average is exact: the sum of all samples over their number. The least and the most lie in the first and the last
-//! bucket of k6's histogram that hold any, whose ends are 4.4% apart: between them the limit decides nothing.
+//! bucket of k6's histogram that hold any, whose ends are 4.4% or 9% apart: between them the limit decides nothing.
 
 use loadtest_crds::{Outcome, Stat};
 
