@@ -99,7 +99,7 @@ pub async fn prove(url: &str, store: &Prometheus, run: &str) -> Result<(), Store
 
 fn advice(code: u16, said: &str) -> &'static str {
     match code {
-        401 | 403 => "give the store's credentials",
+        401 | 403 => "let the runners write without credentials: they have none to give",
         _ if said.contains("histograms are disabled") => {
             "switch native histograms on, in Prometheus by --enable-feature=native-histograms"
         }
